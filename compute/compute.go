@@ -1,0 +1,161 @@
+// Package compute is what a decoder needs of a device: dense matrices, and one
+// method for each operation of the forward and the backward pass. The model
+// sees nothing else of a device, so that a CPU and a GPU run the same model code.
+//
+// Letters in comments: T tokens of a packed batch, N and K the rows and columns
+// of a weight, D the width of the hidden state, V the vocabulary.
+//
+// An operation whose arguments disagree in shape is a programming error and
+// panics; what can fail at run time (memory, a driver) returns an error.
+package compute
+
+import "fmt"
+
+// DType is the precision of a product's operands. Sums are float32 always.
+type DType uint8
+
+const (
+	F32  DType = iota // operands as they are
+	BF16              // both operands rounded to bfloat16, nearest even
+)
+
+func (d DType) String() string {
+	if d == BF16 {
+		return "bf16"
+	}
+	return "f32"
+}
+
+// ParseDType reads "f32" or "bf16".
+func ParseDType(s string) (DType, error) {
+	switch s {
+	case "f32":
+		return F32, nil
+	case "bf16":
+		return BF16, nil
+	}
+	return 0, fmt.Errorf("dtype %q is not known: use bf16 or f32", s)
+}
+
+// Tensor is a row-major float32 matrix in a device's memory.
+// A vector is a matrix of one row.
+type Tensor interface {
+	Rows() int
+	Cols() int
+	// Slice is the rows [lo, hi), sharing memory.
+	Slice(lo, hi int) Tensor
+}
+
+// Weight is the right-hand operand [N, K] of a product, in whatever layout the
+// device multiplies fastest.
+type Weight interface {
+	N() int
+	K() int
+	DType() DType
+}
+
+// HeadStats has one entry for each target, natural logarithms, float32 or better
+// inside. See the design document, "Quantities".
+type HeadStats struct {
+	LogProb     []float32
+	Entropy     []float32
+	TopKEntropy []float32
+	TopKMass    []float32
+	Top1LogProb []float32
+	Rank        []int32
+	Top1ID      []int32
+	LogSumExp   []float32 // of the logits; HeadBackward needs it
+}
+
+// Attention describes causal attention over packed rows. Query head h reads
+// key and value head h / (Heads/KVHeads). A query at position i of its row sees
+// keys j with j <= i and, if Window > 0, i-j < Window.
+type Attention struct {
+	Heads, KVHeads, HeadDim int
+	CuSeqlens               []int32 // len rows+1, first 0, last T
+	Window                  int
+	Scale                   float32
+}
+
+// AdamW is one step of decoupled weight decay Adam (Loshchilov and Hutter 2019,
+// algorithm 2; torch.optim.AdamW): GradScale multiplies the gradient first
+// (clipping), Step counts from 1 and corrects the bias.
+type AdamW struct {
+	LR, Beta1, Beta2, Eps, WeightDecay float64
+	GradScale                          float64
+	Step                               int
+}
+
+// Device runs the operations. Results are bitwise independent of the number of
+// threads, and a row's results of the rows beside it.
+type Device interface {
+	// ISA names the numeric path, such as "generic" or "avx512".
+	ISA() string
+
+	NewTensor(rows, cols int) Tensor // zeros
+	Write(dst Tensor, src []float32)
+	Read(dst []float32, src Tensor)
+	Zero(dst Tensor)
+	Copy(dst, src Tensor)
+	Add(dst, src Tensor) // dst += src
+	// GatherRows: dst[i] = src[rows[i]].
+	GatherRows(dst, src Tensor, rows []int32)
+	// ScatterAddRows: dst[rows[i]] += src[i], i ascending.
+	ScatterAddRows(dst, src Tensor, rows []int32)
+
+	// NewWeight makes a weight from rows that fill writes one after another.
+	NewWeight(n, k int, dtype DType, fill func(row int, dst []float32) error) (Weight, error)
+	// WeightOf makes the operand of a trained matrix; in F32 it may share the
+	// matrix's memory. Refresh derives it again after the matrix has changed.
+	WeightOf(master Tensor, dtype DType) Weight
+	Refresh(w Weight)
+
+	// Embed: dst[i] = table[ids[i]]. EmbedBackward: dTable[ids[i]] += dy[i], i ascending.
+	Embed(dst Tensor, table Weight, ids []int32)
+	EmbedBackward(dTable, dy Tensor, ids []int32)
+
+	// Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
+	Linear(dst, x Tensor, w Weight, bias Tensor, add bool)
+	// LinearBackwardInput: dx[T,K] = dy[T,N] w; with add, dx += that.
+	LinearBackwardInput(dx, dy Tensor, w Weight, add bool)
+	// LinearBackwardWeight: dw[N,K] += dy^T x with operands in dtype, and
+	// dbias[1,N] += column sums of dy (nil: none).
+	LinearBackwardWeight(dw, dbias, dy, x Tensor, dtype DType)
+
+	// RMSNorm over the last groups columns-wise: x [T, G*C] is normalised in G
+	// groups of C = w.Cols() columns each (G = 1 for a block's norm, G = heads
+	// for QK-norm): dst = x * rstd * w, rstd[T,G] = 1/sqrt(mean(x^2)+eps).
+	// dst may be x only where no backward pass follows.
+	RMSNorm(dst, rstd, x, w Tensor, eps float32)
+	// RMSNormBackward: dx (+= with add) and dw += from dy and the forward's x, rstd.
+	// dx may be dy when add is false.
+	RMSNormBackward(dx, dw, dy, x, rstd, w Tensor, add bool)
+
+	// RoPE rotates each head of x [T, heads*headDim] in place in the half-split
+	// layout of Hugging Face: (x1, x2) -> (x1 c - x2 s, x2 c + x1 s), with
+	// cos, sin [positions, headDim/2] at pos[t]. inverse rotates back, which is
+	// also the backward pass.
+	RoPE(x, cos, sin Tensor, pos []int32, inverse bool)
+
+	// Attention: dst [T, Heads*HeadDim] from q (same shape), k, v [T, KVHeads*HeadDim];
+	// lse [T, Heads] is kept for the backward pass. Memory is linear in T.
+	Attention(dst, lse, q, k, v Tensor, a Attention)
+	// AttentionBackward writes dq, dk, dv from do and the forward's out and lse.
+	AttentionBackward(dq, dk, dv, do, out, lse, q, k, v Tensor, a Attention)
+
+	// SwiGLU: dst = silu(gate) * up. Backward may write over gate and up.
+	SwiGLU(dst, gate, up Tensor)
+	SwiGLUBackward(dgate, dup, dy, gate, up Tensor)
+
+	// HeadStats: statistics of softmax(x w^T) at each row of x [n, D], without
+	// ever holding n x V logits.
+	HeadStats(x Tensor, w Weight, targets []int32, k int) *HeadStats
+	// HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
+	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x. lse is HeadStats.LogSumExp.
+	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32)
+
+	// SumSquares is accumulated in float64 in an order that does not depend on threads.
+	SumSquares(x Tensor) float64
+	// AdamW updates p, m and v from the gradient g; all have the same shape.
+	AdamW(p, g, m, v Tensor, step AdamW)
+}

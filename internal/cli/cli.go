@@ -1,0 +1,96 @@
+// Package cli is what the commands share: exit codes, errors that carry one,
+// stopping on a signal, and progress on a terminal or in a log.
+package cli
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"syscall"
+
+	"github.com/spf13/pflag"
+)
+
+// Exit codes of every command.
+const (
+	ExitDone    = 0
+	ExitFailed  = 1
+	ExitUsage   = 2  // wrong use or unusable input
+	ExitGate    = 3  // a gate such as --max-reject said no
+	ExitStopped = 75 // stopped by a signal with everything saved; run again to go on
+)
+
+// Error is an error with an exit code.
+type Error struct {
+	Code int
+	Err  error
+}
+
+func (e *Error) Error() string { return e.Err.Error() }
+func (e *Error) Unwrap() error { return e.Err }
+
+// Usagef is wrong use or unusable input: exit code 2.
+func Usagef(format string, a ...any) error {
+	return &Error{ExitUsage, fmt.Errorf(format, a...)}
+}
+
+// Gatef is a gate that said no: exit code 3.
+func Gatef(format string, a ...any) error {
+	return &Error{ExitGate, fmt.Errorf(format, a...)}
+}
+
+// IO are a command's streams: results go to Out, everything else to Err.
+type IO struct {
+	In       io.Reader
+	Out, Err io.Writer
+}
+
+// Code is the exit code that err asks for.
+func Code(err error) int {
+	var e *Error
+	switch {
+	case err == nil, errors.Is(err, pflag.ErrHelp):
+		return ExitDone
+	case errors.As(err, &e):
+		return e.Code
+	case errors.Is(err, context.Canceled):
+		return ExitStopped
+	}
+	return ExitFailed
+}
+
+// Main runs a command until it ends or SIGINT or SIGTERM cancels its context,
+// prints its error, and returns the exit code.
+func Main(name string, run func(ctx context.Context, args []string, std IO) error) int {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	err := run(ctx, os.Args[1:], IO{os.Stdin, os.Stdout, os.Stderr})
+	code := Code(err)
+	switch {
+	case code == ExitStopped:
+		fmt.Fprintf(os.Stderr, "%s: stopped; what is finished is saved, run the same command again to go on\n", name)
+	case code != ExitDone:
+		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+	}
+	return code
+}
+
+// Parse parses flags that may stand between arguments. A wrong flag is exit
+// code 2; --help prints usage to std.Out and returns pflag.ErrHelp.
+func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
+	fs.SetOutput(io.Discard)
+	fs.SortFlags = false
+	fs.Usage = func() {}
+	err := fs.Parse(args)
+	if errors.Is(err, pflag.ErrHelp) {
+		fmt.Fprintf(std.Out, "%s\n\nFlags:\n%s", usage, fs.FlagUsages())
+		return err
+	}
+	if err != nil {
+		return Usagef("%w; see %s --help", err, fs.Name())
+	}
+	return nil
+}

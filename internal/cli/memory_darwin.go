@@ -1,0 +1,4 @@
+package cli
+
+// Darwin counts Rusage.Maxrss in bytes (getrusage(2)).
+const maxrssUnit = 1

@@ -1,0 +1,73 @@
+package cli
+
+import (
+	"fmt"
+	"io"
+	"os"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+)
+
+// Progress shows how far a stage is: a bar that redraws itself on a terminal,
+// elsewhere a line every 30 seconds. It is used by one goroutine.
+type Progress struct {
+	w           io.Writer
+	tty         bool
+	what, unit  string
+	total       int64
+	done, start int64 // start: what an earlier run had done, which says nothing about this run's speed
+	began, last time.Time
+}
+
+// NewProgress reports on w; total and done count units (tokens, rows, bytes).
+func NewProgress(w io.Writer, what, unit string, total, done int64) *Progress {
+	f, ok := w.(*os.File)
+	now := time.Now()
+	return &Progress{w: w, tty: ok && term.IsTerminal(int(f.Fd())), what: what, unit: unit,
+		total: total, done: done, start: done, began: now, last: now}
+}
+
+// Rate is units a second in this run.
+func (p *Progress) Rate() float64 {
+	return float64(p.done-p.start) / max(time.Since(p.began).Seconds(), 1e-9)
+}
+
+// Add counts n more units; note is shown at the end of the line.
+func (p *Progress) Add(n int64, note string) {
+	p.done += n
+	every := 30 * time.Second
+	if p.tty {
+		every = 100 * time.Millisecond
+	}
+	if time.Since(p.last) < every {
+		return
+	}
+	p.last = time.Now()
+	p.print(note)
+}
+
+// Done ends the bar's line.
+func (p *Progress) Done() {
+	if p.tty {
+		p.print("")
+		fmt.Fprintln(p.w)
+	}
+}
+
+func (p *Progress) print(note string) {
+	share := float64(p.done) / float64(max(p.total, 1))
+	eta := "?"
+	if r := p.Rate(); r > 0 {
+		eta = (time.Duration(float64(p.total-p.done)/r) * time.Second).String()
+	}
+	line := fmt.Sprintf("%s %3.0f%%  %d/%d %s  %.0f/s  ETA %s  %s", p.what, 100*share, p.done, p.total, p.unit, p.Rate(), eta, note)
+	if !p.tty {
+		fmt.Fprintln(p.w, strings.TrimSpace(line))
+		return
+	}
+	const width = 24
+	fill := min(width, int(share*width))
+	fmt.Fprintf(p.w, "\r\x1b[K[%s%s] %s", strings.Repeat("=", fill), strings.Repeat(" ", width-fill), line)
+}
