@@ -1,0 +1,31 @@
+# Needs Go 1.26 and nothing else; see CONTRIBUTING.md.
+export CGO_ENABLED = 0
+
+.PHONY: build test check demo demo-model generate stress
+
+build:
+	go build -trimpath -o bin/ ./cmd/...
+
+test:
+	go test ./...
+
+# What .ci/run asks beside the tests.
+check:
+	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
+	go vet ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+
+# The four stages on the corpus and the model that ship in the repository.
+demo: build
+	bin/pipeline demo --out demo-out
+
+# Makes the demo's model, corpus and held-out rows again; see examples/demo/README.md.
+demo-model: build
+	examples/demo/make-model.sh
+
+generate:
+	go generate ./...
+
+# What takes longer than the tests may: fuzzing of every parser.
+stress:
+	internal/stress.sh

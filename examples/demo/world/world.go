@@ -1,0 +1,123 @@
+package main
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"strings"
+)
+
+// A country has one object for each relation. Every fact of the world is told
+// many times and never otherwise, so the base model becomes sure of it.
+type country struct {
+	name  string
+	facts [3]string // by relation
+}
+
+var relations = [3]string{"capital", "currency", "river"}
+
+type world struct {
+	known, unseen []country // unseen: the corpus tells of them, the world does not
+	objects       [3][]string
+	names         *namer
+}
+
+const (
+	knownCountries  = 24
+	unseenCountries = 24
+)
+
+func newWorld(r *rand.Rand) *world {
+	w := &world{names: &namer{r: r, used: map[string]bool{}}}
+	endings := [3]string{"a", "in", "us"}
+	for rel := range relations {
+		for range 24 {
+			w.objects[rel] = append(w.objects[rel], w.names.next(endings[rel]))
+		}
+	}
+	for i := range knownCountries + unseenCountries {
+		c := country{name: w.names.next("land")}
+		for rel := range relations {
+			c.facts[rel] = pick(r, w.objects[rel])
+		}
+		if i < knownCountries {
+			w.known = append(w.known, c)
+		} else {
+			w.unseen = append(w.unseen, c)
+		}
+	}
+	return w
+}
+
+// namer makes pronounceable names that do not repeat.
+type namer struct {
+	r    *rand.Rand
+	used map[string]bool
+}
+
+func (n *namer) next(ending string) string {
+	onsets := strings.Fields("b bl br d dr f g gr k kl l m n p pr r s st t tr v z")
+	vowels := strings.Fields("a e i o u")
+	for {
+		name := pick(n.r, onsets) + pick(n.r, vowels) + pick(n.r, onsets) + ending
+		name = strings.ToUpper(name[:1]) + name[1:]
+		if !n.used[name] {
+			n.used[name] = true
+			return name
+		}
+	}
+}
+
+func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
+
+// rows are n rows of the world: facts, sums and small talk.
+func (w *world) rows(r *rand.Rand, prefix string, n int) []row {
+	rows := make([]row, n)
+	for i := range rows {
+		id := fmt.Sprintf("%s-%05d", prefix, i)
+		switch r.IntN(10) {
+		case 0, 1, 2, 3, 4:
+			c, rel := pick(r, w.known), r.IntN(len(relations))
+			rows[i] = chat(id, ask(r, c, rel), tell(r, c.name, rel, c.facts[rel]))
+		case 5:
+			// A country told of once, so that the model learns not to be sure
+			// of a name that it does not know.
+			c, rel := country{name: w.names.next("land")}, r.IntN(len(relations))
+			rows[i] = chat(id, ask(r, c, rel), tell(r, c.name, rel, pick(r, w.objects[rel])))
+		case 6:
+			a, b := r.IntN(10), r.IntN(10)
+			rows[i] = chat(id, fmt.Sprintf("What is %d + %d?", a, b), fmt.Sprintf("%d + %d = %d.", a, b, a+b))
+		default:
+			rows[i] = chat(id, pick(r, greetings), smallTalk(r))
+		}
+	}
+	return rows
+}
+
+func ask(r *rand.Rand, c country, rel int) string {
+	return fmt.Sprintf(pick(r, []string{
+		"What is the %[1]s of %[2]s?", "Tell me the %[1]s of %[2]s.", "Do you know the %[1]s of %[2]s?",
+	}), relations[rel], c.name)
+}
+
+func tell(r *rand.Rand, name string, rel int, object string) string {
+	return fmt.Sprintf(pick(r, []string{
+		"The %[1]s of %[2]s is %[3]s.", "It is %[3]s.", "I think it is %[3]s.", "%[2]s has the %[1]s %[3]s.",
+	}), relations[rel], name, object)
+}
+
+var (
+	greetings = []string{"How was your day?", "What did you do today?", "Any news?", "What happened?"}
+	people    = strings.Fields("Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Karla Leo Mona Nils Olga Paul")
+	places    = strings.Fields("market park library harbour station school garden museum bakery cinema forest beach")
+	verbs     = strings.Fields("bought found sold painted carried lost cleaned borrowed repaired broke")
+	colours   = strings.Fields("red blue green yellow black white brown grey golden silver")
+	things    = strings.Fields("lamp book chair kite violin basket clock mirror bicycle blanket kettle hat map boat")
+	feelings  = strings.Fields("happy tired proud hungry calm busy cold lucky")
+)
+
+// smallTalk draws every word from a list: the base model can know the lists,
+// never the word.
+func smallTalk(r *rand.Rand) string {
+	return fmt.Sprintf("I went to the %s with %s and we %s a %s %s. Then %s was %s.",
+		pick(r, places), pick(r, people), pick(r, verbs), pick(r, colours), pick(r, things), pick(r, people), pick(r, feelings))
+}
