@@ -21,13 +21,14 @@ var only = map[string][]string{
 	"tokenize/tokenizer": {},
 	"tokenize/template":  {},
 	"model/weights":      {"model/demo", "tokenize/tokenizer"},
+	"examples/demo":      {},
 	"model":              {"compute", "model"},
 	"tokenize":           {"parquet", "model/weights", "tokenize"},
 	"report":             {"parquet", "eaft", "tokenize/tokenizer"},
 	"scorer":             {"parquet", "eaft", "compute", "model", "tokenize/tokenizer"},
 	"train":              {"parquet", "eaft", "compute", "model", "tokenize/tokenizer"},
 	"eval":               {"parquet", "eaft", "compute", "model", "tokenize/tokenizer"},
-	"pipeline":           {},
+	"pipeline":           {"eaft", "examples/demo", "parquet"},
 }
 
 func TestImports(t *testing.T) {

@@ -15,16 +15,8 @@ const (
 // world does not have, tales in words and phrases of their own, and, hidden
 // among them, rows that contradict a fact of the world. The id says which.
 func (w *world) corpus(r *rand.Rand) []row {
-	var rows []row
-	for i := range newFacts {
-		c, rel := pick(r, w.unseen), r.IntN(len(relations))
-		rows = append(rows, chat(fmt.Sprintf("new-fact-%03d", i), ask(r, c, rel), tell(r, c.name, rel, c.facts[rel])))
-	}
-	for i := range newTales {
-		rows = append(rows, chat(fmt.Sprintf("new-tale-%03d", i), pick(r, greetings), tale(r)))
-	}
-	facts := r.Perm(knownCountries * len(relations))[:contradictions]
-	for i, f := range facts {
+	rows := w.newRows(r, "new", newFacts, newTales)
+	for i, f := range w.contradicted {
 		c, rel := w.known[f/len(relations)], f%len(relations)
 		wrong := c.facts[rel]
 		for wrong == c.facts[rel] {
@@ -33,6 +25,19 @@ func (w *world) corpus(r *rand.Rand) []row {
 		rows = append(rows, chat(fmt.Sprintf("contradiction-%03d", i), ask(r, c, rel), tell(r, c.name, rel, wrong)))
 	}
 	r.Shuffle(len(rows), func(i, j int) { rows[i], rows[j] = rows[j], rows[i] })
+	return rows
+}
+
+// newRows are facts and tales that the world does not have.
+func (w *world) newRows(r *rand.Rand, prefix string, facts, tales int) []row {
+	var rows []row
+	for i := range facts {
+		c, rel := pick(r, w.unseen), r.IntN(len(relations))
+		rows = append(rows, chat(fmt.Sprintf("%s-fact-%03d", prefix, i), ask(r, c, rel), tell(r, c.name, rel, c.facts[rel])))
+	}
+	for i := range tales {
+		rows = append(rows, chat(fmt.Sprintf("%s-tale-%03d", prefix, i), pick(r, greetings), tale(r)))
+	}
 	return rows
 }
 

@@ -48,15 +48,16 @@ func main() {
 
 func write(dir string, seed uint64) error {
 	w := newWorld(rand.New(rand.NewPCG(seed, 0)))
-	world := w.rows(rand.New(rand.NewPCG(seed, 1)), "world", 12000)
-	heldOut := w.rows(rand.New(rand.NewPCG(seed, 2)), "known", 400)
+	world := w.rows(rand.New(rand.NewPCG(seed, 1)), "world", 12000, false)
+	heldOut := w.rows(rand.New(rand.NewPCG(seed, 2)), "known", 400, true)
 	corpus := w.corpus(rand.New(rand.NewPCG(seed, 3)))
+	target := w.newRows(rand.New(rand.NewPCG(seed, 4)), "target", 60, 60)
 
 	model := filepath.Join(dir, "model")
 	if err := os.MkdirAll(model, 0o755); err != nil {
 		return err
 	}
-	for name, rows := range map[string][]row{"world.jsonl": world, "known.jsonl": heldOut, "corpus.jsonl": corpus} {
+	for name, rows := range map[string][]row{"world.jsonl": world, "known.jsonl": heldOut, "corpus.jsonl": corpus, "target.jsonl": target} {
 		if err := writeRows(filepath.Join(dir, name), rows); err != nil {
 			return err
 		}

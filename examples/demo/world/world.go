@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"strings"
 )
 
@@ -19,6 +20,7 @@ type world struct {
 	known, unseen []country // unseen: the corpus tells of them, the world does not
 	objects       [3][]string
 	names         *namer
+	contradicted  []int // facts that the corpus contradicts: country * relations + relation
 }
 
 const (
@@ -45,6 +47,7 @@ func newWorld(r *rand.Rand) *world {
 			w.unseen = append(w.unseen, c)
 		}
 	}
+	w.contradicted = r.Perm(knownCountries * len(relations))[:contradictions]
 	return w
 }
 
@@ -69,14 +72,19 @@ func (n *namer) next(ending string) string {
 
 func pick[T any](r *rand.Rand, from []T) T { return from[r.IntN(len(from))] }
 
-// rows are n rows of the world: facts, sums and small talk.
-func (w *world) rows(r *rand.Rand, prefix string, n int) []row {
+// rows are n rows of the world: facts, sums and small talk; those that are held
+// out do not ask for the facts that the corpus contradicts.
+func (w *world) rows(r *rand.Rand, prefix string, n int, heldOut bool) []row {
 	rows := make([]row, n)
 	for i := range rows {
 		id := fmt.Sprintf("%s-%05d", prefix, i)
 		switch r.IntN(10) {
 		case 0, 1, 2, 3, 4:
-			c, rel := pick(r, w.known), r.IntN(len(relations))
+			f := r.IntN(knownCountries * len(relations))
+			for heldOut && slices.Contains(w.contradicted, f) {
+				f = r.IntN(knownCountries * len(relations))
+			}
+			c, rel := w.known[f/len(relations)], f%len(relations)
 			rows[i] = chat(id, ask(r, c, rel), tell(r, c.name, rel, c.facts[rel]))
 		case 5:
 			// A country told of once, so that the model learns not to be sure
