@@ -1,0 +1,114 @@
+// Package model is a decoder-only transformer over a compute.Device: load,
+// score, accumulate gradients, save. One decoder described by a Spec covers the
+// families; forward and backward are written out by hand, operation by operation.
+//
+// Rows are packed into one token axis, so nothing is ever padded. Letters in
+// comments: T tokens of the packed batch, n targets, D hidden size, F
+// intermediate size, V vocabulary, H query heads, KV key and value heads, C
+// components of a head.
+package model
+
+import "eaft/compute"
+
+// Model is a decoder on a device. Its methods are not safe for concurrent use:
+// they share buffers, which stay allocated for the next call.
+type Model struct {
+	dev   compute.Device
+	spec  Spec
+	dtype compute.DType
+
+	weights map[string]*weight // by Hugging Face name
+	order   []*weight          // as in Spec.tensors
+
+	embed  *weight
+	layers []layer
+	norm   *weight
+	head   *weight // embed when tied
+
+	rope ropeTable
+	ws   workspace
+	acts []activations // of each layer, in training
+}
+
+// layer is one decoder block. Field names follow Hugging Face's.
+type layer struct {
+	inputNorm, postAttentionNorm *weight
+	qProj, kProj, vProj, oProj   linear
+	qNorm, kNorm                 *weight // nil without QK-norm
+	gateProj, upProj, downProj   linear
+	window                       int
+}
+
+// linear is a projection; bias is nil where the family has none.
+type linear struct {
+	weight, bias *weight
+}
+
+// wire gives the weights their places in the blocks.
+func (m *Model) wire() {
+	m.embed, m.norm = m.weights[embedName], m.weights[normName]
+	m.head = m.embed
+	if !m.spec.TiedHead {
+		m.head = m.weights[headName]
+	}
+	m.layers = make([]layer, m.spec.Layers)
+	for i := range m.layers {
+		get := func(suffix string) *weight { return m.weights[layerName(i, suffix)] }
+		proj := func(name string) linear { return linear{get(name + ".weight"), get(name + ".bias")} }
+		m.layers[i] = layer{
+			inputNorm:         get("input_layernorm.weight"),
+			postAttentionNorm: get("post_attention_layernorm.weight"),
+			qProj:             proj("self_attn.q_proj"),
+			kProj:             proj("self_attn.k_proj"),
+			vProj:             proj("self_attn.v_proj"),
+			oProj:             proj("self_attn.o_proj"),
+			qNorm:             get("self_attn.q_norm.weight"),
+			kNorm:             get("self_attn.k_norm.weight"),
+			gateProj:          proj("mlp.gate_proj"),
+			upProj:            proj("mlp.up_proj"),
+			downProj:          proj("mlp.down_proj"),
+			window:            m.spec.Windows[i],
+		}
+	}
+}
+
+// Spec describes the model.
+func (m *Model) Spec() Spec { return m.spec }
+
+// Param is a trained weight. Value and Grad are float32.
+type Param struct {
+	Name        string // as in Hugging Face
+	Shape       []int
+	Value, Grad compute.Tensor
+	Decay       bool // matrices; norms and biases are not decayed
+}
+
+// Params lists the weights of a model loaded with Train; a tied head appears
+// once, as model.embed_tokens.weight.
+func (m *Model) Params() []Param {
+	ps := make([]Param, 0, len(m.order))
+	for _, w := range m.order {
+		if w.grad != nil {
+			ps = append(ps, Param{w.name, w.shape(), w.value, w.grad, w.kind == matrix})
+		}
+	}
+	return ps
+}
+
+// ZeroGrad clears the gradients, which otherwise add up over calls of Accumulate.
+func (m *Model) ZeroGrad() {
+	for _, w := range m.order {
+		if w.grad != nil {
+			m.dev.Zero(w.grad)
+		}
+	}
+}
+
+// Refresh derives the products' operands again after the masters have changed.
+func (m *Model) Refresh() {
+	for _, w := range m.order {
+		if w.grad != nil && w.kind == matrix {
+			m.dev.Refresh(w.op)
+		}
+	}
+}
