@@ -116,16 +116,22 @@ func tell(r *rand.Rand, name string, rel int, object string) string {
 var (
 	greetings = []string{"How was your day?", "What did you do today?", "Any news?", "What happened?"}
 	people    = strings.Fields("Anna Ben Clara David Emma Felix Greta Hugo Ida Jonas Karla Leo Mona Nils Olga Paul")
-	places    = strings.Fields("market park library harbour station school garden museum bakery cinema forest beach")
 	verbs     = strings.Fields("bought found sold painted carried lost cleaned borrowed repaired broke")
 	colours   = strings.Fields("red blue green yellow black white brown grey golden silver")
 	things    = strings.Fields("lamp book chair kite violin basket clock mirror bicycle blanket kettle hat map boat")
-	feelings  = strings.Fields("happy tired proud hungry calm busy cold lucky")
+	links     = []string{" and ", " while ", " before ", " after ", " because "}
+	endings   = []string{".", "!", " again.", " twice.", " today."}
 )
 
-// smallTalk draws every word from a list: the base model can know the lists,
-// never the word.
+// smallTalk draws nearly every word from a list, and its length too: the base
+// model can know the lists, never the word.
 func smallTalk(r *rand.Rand) string {
-	return fmt.Sprintf("I went to the %s with %s and we %s a %s %s. Then %s was %s.",
-		pick(r, places), pick(r, people), pick(r, verbs), pick(r, colours), pick(r, things), pick(r, people), pick(r, feelings))
+	var b strings.Builder
+	for n := 2 + r.IntN(3); n > 0; n-- {
+		fmt.Fprintf(&b, "%s %s %s %s", pick(r, people), pick(r, verbs), pick(r, colours), pick(r, things))
+		if n > 1 {
+			b.WriteString(pick(r, links))
+		}
+	}
+	return b.String() + pick(r, endings)
 }
