@@ -1,0 +1,67 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"testing"
+
+	"github.com/spf13/pflag"
+)
+
+func TestCode(t *testing.T) {
+	for _, c := range []struct {
+		err  error
+		want int
+	}{
+		{nil, ExitDone},
+		{pflag.ErrHelp, ExitDone},
+		{errors.New("x"), ExitFailed},
+		{fmt.Errorf("outer: %w", Usagef("x")), ExitUsage},
+		{Gatef("x"), ExitGate},
+		{fmt.Errorf("outer: %w", context.Canceled), ExitStopped},
+	} {
+		if got := Code(c.err); got != c.want {
+			t.Errorf("Code(%v) = %d, want %d", c.err, got, c.want)
+		}
+	}
+}
+
+func TestParse(t *testing.T) {
+	parse := func(args ...string) (*pflag.FlagSet, string, error) {
+		fs := pflag.NewFlagSet("tool inspect", pflag.ContinueOnError)
+		fs.Bool("json", false, "as JSON")
+		var out bytes.Buffer
+		err := Parse(fs, args, IO{Out: &out}, "Usage: tool inspect SCORES")
+		return fs, out.String(), err
+	}
+	fs, _, err := parse("scores", "--json")
+	if err != nil || fs.NArg() != 1 || !fs.Changed("json") {
+		t.Errorf("a flag after an argument: %v, %v", fs.Args(), err)
+	}
+	if _, _, err := parse("--jsn"); Code(err) != ExitUsage || !strings.Contains(err.Error(), "tool inspect --help") {
+		t.Errorf("unknown flag: %v", err)
+	}
+	if _, out, err := parse("--help"); Code(err) != ExitDone || !strings.Contains(out, "--json") {
+		t.Errorf("help: %q, %v", out, err)
+	}
+}
+
+// Elsewhere than on a terminal nothing is redrawn, and what an earlier run did
+// does not count as speed.
+func TestProgressIntoALog(t *testing.T) {
+	var out bytes.Buffer
+	p := NewProgress(&out, "score", "tokens", 1000, 900)
+	if r := p.Rate(); r != 0 {
+		t.Errorf("rate %v before any work", r)
+	}
+	p.last = p.last.Add(-31e9)
+	p.Add(50, "loss 1.5")
+	p.Add(50, "")
+	p.Done()
+	if s := out.String(); strings.ContainsAny(s, "\r\x1b") || strings.Count(s, "\n") != 1 || !strings.Contains(s, "950/1000 tokens") || !strings.Contains(s, "loss 1.5") {
+		t.Errorf("log: %q", s)
+	}
+}
