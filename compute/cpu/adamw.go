@@ -1,0 +1,65 @@
+package cpu
+
+import (
+	"math"
+
+	"eaft/compute"
+)
+
+// sumChunk is how many squares are summed before their sum joins the others.
+const sumChunk = 1 << 12
+
+// SumSquares is accumulated in float64: chunks of a fixed size, then chunks in order.
+func (e *engine[F]) SumSquares(x compute.Tensor) float64 {
+	data := mat[F](x).data
+	parts := make([]float64, (len(data)+sumChunk-1)/sumChunk)
+	e.chunks(len(data), sumChunk, func(lo, hi int) {
+		var s [4]float64
+		for i, v := range data[lo:hi] {
+			s[i&3] += float64(float64(v) * float64(v))
+		}
+		parts[lo/sumChunk] = s[0] + s[1] + s[2] + s[3]
+	})
+	var sum float64
+	for _, p := range parts {
+		sum += p
+	}
+	return sum
+}
+
+// adamwCoef is a step's scalars; assembly reads it by offset.
+type adamwCoef[F real] struct {
+	scale, decay           F // gradient's, parameter's factor
+	beta1, rest1           F // beta1, 1-beta1
+	beta2, rest2           F
+	step, invRootBias, eps F // lr/(1-beta1^t), 1/sqrt(1-beta2^t)
+}
+
+// AdamW updates p, m and v from the gradient g as torch.optim.AdamW does.
+func (e *engine[F]) AdamW(p, g, m, v compute.Tensor, s compute.AdamW) {
+	pm, gm, mm, vm := mat[F](p), mat[F](g), mat[F](m), mat[F](v)
+	for _, t := range []*matrix[F]{gm, mm, vm} {
+		t.shape("AdamW", "an operand", pm.rows, pm.cols)
+	}
+	n := float64(s.Step)
+	c := &adamwCoef[F]{
+		scale: F(s.GradScale), decay: F(1 - s.LR*s.WeightDecay),
+		beta1: F(s.Beta1), rest1: F(1 - s.Beta1), beta2: F(s.Beta2), rest2: F(1 - s.Beta2),
+		step:        F(s.LR / (1 - math.Pow(s.Beta1, n))),
+		invRootBias: F(1 / math.Sqrt(1-math.Pow(s.Beta2, n))), eps: F(s.Eps),
+	}
+	e.spans(len(pm.data), func(lo, hi int) {
+		e.k.adamw(pm.data[lo:hi], gm.data[lo:hi], mm.data[lo:hi], vm.data[lo:hi], c)
+	})
+}
+
+func adamwGo[F real](p, g, m, v []F, c *adamwCoef[F]) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	for i := range p {
+		x := g[i] * c.scale
+		m[i] = F(m[i]*c.beta1) + F(x*c.rest1)
+		v[i] = F(v[i]*c.beta2) + F(F(x*x)*c.rest2)
+		root := F(math.Sqrt(float64(v[i])))
+		p[i] = F(p[i]*c.decay) - F(c.step*m[i])/(F(root*c.invRootBias)+c.eps)
+	}
+}

@@ -1,0 +1,60 @@
+package cpu
+
+import (
+	"fmt"
+	"os"
+	"runtime"
+
+	"eaft/compute"
+)
+
+// engine runs the operations in precision F with some instruction set's kernels.
+type engine[F real] struct {
+	k    *kernels[F]
+	pool *pool
+	buf  buffers[F]
+}
+
+func newEngine[F real](k *kernels[F], threads int) *engine[F] {
+	return &engine[F]{k: k, pool: &pool{threads: threads}}
+}
+
+// ISA names the numeric path: "generic", "avx2" or "avx512".
+func (e *engine[F]) ISA() string { return e.k.isa }
+
+// Device is the CPU as a compute.Device. Its methods may be called from several
+// goroutines as long as they do not write what another reads.
+type Device struct{ *engine[float32] }
+
+var _ compute.Device = (*Device)(nil)
+
+// New is the CPU with the best instruction set it has, on the given number of
+// threads (0 or less: all). The environment variable EAFT_CPU (generic, avx2,
+// avx512) asks for another one; it is an error if that is not there.
+func New(threads int) (*Device, error) {
+	if threads <= 0 {
+		threads = runtime.GOMAXPROCS(0)
+	}
+	have := available()
+	k := have[len(have)-1]
+	if want := os.Getenv("EAFT_CPU"); want != "" {
+		k = nil
+		var names []string
+		for _, h := range have {
+			names = append(names, h.isa)
+			if h.isa == want {
+				k = h
+			}
+		}
+		switch {
+		case k != nil:
+		case want == "avx512bf16" || want == "amx":
+			return nil, fmt.Errorf("EAFT_CPU=%s: not built in; use one of %v", want, names)
+		case want == "avx2" || want == "avx512":
+			return nil, fmt.Errorf("EAFT_CPU=%s: this CPU does not have it; use one of %v", want, names)
+		default:
+			return nil, fmt.Errorf("EAFT_CPU=%s is not known; use one of %v", want, names)
+		}
+	}
+	return &Device{newEngine(k, threads)}, nil
+}

@@ -1,0 +1,199 @@
+package cpu
+
+import (
+	"fmt"
+
+	"eaft/compute"
+)
+
+const (
+	blockK      = 512     // k of one micro-kernel call: bounds its time and keeps panels in cache
+	blockRows   = 8       // tiles of rows in a task
+	blockPanels = 4       // panels of B in a task, at most
+	packedMax   = 4 << 20 // elements of B packed at a time, at most one panel more
+)
+
+// left is an operand A(i, k) = data[i*rs + k*ks].
+type left[F real] struct {
+	data   []F
+	rs, ks int
+}
+
+// right is an operand B(k, j) that packs panels of nr columns as [k][nr].
+type right[F real] struct {
+	f     []F      // or
+	h     []uint16 // bfloat16
+	ld    int
+	trans bool // B(k, j) = row j, column k; otherwise row k, column j
+}
+
+// pack writes columns [j, j+n) and all k rows.
+func (e *engine[F]) pack(dst []F, b right[F], j, n, k int) {
+	nr := e.k.nr
+	src, ld, col := b.f, b.ld, j
+	if b.trans {
+		col = j * ld
+	}
+	if b.h != nil {
+		rows, width := k, n
+		if b.trans {
+			rows, width = n, k
+		}
+		tmp := e.buf.get(rows * width)
+		defer e.buf.put(tmp)
+		for i := range rows {
+			e.k.widen(tmp[i*width:][:width], b.h[col+i*ld:][:width])
+		}
+		src, ld, col = tmp, width, 0
+	}
+	if b.trans {
+		e.k.packT(dst, src[col:], ld, n, k, nr)
+	} else {
+		packN(dst, src[col:], ld, n, k, nr)
+	}
+}
+
+// mulBlock computes c[m][n] (+)= a b for packed panels b on one thread. An
+// element is summed over k in ascending order by one accumulator whatever the
+// blocking, so it depends neither on m, nor on n, nor on threads.
+func mulBlock[F real](ker *kernels[F], c []F, ldc, m, n int, a left[F], b []F, k int, acc bool) {
+	mr, nr := ker.mr, ker.nr
+	t := tile[F]{rs: a.rs, ks: a.ks}
+	blocks := (m + mr - 1) / mr
+	var edge []F
+	if n%nr != 0 {
+		edge = make([]F, mr*nr)
+	}
+	for k0 := 0; k0 < k; k0 += blockK {
+		t.k = min(blockK, k-k0)
+		t.acc = 0
+		if acc || k0 > 0 {
+			t.acc = 1
+		}
+		for j := 0; j < n; j += nr {
+			t.b = b[j*k+k0*nr:]
+			for i := range blocks { // of nearly equal height: no slow short last one
+				lo, hi := i*m/blocks, (i+1)*m/blocks
+				t.rows = hi - lo
+				t.a = a.data[lo*a.rs+k0*a.ks:]
+				if cols := n - j; cols < nr {
+					t.c, t.ldc = edge, nr
+					for r := range t.rows {
+						copy(edge[r*nr:][:cols], c[(lo+r)*ldc+j:])
+					}
+					ker.micro(&t)
+					for r := range t.rows {
+						copy(c[(lo+r)*ldc+j:][:cols], edge[r*nr:])
+					}
+				} else {
+					t.c, t.ldc = c[lo*ldc+j:], ldc
+					ker.micro(&t)
+				}
+			}
+		}
+	}
+}
+
+// mulPacked is mulBlock on all threads.
+func (e *engine[F]) mulPacked(c []F, ldc, m, n int, a left[F], b []F, k int, acc bool) {
+	nr := e.k.nr
+	rows := e.k.mr * blockRows
+	panels := (n + nr - 1) / nr
+	// Small products: at least 8 tasks for each thread.
+	per := max(1, min(blockPanels, panels*((m+rows-1)/rows)/(8*e.pool.threads)))
+	across := (panels + per - 1) / per
+	down := (m + rows - 1) / rows
+	e.pool.run(across*down, func(task int) {
+		i, p := task/across, task%across
+		lo, hi := i*m/down, (i+1)*m/down
+		j := p * per * nr
+		mulBlock(e.k, c[lo*ldc+j:], ldc, hi-lo, min(n-j, per*nr),
+			left[F]{a.data[lo*a.rs:], a.rs, a.ks}, b[j*k:], k, acc)
+	})
+}
+
+// packAll packs the columns [j, j+n).
+func (e *engine[F]) packAll(dst []F, b right[F], j, n, k int) {
+	e.chunks(n, e.k.nr, func(lo, hi int) { e.pack(dst[lo*k:], b, j+lo, hi-lo, k) })
+}
+
+// mul computes c[m][n] (+)= a b, packing b as it goes.
+func (e *engine[F]) mul(c []F, ldc, m, n int, a left[F], b right[F], k int, acc bool) {
+	if m == 0 || n == 0 {
+		return
+	}
+	if k == 0 {
+		if !acc {
+			for i := range m {
+				clear(c[i*ldc:][:n])
+			}
+		}
+		return
+	}
+	nr := e.k.nr
+	width := min((n+nr-1)/nr, max(1, packedMax/(k*nr))) * nr
+	packed := e.buf.get(width * k)
+	defer e.buf.put(packed)
+	for j := 0; j < n; j += width {
+		w := min(width, n-j)
+		e.packAll(packed, b, j, w, k)
+		e.mulPacked(c[j:], ldc, m, w, a, packed, k, acc)
+	}
+}
+
+// operand is x, or in BF16 a rounded copy that done gives back.
+func (e *engine[F]) operand(x []F, dtype compute.DType) (data []F, done func()) {
+	if dtype != compute.BF16 {
+		return x, func() {}
+	}
+	y := e.buf.get(len(x))
+	e.spans(len(x), func(lo, hi int) { e.k.round(y[lo:hi], x[lo:hi]) })
+	return y, func() { e.buf.put(y) }
+}
+
+// Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
+func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias compute.Tensor, add bool) {
+	d, a, b, bs := mat[F](dst), mat[F](x), weightOf[F](w), mat[F](bias)
+	a.shape("Linear", "x", d.rows, b.k)
+	d.shape("Linear", "dst", a.rows, b.n)
+	data, done := e.operand(a.data, b.dtype)
+	defer done()
+	e.mul(d.data, d.cols, d.rows, d.cols, left[F]{data, b.k, 1}, right[F]{b.f, b.h, b.k, true}, b.k, add)
+	if bs != nil {
+		bs.shape("Linear", "bias", 1, b.n)
+		e.rowsOf(d.rows, d.cols, func(i int) { e.k.axpy(d.row(i), bs.data, 1) })
+	}
+}
+
+// LinearBackwardInput: dx[T,K] = dy[T,N] w; with add, dx += that.
+func (e *engine[F]) LinearBackwardInput(dx, dy compute.Tensor, w compute.Weight, add bool) {
+	d, a, b := mat[F](dx), mat[F](dy), weightOf[F](w)
+	a.shape("LinearBackwardInput", "dy", d.rows, b.n)
+	d.shape("LinearBackwardInput", "dx", a.rows, b.k)
+	data, done := e.operand(a.data, b.dtype)
+	defer done()
+	e.mul(d.data, d.cols, d.rows, d.cols, left[F]{data, b.n, 1}, right[F]{b.f, b.h, b.k, false}, b.n, add)
+}
+
+// LinearBackwardWeight: dw[N,K] += dy^T x with operands in dtype, and
+// dbias[1,N] += column sums of dy (nil: none).
+func (e *engine[F]) LinearBackwardWeight(dw, dbias, dy, x compute.Tensor, dtype compute.DType) {
+	d, db, g, a := mat[F](dw), mat[F](dbias), mat[F](dy), mat[F](x)
+	if g.rows != a.rows {
+		panic(fmt.Sprintf("cpu: LinearBackwardWeight: dy has %d rows, x %d", g.rows, a.rows))
+	}
+	d.shape("LinearBackwardWeight", "dw", g.cols, a.cols)
+	gd, done := e.operand(g.data, dtype)
+	defer done()
+	ad, done2 := e.operand(a.data, dtype)
+	defer done2()
+	e.mul(d.data, d.cols, d.rows, d.cols, left[F]{gd, 1, g.cols}, right[F]{f: ad, ld: a.cols}, g.rows, true)
+	if db != nil {
+		db.shape("LinearBackwardWeight", "dbias", 1, g.cols)
+		e.chunks(g.cols, columnChunk, func(lo, hi int) {
+			for i := range g.rows {
+				e.k.axpy(db.data[lo:hi], g.row(i)[lo:hi], 1)
+			}
+		})
+	}
+}

@@ -1,0 +1,201 @@
+package cpu
+
+import (
+	"fmt"
+	"math"
+
+	"eaft/compute"
+)
+
+// real is what the mathematics is written over: float32 is the device, float64
+// is what its tests differentiate numerically.
+type real interface{ float32 | float64 }
+
+// matrix is a row-major matrix in memory.
+type matrix[F real] struct {
+	rows, cols int
+	data       []F
+}
+
+func (m *matrix[F]) Rows() int { return m.rows }
+func (m *matrix[F]) Cols() int { return m.cols }
+
+// Slice is the rows [lo, hi), sharing memory.
+func (m *matrix[F]) Slice(lo, hi int) compute.Tensor {
+	return &matrix[F]{hi - lo, m.cols, m.data[lo*m.cols : hi*m.cols : hi*m.cols]}
+}
+
+func (m *matrix[F]) row(i int) []F { return m.data[i*m.cols:][:m.cols:m.cols] }
+
+// mat is the matrix behind a tensor of this device, nil for a nil tensor.
+func mat[F real](t compute.Tensor) *matrix[F] {
+	if t == nil {
+		return nil
+	}
+	m, ok := t.(*matrix[F])
+	if !ok {
+		panic(fmt.Sprintf("cpu: tensor %T is not of this device", t))
+	}
+	return m
+}
+
+// shape panics unless m is rows x cols.
+func (m *matrix[F]) shape(op, name string, rows, cols int) {
+	if m.rows != rows || m.cols != cols {
+		panic(fmt.Sprintf("cpu: %s: %s is [%d, %d], want [%d, %d]", op, name, m.rows, m.cols, rows, cols))
+	}
+}
+
+// weight is [n, k] row-major: f in F32, h (bfloat16) in BF16.
+type weight[F real] struct {
+	n, k   int
+	dtype  compute.DType
+	f      []F
+	h      []uint16
+	master *matrix[F] // what Refresh derives h from
+}
+
+func (w *weight[F]) N() int               { return w.n }
+func (w *weight[F]) K() int               { return w.k }
+func (w *weight[F]) DType() compute.DType { return w.dtype }
+
+func weightOf[F real](w compute.Weight) *weight[F] {
+	v, ok := w.(*weight[F])
+	if !ok {
+		panic(fmt.Sprintf("cpu: weight %T is not of this device", w))
+	}
+	return v
+}
+
+// toBF16 rounds to bfloat16, nearest even; a NaN stays one.
+func toBF16(x float32) uint16 {
+	b := math.Float32bits(x)
+	if x != x {
+		return uint16(b>>16) | 64
+	}
+	return uint16((b + 0x7fff + b>>16&1) >> 16)
+}
+
+func fromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
+
+// roundRow: dst[i] = src[i] rounded to bfloat16. dst may be src.
+func roundRow[F real](dst, src []F) {
+	for i, v := range src {
+		dst[i] = F(fromBF16(toBF16(float32(v))))
+	}
+}
+
+func widenRow[F real](dst []F, src []uint16) {
+	for i, v := range src {
+		dst[i] = F(fromBF16(v))
+	}
+}
+
+// NewTensor is a matrix of zeros.
+func (e *engine[F]) NewTensor(rows, cols int) compute.Tensor {
+	return &matrix[F]{rows, cols, make([]F, rows*cols)}
+}
+
+// Write copies src into dst, row-major.
+func (e *engine[F]) Write(dst compute.Tensor, src []F) {
+	d := mat[F](dst)
+	if len(src) != len(d.data) {
+		panic(fmt.Sprintf("cpu: Write: %d values for [%d, %d]", len(src), d.rows, d.cols))
+	}
+	copy(d.data, src)
+}
+
+// Read copies src into dst, row-major.
+func (e *engine[F]) Read(dst []F, src compute.Tensor) {
+	s := mat[F](src)
+	if len(dst) != len(s.data) {
+		panic(fmt.Sprintf("cpu: Read: %d values from [%d, %d]", len(dst), s.rows, s.cols))
+	}
+	copy(dst, s.data)
+}
+
+// Zero clears dst.
+func (e *engine[F]) Zero(dst compute.Tensor) { clear(mat[F](dst).data) }
+
+// Copy: dst = src.
+func (e *engine[F]) Copy(dst, src compute.Tensor) {
+	d, s := mat[F](dst), mat[F](src)
+	d.shape("Copy", "dst", s.rows, s.cols)
+	copy(d.data, s.data)
+}
+
+// Add: dst += src.
+func (e *engine[F]) Add(dst, src compute.Tensor) {
+	d, s := mat[F](dst), mat[F](src)
+	d.shape("Add", "dst", s.rows, s.cols)
+	e.spans(len(d.data), func(lo, hi int) { e.k.axpy(d.data[lo:hi], s.data[lo:hi], 1) })
+}
+
+// GatherRows: dst[i] = src[rows[i]].
+func (e *engine[F]) GatherRows(dst, src compute.Tensor, rows []int32) {
+	d, s := mat[F](dst), mat[F](src)
+	d.shape("GatherRows", "dst", len(rows), s.cols)
+	for i, r := range rows {
+		copy(d.row(i), s.row(int(r)))
+	}
+}
+
+// ScatterAddRows: dst[rows[i]] += src[i], i ascending.
+func (e *engine[F]) ScatterAddRows(dst, src compute.Tensor, rows []int32) {
+	d, s := mat[F](dst), mat[F](src)
+	s.shape("ScatterAddRows", "src", len(rows), d.cols)
+	e.chunks(d.cols, columnChunk, func(lo, hi int) {
+		for i, r := range rows {
+			e.k.axpy(d.row(int(r))[lo:hi], s.row(i)[lo:hi], 1)
+		}
+	})
+}
+
+// NewWeight makes a weight from rows that fill writes one after another.
+func (e *engine[F]) NewWeight(n, k int, dtype compute.DType, fill func(row int, dst []F) error) (compute.Weight, error) {
+	w := &weight[F]{n: n, k: k, dtype: dtype}
+	if dtype == compute.BF16 {
+		w.h = make([]uint16, n*k)
+	} else {
+		w.f = make([]F, n*k)
+	}
+	row := make([]F, k)
+	for i := range n {
+		if err := fill(i, row); err != nil {
+			return nil, err
+		}
+		if dtype == compute.BF16 {
+			narrow(w.h[i*k:][:k], row)
+		} else {
+			copy(w.f[i*k:], row)
+		}
+	}
+	return w, nil
+}
+
+func narrow[F real](dst []uint16, src []F) {
+	for i, v := range src {
+		dst[i] = toBF16(float32(v))
+	}
+}
+
+// WeightOf makes the operand of a trained matrix; in F32 it shares its memory.
+func (e *engine[F]) WeightOf(master compute.Tensor, dtype compute.DType) compute.Weight {
+	m := mat[F](master)
+	w := &weight[F]{n: m.rows, k: m.cols, dtype: dtype, master: m}
+	if dtype == compute.BF16 {
+		w.h = make([]uint16, len(m.data))
+		e.Refresh(w)
+	} else {
+		w.f = m.data
+	}
+	return w
+}
+
+// Refresh derives the operand again after the matrix has changed.
+func (e *engine[F]) Refresh(cw compute.Weight) {
+	w := weightOf[F](cw)
+	if w.master != nil && w.h != nil {
+		e.spans(len(w.h), func(lo, hi int) { narrow(w.h[lo:hi], w.master.data[lo:hi]) })
+	}
+}

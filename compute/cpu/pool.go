@@ -1,0 +1,125 @@
+package cpu
+
+import (
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// A product of 150 us is over before a parked goroutine wakes (5-50 us in a
+// virtual machine), so helpers look for more work for this long before they park.
+const spin = 100 * time.Microsecond
+
+// pool runs the tasks of one operation on a fixed number of goroutines. Which
+// goroutine runs a task never matters: a task owns the elements that it writes.
+type pool struct {
+	threads int
+	mu      sync.Mutex
+	helpers []*helper
+}
+
+// helper waits for a job: first looking, then parked on wake.
+type helper struct {
+	job    atomic.Pointer[job]
+	parked atomic.Bool
+	wake   chan struct{}
+}
+
+type job struct {
+	next, busy atomic.Int64
+	n          int
+	f          func(int)
+}
+
+func (j *job) work() {
+	for i := int(j.next.Add(1)) - 1; i < j.n; i = int(j.next.Add(1)) - 1 {
+		j.f(i)
+	}
+}
+
+func (h *helper) run() {
+	for idle := time.Now(); ; {
+		if j := h.job.Swap(nil); j != nil {
+			j.work()
+			j.busy.Add(-1)
+			idle = time.Now()
+		} else if time.Since(idle) > spin {
+			h.parked.Store(true)
+			if h.job.Load() == nil || !h.parked.CompareAndSwap(true, false) {
+				<-h.wake
+			}
+			idle = time.Now()
+		}
+	}
+}
+
+// run calls f(0) ... f(n-1), the caller's goroutine included. f must not call run.
+func (p *pool) run(n int, f func(int)) {
+	if n <= 0 {
+		return
+	}
+	helpers := min(p.threads, n) - 1
+	if helpers <= 0 {
+		for i := range n {
+			f(i)
+		}
+		return
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for len(p.helpers) < helpers {
+		h := &helper{wake: make(chan struct{}, 1)}
+		p.helpers = append(p.helpers, h)
+		go h.run()
+	}
+	j := &job{n: n, f: f}
+	j.busy.Store(int64(helpers))
+	for _, h := range p.helpers[:helpers] {
+		h.job.Store(j)
+		if h.parked.CompareAndSwap(true, false) {
+			h.wake <- struct{}{}
+		}
+	}
+	j.work()
+	for _, h := range p.helpers[:helpers] {
+		if h.job.CompareAndSwap(j, nil) { // one that has not started is not waited for
+			j.busy.Add(-1)
+		}
+	}
+	for j.busy.Load() > 0 { // at most one task long
+	}
+}
+
+const (
+	spanChunk   = 1 << 14 // elements of one task of an element-wise operation
+	columnChunk = 64      // columns of one task where rows are summed in order
+)
+
+// chunks calls f on [0, n) cut at multiples of size.
+func (e *engine[F]) chunks(n, size int, f func(lo, hi int)) {
+	e.pool.run((n+size-1)/size, func(i int) { f(i*size, min(n, (i+1)*size)) })
+}
+
+// spans is chunks for element-wise operations.
+func (e *engine[F]) spans(n int, f func(lo, hi int)) { e.chunks(n, spanChunk, f) }
+
+// rowsOf is chunks for operations on whole rows of the given width.
+func (e *engine[F]) rowsOf(rows, width int, f func(i int)) {
+	e.chunks(rows, max(1, spanChunk/max(1, width)), func(lo, hi int) {
+		for i := lo; i < hi; i++ {
+			f(i)
+		}
+	})
+}
+
+// buffers lends slices of unspecified content, so that a step allocates once.
+type buffers[F real] struct{ free sync.Pool }
+
+func (b *buffers[F]) get(n int) []F {
+	if v, ok := b.free.Get().(*[]F); ok && cap(*v) >= n {
+		return (*v)[:n]
+	}
+	return make([]F, n)
+}
+
+func (b *buffers[F]) put(v []F) { b.free.Put(&v) }
