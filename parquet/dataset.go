@@ -1,0 +1,120 @@
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// Dataset is a folder of shards.
+type Dataset struct {
+	Dir      string
+	Manifest *Manifest // nil if foreign
+	Shards   []string  // full paths, in order
+	Foreign  bool      // Parquet files without our manifest
+}
+
+// OpenDataset opens the dataset in dir, which must have the given schema. With
+// a manifest, every shard it names must exist with its size (Verify checks the
+// hashes). Without one, a folder of foreign Parquet files is a tokens dataset
+// in the order of names; shards of ours without a manifest are an unfinished run.
+func OpenDataset(dir, schema string) (*Dataset, error) {
+	m, err := ReadManifest(dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return openForeign(dir, schema)
+	}
+	if err != nil {
+		return nil, err
+	}
+	if m.Schema != schema {
+		return nil, fmt.Errorf("%s: schema is %q where %q is needed", filepath.Join(dir, ManifestName), m.Schema, schema)
+	}
+	d := &Dataset{Dir: dir, Manifest: m}
+	for _, s := range m.Shards {
+		path := filepath.Join(dir, s.Name)
+		st, err := os.Stat(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; run the stage again in an empty folder", path)
+		}
+		if err != nil {
+			return nil, err
+		}
+		if !st.Mode().IsRegular() || st.Size() != s.Bytes {
+			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; run the stage again in an empty folder", path, st.Size(), s.Bytes)
+		}
+		d.Shards = append(d.Shards, path)
+	}
+	return d, nil
+}
+
+func openForeign(dir, schema string) (*Dataset, error) {
+	entries, err := os.ReadDir(dir) // sorted by name
+	if err != nil {
+		return nil, err
+	}
+	d := &Dataset{Dir: dir, Foreign: true}
+	for _, e := range entries {
+		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), ".parquet") || e.IsDir() {
+			continue
+		}
+		path := filepath.Join(dir, e.Name())
+		meta, err := ReadMeta(path)
+		if err != nil {
+			return nil, err
+		}
+		if meta.Schema != "" {
+			return nil, fmt.Errorf("%s: the dataset is unfinished: it has shards of %s but no %s; run the stage again", dir, meta.Schema, ManifestName)
+		}
+		d.Shards = append(d.Shards, path)
+	}
+	if len(d.Shards) == 0 {
+		return nil, fmt.Errorf("%s: no dataset here: neither %s nor *.parquet files", dir, ManifestName)
+	}
+	if schema != SchemaTokens {
+		return nil, fmt.Errorf("%s: a dataset of schema %s needs its %s; run the stage again", dir, schema, ManifestName)
+	}
+	return d, nil
+}
+
+// Rows is the number of rows of all shards.
+func (d *Dataset) Rows() (int64, error) {
+	var n int64
+	if d.Manifest != nil {
+		for _, s := range d.Manifest.Shards {
+			n += s.Rows
+		}
+		return n, nil
+	}
+	for _, path := range d.Shards {
+		f, err := openFile(path)
+		if err != nil {
+			return 0, err
+		}
+		n += f.pq.NumRows()
+		if err := f.close(); err != nil {
+			return 0, err
+		}
+	}
+	return n, nil
+}
+
+// Verify reads every shard and compares its hash with the manifest's. Foreign
+// datasets have nothing to compare with.
+func (d *Dataset) Verify() error {
+	if d.Manifest == nil {
+		return nil
+	}
+	for i, path := range d.Shards {
+		got, err := HashFile(path)
+		if err != nil {
+			return err
+		}
+		if want := d.Manifest.Shards[i].SHA256; got != want {
+			return fmt.Errorf("%s: content has the hash %s where the manifest says %s; run the stage again in an empty folder", path, got, want)
+		}
+	}
+	return nil
+}

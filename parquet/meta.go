@@ -1,0 +1,90 @@
+package parquet
+
+import (
+	"encoding/json"
+	"fmt"
+	"sort"
+	"strconv"
+	"strings"
+)
+
+// Meta is what a shard says about how it was made, in the key-value metadata of
+// the Parquet footer. Schema is "" in files that are not ours.
+type Meta struct {
+	Schema, Version string
+	Hashes          map[string]string
+	K               int
+	ISA, DType      string
+	Targets         string
+	Ledger          Ledger
+}
+
+const hashPrefix = "eaft.hash."
+
+type keyValue struct{ key, value string }
+
+// pairs returns the metadata in a fixed order.
+func (m Meta) pairs() ([]keyValue, error) {
+	ledger, err := json.Marshal(m.Ledger)
+	if err != nil {
+		return nil, err
+	}
+	kv := []keyValue{
+		{"eaft.schema", m.Schema}, {"eaft.version", m.Version}, {"eaft.ledger", string(ledger)},
+		{"eaft.isa", m.ISA}, {"eaft.dtype", m.DType}, {"eaft.targets", m.Targets},
+	}
+	if m.K != 0 {
+		kv = append(kv, keyValue{"eaft.k", strconv.Itoa(m.K)})
+	}
+	for name, h := range m.Hashes {
+		kv = append(kv, keyValue{hashPrefix + name, h})
+	}
+	out := kv[:0]
+	for _, p := range kv {
+		if p.value != "" {
+			out = append(out, p)
+		}
+	}
+	sort.Slice(out, func(i, j int) bool { return out[i].key < out[j].key })
+	return out, nil
+}
+
+// ReadMeta reads a shard's metadata. A file that is not ours has an empty Meta.
+func ReadMeta(path string) (Meta, error) {
+	f, err := openFile(path)
+	if err != nil {
+		return Meta{}, err
+	}
+	defer f.close()
+	var m Meta
+	for _, kv := range f.pq.Metadata().KeyValueMetadata {
+		if name, ok := strings.CutPrefix(kv.Key, hashPrefix); ok {
+			if m.Hashes == nil {
+				m.Hashes = map[string]string{}
+			}
+			m.Hashes[name] = kv.Value
+			continue
+		}
+		switch kv.Key {
+		case "eaft.schema":
+			m.Schema = kv.Value
+		case "eaft.version":
+			m.Version = kv.Value
+		case "eaft.isa":
+			m.ISA = kv.Value
+		case "eaft.dtype":
+			m.DType = kv.Value
+		case "eaft.targets":
+			m.Targets = kv.Value
+		case "eaft.k":
+			if m.K, err = strconv.Atoi(kv.Value); err != nil {
+				return Meta{}, fmt.Errorf("%s: metadata eaft.k: %q is not a number", path, kv.Value)
+			}
+		case "eaft.ledger":
+			if err := json.Unmarshal([]byte(kv.Value), &m.Ledger); err != nil {
+				return Meta{}, fmt.Errorf("%s: metadata eaft.ledger: %w", path, err)
+			}
+		}
+	}
+	return m, nil
+}

@@ -1,0 +1,214 @@
+package parquet
+
+import (
+	"errors"
+	"fmt"
+	"path/filepath"
+
+	pq "github.com/parquet-go/parquet-go"
+	"github.com/parquet-go/parquet-go/compress/zstd"
+
+	"eaft/internal/version"
+)
+
+// A row group ends at this many bytes of values before encoding, or this many
+// rows: it is what a writer, and a reader of one page per column, must hold.
+const (
+	rowGroupBytes = 4 << 20
+	rowGroupRows  = 8192
+)
+
+// shardWriter streams rows of type T into a temporary file.
+type shardWriter[T any] struct {
+	schema  string
+	tmp     *tempFile
+	pq      *pq.GenericWriter[T]
+	one     [1]T
+	rows    int64
+	pending int // bytes in the open row group
+	inGroup int
+	err     error // first failure: nothing can be committed after it
+	done    bool
+}
+
+func newShardWriter[T any](path, schema string) (*shardWriter[T], error) {
+	tmp, err := createTemp(path)
+	if err != nil {
+		return nil, err
+	}
+	config := pq.DefaultWriterConfig()
+	config.CreatedBy = "eaft version " + version.Version + " (build " + version.Version + ")"
+	config.Compression = &zstd.Codec{Level: zstd.DefaultLevel}
+	// Bounds of texts would repeat them in the footer.
+	config.SkipPageBounds = [][]string{{"text"}}
+	return &shardWriter[T]{schema: schema, tmp: tmp, pq: pq.NewGenericWriter[T](tmp, config)}, nil
+}
+
+func (w *shardWriter[T]) write(row *T, size int) (err error) {
+	if w.done {
+		return fmt.Errorf("%s: write after commit or abort", w.tmp.path)
+	}
+	if w.err != nil {
+		return w.err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%v", r)
+		}
+		if err != nil {
+			w.err = fmt.Errorf("%s: row %d: %w", w.tmp.path, w.rows, err)
+			err = w.err
+		}
+	}()
+	w.one[0] = *row
+	if _, err := w.pq.Write(w.one[:]); err != nil {
+		return err
+	}
+	w.rows++
+	w.pending += size
+	w.inGroup++
+	if w.pending >= rowGroupBytes || w.inGroup >= rowGroupRows {
+		w.pending, w.inGroup = 0, 0
+		return w.pq.Flush()
+	}
+	return nil
+}
+
+// Commit writes the footer with meta and gives the shard its name. On an error
+// nothing is left behind.
+func (w *shardWriter[T]) Commit(meta Meta) (info ShardInfo, err error) {
+	if w.done {
+		return ShardInfo{}, fmt.Errorf("%s: commit after commit or abort", w.tmp.path)
+	}
+	if meta.Schema == "" {
+		meta.Schema = w.schema
+	}
+	if err := w.finish(meta); err != nil {
+		w.Abort()
+		return ShardInfo{}, err
+	}
+	w.done = true
+	if err := w.tmp.commit(); err != nil {
+		return ShardInfo{}, fmt.Errorf("%s: %w", w.tmp.path, err)
+	}
+	return ShardInfo{Name: filepath.Base(w.tmp.path), Rows: w.rows, Bytes: w.tmp.size, SHA256: w.tmp.hash()}, nil
+}
+
+func (w *shardWriter[T]) finish(meta Meta) (err error) {
+	if w.err != nil {
+		return w.err
+	}
+	defer func() {
+		if r := recover(); r != nil {
+			err = fmt.Errorf("%s: %v", w.tmp.path, r)
+		}
+	}()
+	if meta.Schema != w.schema {
+		return fmt.Errorf("%s: schema %s cannot be committed as %s", w.tmp.path, w.schema, meta.Schema)
+	}
+	pairs, err := meta.pairs()
+	if err != nil {
+		return fmt.Errorf("%s: %w", w.tmp.path, err)
+	}
+	for _, p := range pairs {
+		w.pq.SetKeyValueMetadata(p.key, p.value)
+	}
+	if err := w.pq.Close(); err != nil {
+		return fmt.Errorf("%s: %w", w.tmp.path, err)
+	}
+	return nil
+}
+
+// Abort removes what was written. It does nothing after Commit.
+func (w *shardWriter[T]) Abort() {
+	if !w.done {
+		w.done = true
+		w.tmp.abort()
+	}
+}
+
+// TokensWriter writes a shard of tokens/1.
+type TokensWriter struct{ *shardWriter[TokensRow] }
+
+// CreateTokens starts a shard that Commit will name path.
+func CreateTokens(path string) (*TokensWriter, error) {
+	w, err := newShardWriter[TokensRow](path, SchemaTokens)
+	return &TokensWriter{w}, err
+}
+
+// Write appends a row; after an error nothing can be committed.
+func (w *TokensWriter) Write(r *TokensRow) error {
+	n, m := len(r.InputIDs), len(r.TokenStart)
+	if err := errors.Join(sameLen("labels", len(r.Labels), n), sameLen("token_end", len(r.TokenEnd), m)); err != nil {
+		return w.refuse(err)
+	}
+	return w.write(r, 64+len(r.ID)+len(r.Source)+len(r.Text)+8*n+8*m+24*len(r.Spans))
+}
+
+// ScoresWriter writes a shard of scores/1.
+type ScoresWriter struct{ *shardWriter[ScoresRow] }
+
+// CreateScores starts a shard that Commit will name path.
+func CreateScores(path string) (*ScoresWriter, error) {
+	w, err := newShardWriter[ScoresRow](path, SchemaScores)
+	return &ScoresWriter{w}, err
+}
+
+// Write appends a row; after an error nothing can be committed.
+func (w *ScoresWriter) Write(r *ScoresRow) error {
+	n := len(r.Pos)
+	if err := r.sameLens(); err != nil {
+		return w.refuse(err)
+	}
+	return w.write(r, 64+len(r.ID)+36*n)
+}
+
+// AuditWriter writes a shard of audit/1.
+type AuditWriter struct{ *shardWriter[AuditRow] }
+
+// CreateAudit starts a shard that Commit will name path.
+func CreateAudit(path string) (*AuditWriter, error) {
+	w, err := newShardWriter[AuditRow](path, SchemaAudit)
+	return &AuditWriter{w}, err
+}
+
+// Write appends a row; after an error nothing can be committed.
+func (w *AuditWriter) Write(r *AuditRow) error {
+	if err := r.sameLens(); err != nil {
+		return w.refuse(err)
+	}
+	return w.write(r, 64+len(r.ID)+24*len(r.Pos))
+}
+
+// refuse marks the shard as failed: a row is missing from it.
+func (w *shardWriter[T]) refuse(err error) error {
+	if w.err == nil {
+		w.err = fmt.Errorf("%s: row %d: %w", w.tmp.path, w.rows, err)
+	}
+	return w.err
+}
+
+func sameLen(column string, got, want int) error {
+	if got != want {
+		return fmt.Errorf("column %s has %d entries where %d are needed", column, got, want)
+	}
+	return nil
+}
+
+func (r *ScoresRow) sameLens() error {
+	n := len(r.Pos)
+	return errors.Join(sameLen("token", len(r.Token), n), sameLen("logprob", len(r.LogProb), n),
+		sameLen("entropy", len(r.Entropy), n), sameLen("topk_entropy", len(r.TopKEntropy), n),
+		sameLen("topk_mass", len(r.TopKMass), n), sameLen("top1_logprob", len(r.Top1LogProb), n),
+		sameLen("rank", len(r.Rank), n), sameLen("top1_id", len(r.Top1ID), n))
+}
+
+func (r *AuditRow) sameLens() error {
+	n, base := len(r.Pos), len(r.BaseLogProb)
+	if base != 0 {
+		base = n // the base lists are empty or complete
+	}
+	return errors.Join(sameLen("logprob", len(r.LogProb), n), sameLen("topk_entropy", len(r.TopKEntropy), n),
+		sameLen("weight", len(r.Weight), n), sameLen("base_logprob", len(r.BaseLogProb), base),
+		sameLen("base_topk_entropy", len(r.BaseTopKEntropy), base))
+}
