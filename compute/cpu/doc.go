@@ -23,3 +23,5 @@
 // depend on sizes only. Two instruction sets differ in the last bits, because
 // the portable code never fuses a multiplication with an addition.
 package cpu
+
+//go:generate go run ./gen

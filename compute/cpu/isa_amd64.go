@@ -1,6 +1,54 @@
 package cpu
 
+import "golang.org/x/sys/cpu"
+
+//go:noescape
+func microAVX2(t *tile[float32])
+
+//go:noescape
+func microAVX512(t *tile[float32])
+
+//go:noescape
+func expSumAVX2(x *float32, n int, shift float32, sum *[lanes]float32)
+
+//go:noescape
+func expSumAVX512(x *float32, n int, shift float32, sum *[lanes]float32)
+
+// expSumWith runs whole 16s in place and the rest in a padded copy.
+func expSumWith(f func(x *float32, n int, shift float32, sum *[lanes]float32)) func([]float32, float32) float32 {
+	return func(x []float32, shift float32) float32 {
+		var s [lanes]float32
+		full := len(x) &^ (lanes - 1)
+		if full > 0 {
+			f(&x[0], full, shift, &s)
+		}
+		if rest := x[full:]; len(rest) > 0 {
+			var pad, more [lanes]float32
+			copy(pad[:], rest)
+			f(&pad[0], lanes, shift, &more)
+			for i := range rest {
+				rest[i] = pad[i]
+				s[i] += pad[i]
+			}
+		}
+		return sumLanes(&s)
+	}
+}
+
 // available lists the instruction sets of this CPU, the best one last.
 func available() []*kernels[float32] {
-	return []*kernels[float32]{portable[float32]()}
+	have := []*kernels[float32]{portable[float32]()}
+	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
+		k := portable[float32]()
+		k.isa, k.mr, k.nr = "avx2", 6, 16
+		k.micro, k.expSum = microAVX2, expSumWith(expSumAVX2)
+		have = append(have, k)
+	}
+	if cpu.X86.HasAVX512F {
+		k := portable[float32]()
+		k.isa, k.mr, k.nr = "avx512", 14, 32
+		k.micro, k.expSum = microAVX512, expSumWith(expSumAVX512)
+		have = append(have, k)
+	}
+	return have
 }

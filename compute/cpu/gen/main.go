@@ -1,0 +1,173 @@
+// gen writes ../kernels_amd64.s: the inner loops for AVX2 with FMA and for
+// AVX-512. Run it with "go generate ./compute/cpu".
+package main
+
+import (
+	"bytes"
+	"fmt"
+	"math"
+	"os"
+)
+
+var w bytes.Buffer
+
+func p(format string, a ...any) { fmt.Fprintf(&w, format+"\n", a...) }
+
+// isa is an instruction set: R is the letter of its registers.
+type isa struct {
+	name  string
+	r     string
+	bytes int // of a register
+	rows  int // of the largest tile; its columns are two registers
+}
+
+var sets = []isa{{"AVX2", "Y", 32, 6}, {"AVX512", "Z", 64, 14}}
+
+func (s isa) zero(reg int) {
+	if s.r == "Z" {
+		p("\tVPXORD Z%d, Z%d, Z%d", reg, reg, reg)
+	} else {
+		p("\tVXORPS Y%d, Y%d, Y%d", reg, reg, reg)
+	}
+}
+
+// tile writes the rows x 2 registers kernel. SI, DI: row 0 and 7 of A; BX: B;
+// DX: C; CX: k; R8, R12, R13: 1, 3, 5 row strides; R9: k stride; R10: C stride.
+func (s isa) tile(rows int) {
+	mul := [7]string{"", "(R8*1)", "(R8*2)", "(R12*1)", "(R8*4)", "(R13*1)", "(R12*2)"}
+	b := 2 * s.rows
+	p("\nstart%d:", rows)
+	p("\tLEAQ (R8)(R8*2), R12\n\tLEAQ (R8)(R8*4), R13")
+	p("\tLEAQ (SI)(R12*2), DI\n\tADDQ R8, DI // row 7")
+	p("\tTESTQ AX, AX\n\tJNZ load%d", rows)
+	for i := range 2 * rows {
+		s.zero(i)
+	}
+	p("\tJMP loop%d\nload%d:\n\tMOVQ DX, AX", rows, rows)
+	for i := range rows {
+		p("\tVMOVUPS (AX), %s%d\n\tVMOVUPS %d(AX), %s%d", s.r, 2*i, s.bytes, s.r, 2*i+1)
+		if i < rows-1 {
+			p("\tADDQ R10, AX")
+		}
+	}
+	p("\tPCALIGN $64\nloop%d:", rows)
+	p("\tVMOVUPS (BX), %s%d\n\tVMOVUPS %d(BX), %s%d", s.r, b, s.bytes, s.r, b+1)
+	for i := range rows {
+		base, t := "SI", b+2+i%2
+		if i >= 7 {
+			base = "DI"
+		}
+		p("\tVBROADCASTSS (%s)%s, %s%d", base, mul[i%7], s.r, t)
+		p("\tVFMADD231PS %s%d, %s%d, %s%d", s.r, b, s.r, t, s.r, 2*i)
+		p("\tVFMADD231PS %s%d, %s%d, %s%d", s.r, b+1, s.r, t, s.r, 2*i+1)
+	}
+	p("\tADDQ R9, SI\n\tADDQ R9, DI\n\tADDQ $%d, BX\n\tDECQ CX\n\tJNZ loop%d", 2*s.bytes, rows)
+	for i := range rows {
+		p("\tVMOVUPS %s%d, (DX)\n\tVMOVUPS %s%d, %d(DX)", s.r, 2*i, s.r, 2*i+1, s.bytes)
+		if i < rows-1 {
+			p("\tADDQ R10, DX")
+		}
+	}
+	p("\tVZEROUPPER\n\tRET")
+}
+
+func (s isa) micro() {
+	p("\n// func micro%s(t *tile[float32])\nTEXT ·micro%s(SB), NOSPLIT, $0-8", s.name, s.name)
+	p("\tMOVQ t+0(FP), DI")
+	for _, f := range []struct {
+		at  int
+		reg string
+	}{{0, "SI"}, {24, "BX"}, {48, "DX"}, {72, "CX"}, {80, "R8"}, {88, "R9"}, {96, "R10"}, {104, "R12"}, {112, "AX"}} {
+		p("\tMOVQ %d(DI), %s", f.at, f.reg)
+	}
+	p("\tSHLQ $2, R8\n\tSHLQ $2, R9\n\tSHLQ $2, R10")
+	for r := s.rows; r >= 1; r-- {
+		p("\tCMPQ R12, $%d\n\tJEQ start%d", r, r)
+	}
+	p("\tRET")
+	for r := s.rows; r >= 1; r-- {
+		s.tile(r)
+	}
+}
+
+// expConst: low and high clamp, log2 e, ln 2 in two, the polynomial from
+// degree 7 down, each filling 64 bytes so that it can be a memory operand.
+var expConst = []float32{-104, 89, math.Log2E, 0.693359375, -2.12194440e-4,
+	1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1}
+
+func constants() {
+	for i, c := range expConst {
+		for l := range 16 {
+			p("DATA ·expc<>+%d(SB)/4, $0x%08x", 64*i+4*l, math.Float32bits(c))
+		}
+	}
+	n := 64 * len(expConst)
+	for l := range 16 {
+		p("DATA ·expc<>+%d(SB)/4, $127", n+4*l)
+	}
+	p("GLOBL ·expc<>(SB), RODATA|NOPTR, $%d", n+64)
+}
+
+// exp: register 1 = e^(register 0), which keeps the clamped argument.
+// Clobbers 2, 3. NaN comes through because it is the second source of the clamps.
+func (s isa) exp() {
+	r := s.r
+	c := func(i int) string { return fmt.Sprintf("·expc<>+%d(SB)", 64*i) }
+	p("\tVMOVUPS %s, %s2\n\tVMAXPS %s0, %s2, %s0", c(0), r, r, r, r)
+	p("\tVMOVUPS %s, %s2\n\tVMINPS %s0, %s2, %s0", c(1), r, r, r, r)
+	p("\tVMULPS %s, %s0, %s2", c(2), r, r)
+	if r == "Z" {
+		p("\tVRNDSCALEPS $8, Z2, Z2 // n")
+	} else {
+		p("\tVROUNDPS $8, Y2, Y2 // n")
+	}
+	p("\tVMOVAPS %s0, %s3\n\tVFNMADD231PS %s, %s2, %s3\n\tVFNMADD231PS %s, %s2, %s3 // r", r, r, c(3), r, r, c(4), r, r)
+	p("\tVMOVUPS %s, %s1", c(5), r)
+	for i := 6; i <= 12; i++ {
+		p("\tVFMADD213PS %s, %s3, %s1", c(i), r, r)
+	}
+	if r == "Z" {
+		p("\tVSCALEFPS Z2, Z1, Z1")
+		return
+	}
+	bias := c(len(expConst)) // in two factors: 2^n alone may overflow or be denormal
+	p("\tVCVTPS2DQ Y2, Y2\n\tVPSRAD $1, Y2, Y3\n\tVPSUBD Y3, Y2, Y2")
+	for _, y := range []int{3, 2} {
+		p("\tVPADDD %s, Y%d, Y%d\n\tVPSLLD $23, Y%d, Y%d\n\tVMULPS Y%d, Y1, Y1", bias, y, y, y, y, y)
+	}
+}
+
+// expSum writes the loop x = e^(x - shift) over whole 16s, adding to 16 lanes.
+func (s isa) expSum() {
+	p("\n// func expSum%s(x *float32, n int, shift float32, sum *[16]float32)", s.name)
+	p("TEXT ·expSum%s(SB), NOSPLIT, $0-32", s.name)
+	p("\tMOVQ x+0(FP), SI\n\tMOVQ n+8(FP), CX\n\tVBROADCASTSS shift+16(FP), %s4\n\tMOVQ sum+24(FP), DI", s.r)
+	regs := 64 / s.bytes
+	for i := range regs {
+		p("\tVMOVUPS %d(DI), %s%d", i*s.bytes, s.r, 5+i)
+	}
+	p("loop:")
+	for i := range regs {
+		p("\tVMOVUPS %d(SI), %s0\n\tVSUBPS %s4, %s0, %s0", i*s.bytes, s.r, s.r, s.r, s.r)
+		s.exp()
+		p("\tVMOVUPS %s1, %d(SI)\n\tVADDPS %s1, %s%d, %s%d", s.r, i*s.bytes, s.r, s.r, 5+i, s.r, 5+i)
+	}
+	p("\tADDQ $64, SI\n\tSUBQ $16, CX\n\tJNZ loop")
+	for i := range regs {
+		p("\tVMOVUPS %s%d, %d(DI)", s.r, 5+i, i*s.bytes)
+	}
+	p("\tVZEROUPPER\n\tRET")
+}
+
+func main() {
+	p("// Code generated by gen; DO NOT EDIT.\n\n#include \"textflag.h\"\n")
+	constants()
+	for _, s := range sets {
+		s.micro()
+		s.expSum()
+	}
+	if err := os.WriteFile("kernels_amd64.s", w.Bytes(), 0o644); err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		os.Exit(1)
+	}
+}
