@@ -149,13 +149,15 @@ func (c *config) headDim(s *Spec) int {
 // rope reads rope_parameters (transformers 5) or rope_theta and rope_scaling (4).
 func (c *config) rope() RoPE {
 	r := RoPE{Theta: c.float("rope_theta", 10000)}
+	partial := c.float("partial_rotary_factor", 1)
 	field := "rope_parameters"
 	if !c.has(field) {
 		field = "rope_scaling"
 	}
 	sub := &config{file: c.file + ": " + field}
-	if !c.get(field, &sub.fields, "an object") {
-		return r
+	c.get(field, &sub.fields, "an object")
+	if partial = sub.float("partial_rotary_factor", partial); partial != 1 {
+		c.fail("partial_rotary_factor is %g; only 1 is supported", partial)
 	}
 	r.Theta = sub.float("rope_theta", r.Theta)
 	kind := sub.string("rope_type", sub.string("type", "default"))
@@ -171,9 +173,6 @@ func (c *config) rope() RoPE {
 		}
 	default:
 		sub.refuse("rope_type", kind, "default, linear, llama3")
-	}
-	if f := sub.float("partial_rotary_factor", c.float("partial_rotary_factor", 1)); f != 1 {
-		c.fail("partial_rotary_factor is %g; only 1 is supported", f)
 	}
 	if c.err == nil {
 		c.err = sub.err

@@ -165,7 +165,8 @@ func (h *header) rope(c *weights.Checkpoint, headDim int) RoPE {
 		return r
 	}
 	plain := r.frequencies(headDim)
-	r.Scaling, r.LowFreq, r.HighFreq, r.Original = "llama3", 1, 4, 8192
+	r.Scaling, r.LowFreq, r.HighFreq = "llama3", 1, 4
+	r.Original = h.int("rope.scaling.original_context_length", 8192)
 	for _, d := range divisors {
 		r.Factor = max(r.Factor, float64(d))
 	}
