@@ -14,6 +14,19 @@ func expSumAVX2(x *float32, n int, shift float32, sum *[lanes]float32)
 //go:noescape
 func expSumAVX512(x *float32, n int, shift float32, sum *[lanes]float32)
 
+//go:noescape
+func headRowAVX2(s *headState[float32], x *float32, n int)
+
+//go:noescape
+func headRowAVX512(s *headState[float32], x *float32, n int)
+
+func headRowWith(f func(s *headState[float32], x *float32, n int)) func(*headState[float32], []float32) float32 {
+	return func(s *headState[float32], x []float32) float32 {
+		f(s, &x[0], len(x)/lanes)
+		return maxGo(s.max[:])
+	}
+}
+
 // expSumWith runs whole 16s in place and the rest in a padded copy.
 func expSumWith(f func(x *float32, n int, shift float32, sum *[lanes]float32)) func([]float32, float32) float32 {
 	return func(x []float32, shift float32) float32 {
@@ -42,12 +55,14 @@ func available() []*kernels[float32] {
 		k := portable[float32]()
 		k.isa, k.mr, k.nr = "avx2", 6, 16
 		k.micro, k.expSum = microAVX2, expSumWith(expSumAVX2)
+		k.headRow = headRowWith(headRowAVX2)
 		have = append(have, k)
 	}
 	if cpu.X86.HasAVX512F {
 		k := portable[float32]()
 		k.isa, k.mr, k.nr = "avx512", 14, 32
 		k.micro, k.expSum = microAVX512, expSumWith(expSumAVX512)
+		k.headRow = headRowWith(headRowAVX512)
 		have = append(have, k)
 	}
 	return have
