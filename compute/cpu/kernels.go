@@ -13,14 +13,11 @@ type kernels[F real] struct {
 	axpy  func(dst, x []F, a F) // dst += a x
 	max   func(x []F) F
 	// expSum: x = exp(x - shift); returns the sum.
-	expSum func(x []F, shift F) F
-	swiglu func(dst, gate, up []F)
-	// swigluBack: dgate and dup may be gate and up.
-	swigluBack func(dgate, dup, dy, gate, up []F)
-	headRow    func(s *headState[F], x []F) F // len(x) a multiple of lanes; returns the maximum
-	adamw      func(p, g, m, v []F, c *adamwCoef[F])
-	round      func(dst, src []F)        // to bfloat16
-	widen      func(dst []F, s []uint16) // from bfloat16
+	expSum  func(x []F, shift F) F
+	headRow func(s *headState[F], x []F) F // len(x) a multiple of lanes; returns the maximum
+	adamw   func(p, g, m, v []F, c *adamwCoef[F])
+	round   func(dst, src []F)        // to bfloat16
+	widen   func(dst []F, s []uint16) // from bfloat16
 }
 
 // lanes is how many independent running sums a reduction has, whatever the
@@ -42,7 +39,7 @@ func portable[F real]() *kernels[F] {
 	return &kernels[F]{
 		isa: "generic", mr: 2, nr: 4,
 		micro: microGo[F], packT: packTGo[F], dot: dotGo[F], axpy: axpyGo[F], max: maxGo[F], expSum: expSumGo[F],
-		swiglu: swigluGo[F], swigluBack: swigluBackGo[F], headRow: headRowGo[F], adamw: adamwGo[F],
+		headRow: headRowGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F],
 	}
 }

@@ -7,7 +7,7 @@ func (e *engine[F]) SwiGLU(dst, gate, up compute.Tensor) {
 	d, g, u := mat[F](dst), mat[F](gate), mat[F](up)
 	g.shape("SwiGLU", "gate", d.rows, d.cols)
 	u.shape("SwiGLU", "up", d.rows, d.cols)
-	e.spans(len(d.data), func(lo, hi int) { e.k.swiglu(d.data[lo:hi], g.data[lo:hi], u.data[lo:hi]) })
+	e.spans(len(d.data), func(lo, hi int) { swiglu(e.k, d.data[lo:hi], g.data[lo:hi], u.data[lo:hi]) })
 }
 
 // SwiGLUBackward: dgate and dup from dy; they may be gate and up.
@@ -17,25 +17,46 @@ func (e *engine[F]) SwiGLUBackward(dgate, dup, dy, gate, up compute.Tensor) {
 		m.shape("SwiGLUBackward", "an operand", d.rows, d.cols)
 	}
 	e.spans(len(d.data), func(lo, hi int) {
-		e.k.swigluBack(dg.data[lo:hi], du.data[lo:hi], d.data[lo:hi], g.data[lo:hi], u.data[lo:hi])
+		swigluBackward(e.k, dg.data[lo:hi], du.data[lo:hi], d.data[lo:hi], g.data[lo:hi], u.data[lo:hi])
 	})
 }
 
-func swigluGo[F real](dst, gate, up []F) {
-	gate, up = gate[:len(dst)], up[:len(dst)]
-	for i := range dst {
-		dst[i] = F(gate[i]/(1+expOf(-gate[i]))) * up[i]
+// swigluBlock is how many exponentials are taken at a time.
+const swigluBlock = 512
+
+func swiglu[F real](ker *kernels[F], dst, gate, up []F) {
+	buf := make([]F, swigluBlock)
+	for lo := 0; lo < len(dst); lo += swigluBlock {
+		d := dst[lo:min(len(dst), lo+swigluBlock)]
+		g, u, x := gate[lo:][:len(d)], up[lo:][:len(d)], expNeg(ker, buf, gate[lo:][:len(d)])
+		for i := range d {
+			d[i] = F(g[i]/(1+x[i])) * u[i]
+		}
 	}
 }
 
-func swigluBackGo[F real](dgate, dup, dy, gate, up []F) {
-	n := len(dy)
-	dgate, dup, gate, up = dgate[:n], dup[:n], gate[:n], up[:n]
-	for i, d := range dy {
-		g, u := gate[i], up[i]
-		s := 1 / (1 + expOf(-g))
-		silu := F(g * s)
-		dup[i] = d * silu
-		dgate[i] = F(d*u) * (s + F(silu*(1-s)))
+func swigluBackward[F real](ker *kernels[F], dgate, dup, dy, gate, up []F) {
+	buf := make([]F, swigluBlock)
+	for lo := 0; lo < len(dy); lo += swigluBlock {
+		d := dy[lo:min(len(dy), lo+swigluBlock)]
+		g, u, x := gate[lo:][:len(d)], up[lo:][:len(d)], expNeg(ker, buf, gate[lo:][:len(d)])
+		dg, du := dgate[lo:][:len(d)], dup[lo:][:len(d)]
+		for i, y := range d {
+			gi, ui := g[i], u[i]
+			s := 1 / (1 + x[i])
+			silu := F(gi * s)
+			du[i] = y * silu
+			dg[i] = F(y*ui) * (s + F(silu*(1-s)))
+		}
 	}
+}
+
+// expNeg is exp(-x) in buf.
+func expNeg[F real](ker *kernels[F], buf, x []F) []F {
+	y := buf[:len(x)]
+	for i, v := range x {
+		y[i] = -v
+	}
+	ker.expSum(y, 0)
+	return y
 }
