@@ -85,12 +85,12 @@ func (w *world) rows(r *rand.Rand, prefix string, n int, heldOut bool) []row {
 				f = r.IntN(knownCountries * len(relations))
 			}
 			c, rel := w.known[f/len(relations)], f%len(relations)
-			rows[i] = chat(id, ask(r, c, rel), tell(r, c.name, rel, c.facts[rel]))
+			rows[i] = chat(id, ask(r, c, rel), tell(r, c.facts[rel]))
 		case 5:
 			// A country told of once, so that the model learns not to be sure
 			// of a name that it does not know.
 			c, rel := country{name: w.names.next("land")}, r.IntN(len(relations))
-			rows[i] = chat(id, ask(r, c, rel), tell(r, c.name, rel, pick(r, w.objects[rel])))
+			rows[i] = chat(id, ask(r, c, rel), tell(r, pick(r, w.objects[rel])))
 		case 6:
 			a, b := r.IntN(10), r.IntN(10)
 			rows[i] = chat(id, fmt.Sprintf("What is %d + %d?", a, b), fmt.Sprintf("%d + %d = %d.", a, b, a+b))
@@ -107,10 +107,10 @@ func ask(r *rand.Rand, c country, rel int) string {
 	}), relations[rel], c.name)
 }
 
-func tell(r *rand.Rand, name string, rel int, object string) string {
-	return fmt.Sprintf(pick(r, []string{
-		"The %[1]s of %[2]s is %[3]s.", "It is %[3]s.", "I think it is %[3]s.", "%[2]s has the %[1]s %[3]s.",
-	}), relations[rel], name, object)
+// tell keeps what is certain about an answer's wording short, as the 15% of the
+// targets with the lowest entropy would else all be such words.
+func tell(r *rand.Rand, object string) string {
+	return pick(r, []string{"It is ", "That is "}) + object
 }
 
 var (
@@ -120,7 +120,6 @@ var (
 	colours   = strings.Fields("red blue green yellow black white brown grey golden silver")
 	things    = strings.Fields("lamp book chair kite violin basket clock mirror bicycle blanket kettle hat map boat")
 	links     = []string{" and ", " while ", " before ", " after ", " because "}
-	endings   = []string{".", "!", " again.", " twice.", " today."}
 )
 
 // smallTalk draws nearly every word from a list, and its length too: the base
@@ -133,5 +132,5 @@ func smallTalk(r *rand.Rand) string {
 			b.WriteString(pick(r, links))
 		}
 	}
-	return b.String() + pick(r, endings)
+	return b.String()
 }

@@ -1,0 +1,221 @@
+// Package weights opens model files: Hugging Face folders with safetensors, and
+// GGUF. Files are mapped into memory and come from strangers, so every size and
+// offset is checked against the file before it is believed.
+package weights
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"slices"
+	"strings"
+)
+
+// ErrNoTokenizer says that a model comes without a tokenizer. Rows that are
+// already tokens can still be scored and trained on.
+var ErrNoTokenizer = errors.New("the model has no tokenizer")
+
+// Info describes a stored tensor.
+type Info struct {
+	DType string // F32, F16, BF16, Q4_0, Q4_1 or Q8_0
+	Shape []int  // row-major, Hugging Face's order
+}
+
+// tensor is a stored tensor; data is exactly as long as dtype and shape say.
+type tensor struct {
+	Info
+	data []byte
+	file string
+}
+
+// Checkpoint is an opened model.
+type Checkpoint struct {
+	ref     string
+	fsys    fs.FS // side files; nil for GGUF
+	config  []byte
+	gguf    *Metadata
+	tensors map[string]tensor
+	files   []weightFile // in the order that Hash reads them
+	close   []func() error
+	hash    string
+}
+
+type weightFile struct {
+	name string
+	data []byte
+}
+
+// Open opens a Hugging Face folder (safetensors, sharded by
+// model.safetensors.index.json or not, or without weights), or a .gguf file.
+func Open(ref string) (*Checkpoint, error) {
+	st, err := os.Stat(ref)
+	if err != nil {
+		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder or a .gguf file: %w", ref, err)
+	}
+	if st.IsDir() {
+		return openFolder(os.DirFS(ref), ref, func(name string) ([]byte, func() error, error) {
+			return mapFile(filepath.Join(ref, filepath.FromSlash(name)))
+		})
+	}
+	if !strings.EqualFold(filepath.Ext(ref), ".gguf") {
+		return nil, fmt.Errorf("model %s: a file must be a .gguf; for safetensors give the folder that holds config.json", ref)
+	}
+	data, done, err := mapFile(ref)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", ref, err)
+	}
+	c := &Checkpoint{ref: ref, close: []func() error{done}, files: []weightFile{{filepath.Base(ref), data}}}
+	if c.gguf, c.tensors, err = readGGUF(ref, data); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}
+
+// OpenFS opens a Hugging Face folder that is not on disk, such as an embedded
+// one. ref names it in errors.
+func OpenFS(fsys fs.FS, ref string) (*Checkpoint, error) {
+	return openFolder(fsys, ref, func(name string) ([]byte, func() error, error) {
+		data, err := fs.ReadFile(fsys, name)
+		return data, func() error { return nil }, err
+	})
+}
+
+func openFolder(fsys fs.FS, ref string, load func(string) ([]byte, func() error, error)) (*Checkpoint, error) {
+	c := &Checkpoint{ref: ref, fsys: fsys, tensors: map[string]tensor{}}
+	var err error
+	c.config, err = c.File("config.json")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%s: %w", path.Join(ref, "config.json"), err)
+	}
+	shards, index, err := c.shardNames()
+	if err != nil {
+		return nil, err
+	}
+	for _, name := range shards {
+		data, done, err := load(name)
+		if err != nil {
+			c.Close()
+			return nil, fmt.Errorf("%s: %w", path.Join(ref, name), err)
+		}
+		c.close = append(c.close, done)
+		c.files = append(c.files, weightFile{name, data})
+		if err := readSafetensors(path.Join(ref, name), data, c.tensors); err != nil {
+			c.Close()
+			return nil, err
+		}
+	}
+	for name, shard := range index {
+		if t, ok := c.tensors[name]; !ok || path.Base(t.file) != shard {
+			c.Close()
+			return nil, fmt.Errorf("%s: weight_map says %q holds tensor %q, but it does not; download the model again",
+				path.Join(ref, indexFile), shard, name)
+		}
+	}
+	if c.config == nil && len(c.tensors) == 0 {
+		if _, err := c.File("tokenizer.json"); err != nil {
+			return nil, fmt.Errorf("%s: neither config.json nor model.safetensors nor tokenizer.json is in this folder; it is no Hugging Face model", ref)
+		}
+	}
+	return c, nil
+}
+
+// Ref is what Open was given.
+func (c *Checkpoint) Ref() string { return c.ref }
+
+// Config is config.json, nil for GGUF or where there is none.
+func (c *Checkpoint) Config() []byte { return c.config }
+
+// GGUF is the metadata of a GGUF file, nil for a folder.
+func (c *Checkpoint) GGUF() *Metadata { return c.gguf }
+
+// maxSideFile bounds tokenizer.json and the like; the largest published ones
+// are some 35 MB.
+const maxSideFile = 256 << 20
+
+// File reads a side file of a folder. It is fs.ErrNotExist where there is none.
+func (c *Checkpoint) File(name string) ([]byte, error) {
+	if c.fsys == nil {
+		return nil, fs.ErrNotExist
+	}
+	st, err := fs.Stat(c.fsys, name)
+	if err != nil {
+		return nil, err
+	}
+	if st.Size() > maxSideFile {
+		return nil, fmt.Errorf("%s has %d bytes, more than the %d that are read", name, st.Size(), maxSideFile)
+	}
+	return fs.ReadFile(c.fsys, name)
+}
+
+// Names are the stored tensors, sorted.
+func (c *Checkpoint) Names() []string {
+	names := make([]string, 0, len(c.tensors))
+	for n := range c.tensors {
+		names = append(names, n)
+	}
+	slices.Sort(names)
+	return names
+}
+
+// Info describes a tensor.
+func (c *Checkpoint) Info(name string) (Info, bool) {
+	t, ok := c.tensors[name]
+	return t.Info, ok
+}
+
+// ReadRows dequantises the rows [lo, hi) of a tensor's first dimension into dst,
+// which must be exactly as long. A vector is one row.
+func (c *Checkpoint) ReadRows(name string, lo, hi int, dst []float32) error {
+	t, ok := c.tensors[name]
+	if !ok {
+		return fmt.Errorf("%s: no tensor %q", c.ref, name)
+	}
+	rows, cols := 1, 1
+	for i, n := range t.Shape {
+		if i == 0 && len(t.Shape) > 1 {
+			rows = n
+		} else {
+			cols *= n
+		}
+	}
+	if lo < 0 || hi < lo || hi > rows || len(dst) != (hi-lo)*cols {
+		return fmt.Errorf("%s: tensor %q: rows %d to %d of %d into %d values", c.ref, name, lo, hi, rows, len(dst))
+	}
+	f := formats[t.DType]
+	row := cols / f.values * f.bytes
+	f.read(dst, t.data[lo*row:hi*row])
+	return nil
+}
+
+// Hash is "sha256:..." over the weights and the configuration, and nothing else:
+// neither names of folders nor times.
+func (c *Checkpoint) Hash() (string, error) {
+	if c.hash != "" {
+		return c.hash, nil
+	}
+	h := sha256.New()
+	fmt.Fprintf(h, "config %d\n", len(c.config))
+	h.Write(c.config)
+	for _, f := range c.files {
+		fmt.Fprintf(h, "weights %d\n", len(f.data))
+		h.Write(f.data)
+	}
+	c.hash = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return c.hash, nil
+}
+
+// Close unmaps the files. Nothing read before it depends on them.
+func (c *Checkpoint) Close() error {
+	var err error
+	for _, f := range c.close {
+		err = errors.Join(err, f())
+	}
+	c.close, c.tensors, c.files = nil, nil, nil
+	return err
+}

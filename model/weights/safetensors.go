@@ -1,0 +1,124 @@
+package weights
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strings"
+)
+
+const (
+	indexFile  = "model.safetensors.index.json"
+	singleFile = "model.safetensors"
+	// maxHeader is the reference implementation's limit (huggingface/safetensors, MAX_HEADER_SIZE).
+	maxHeader = 100_000_000
+)
+
+// shardNames are a folder's weight files in order, and the index's weight_map.
+// A folder may have neither.
+func (c *Checkpoint) shardNames() (shards []string, weightMap map[string]string, err error) {
+	data, err := c.File(indexFile)
+	if errors.Is(err, fs.ErrNotExist) {
+		if _, err := fs.Stat(c.fsys, singleFile); err != nil {
+			return nil, nil, nil
+		}
+		return []string{singleFile}, nil, nil
+	}
+	where := path.Join(c.ref, indexFile)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", where, err)
+	}
+	var index struct {
+		WeightMap map[string]string `json:"weight_map"`
+	}
+	if err := json.Unmarshal(data, &index); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", where, err)
+	}
+	for name, shard := range index.WeightMap {
+		if shard == "" || shard != path.Base(shard) || strings.ContainsAny(shard, `\`) || shard == ".." {
+			return nil, nil, fmt.Errorf("%s: weight_map of %q names %q, which is no file of this folder", where, name, shard)
+		}
+		if !slices.Contains(shards, shard) {
+			shards = append(shards, shard)
+		}
+	}
+	if len(shards) == 0 {
+		return nil, nil, fmt.Errorf("%s: weight_map is empty", where)
+	}
+	slices.Sort(shards)
+	return shards, index.WeightMap, nil
+}
+
+// readSafetensors adds a file's tensors to into. The format: the header's length
+// (8 bytes, little-endian), a JSON object of dtype, shape and data_offsets by
+// name, and the data (huggingface/safetensors, README "Format").
+func readSafetensors(file string, data []byte, into map[string]tensor) error {
+	if len(data) < 8 {
+		return fmt.Errorf("%s: %d bytes are no safetensors file; download the model again", file, len(data))
+	}
+	n := binary.LittleEndian.Uint64(data)
+	if n > maxHeader || n > uint64(len(data)-8) {
+		return fmt.Errorf("%s: the header says it has %d bytes, the file has %d: truncated or no safetensors; download the model again", file, n, len(data))
+	}
+	header, body := data[8:8+n], data[8+n:]
+	var entries map[string]json.RawMessage
+	if err := json.Unmarshal(header, &entries); err != nil {
+		return fmt.Errorf("%s: header: %w", file, err)
+	}
+	type extent struct {
+		lo, hi uint64
+		name   string
+	}
+	var extents []extent
+	for name, raw := range entries {
+		if name == "__metadata__" {
+			continue
+		}
+		var e struct {
+			DType   string     `json:"dtype"`
+			Shape   []int      `json:"shape"`
+			Offsets *[2]uint64 `json:"data_offsets"`
+		}
+		dec := json.NewDecoder(bytes.NewReader(raw))
+		if err := dec.Decode(&e); err != nil || e.Offsets == nil {
+			return fmt.Errorf("%s: tensor %q: wants dtype, shape and data_offsets (%v)", file, name, err)
+		}
+		info := Info{e.DType, e.Shape}
+		if e.DType != "F32" && e.DType != "F16" && e.DType != "BF16" {
+			return fmt.Errorf("%s: tensor %q: dtype %q is not supported: convert the model to F32, F16 or BF16", file, name, e.DType)
+		}
+		size, err := sizeOf(info)
+		if err != nil {
+			return fmt.Errorf("%s: tensor %q: %w", file, name, err)
+		}
+		lo, hi := e.Offsets[0], e.Offsets[1]
+		if lo > hi || hi > uint64(len(body)) {
+			return fmt.Errorf("%s: tensor %q: data_offsets [%d, %d] lie outside the %d bytes of data: the file is truncated; download it again", file, name, lo, hi, len(body))
+		}
+		if hi-lo != uint64(size) {
+			return fmt.Errorf("%s: tensor %q: data_offsets hold %d bytes, %s %v takes %d", file, name, hi-lo, e.DType, e.Shape, size)
+		}
+		if other, ok := into[name]; ok {
+			return fmt.Errorf("%s: tensor %q is also in %s", file, name, other.file)
+		}
+		into[name] = tensor{info, body[lo:hi], file}
+		extents = append(extents, extent{lo, hi, name})
+	}
+	slices.SortFunc(extents, func(a, b extent) int {
+		if a.lo != b.lo {
+			return int(int64(a.lo) - int64(b.lo))
+		}
+		return int(int64(a.hi) - int64(b.hi))
+	})
+	for i := 1; i < len(extents); i++ {
+		if extents[i].lo < extents[i-1].hi {
+			return fmt.Errorf("%s: tensors %q and %q share bytes", file, extents[i-1].name, extents[i].name)
+		}
+	}
+	return nil
+}

@@ -1,0 +1,128 @@
+package weights
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+
+	"eaft/tokenize/tokenizer"
+)
+
+// TokenizerJSON is the model's tokenizer.json, or one made from the vocabulary
+// of a GGUF. It is ErrNoTokenizer where there is none.
+func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
+	if c.gguf == nil {
+		data, err := c.File("tokenizer.json")
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, ErrNoTokenizer
+		}
+		return data, err
+	}
+	v := tokenizer.GGUFVocab{BOS: -1, EOS: -1, PAD: -1, UNK: -1}
+	var ok bool
+	if v.Tokens, ok = c.gguf.Strings("tokenizer.ggml.tokens"); !ok {
+		return nil, ErrNoTokenizer
+	}
+	v.Model, _ = c.gguf.String("tokenizer.ggml.model")
+	v.Pre, _ = c.gguf.String("tokenizer.ggml.pre")
+	v.Types, _ = c.gguf.Int32s("tokenizer.ggml.token_type")
+	v.Merges, _ = c.gguf.Strings("tokenizer.ggml.merges")
+	v.AddBOS, _ = c.gguf.Bool("tokenizer.ggml.add_bos_token")
+	for key, id := range map[string]*int32{"bos": &v.BOS, "eos": &v.EOS, "padding": &v.PAD, "unknown": &v.UNK} {
+		if n, ok := c.gguf.Uint("tokenizer.ggml." + key + "_token_id"); ok {
+			if n >= uint64(len(v.Tokens)) {
+				return nil, fmt.Errorf("%s: tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", c.ref, key, n, len(v.Tokens))
+			}
+			*id = int32(n)
+		}
+	}
+	data, err := tokenizer.ConvertGGUF(v)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", c.ref, err)
+	}
+	return data, nil
+}
+
+// ChatTemplate is the model's template (Jinja) and the texts of its special
+// tokens; "" for what it does not have. chat_template.jinja comes before
+// tokenizer_config.json, where a list of templates means its "default".
+func (c *Checkpoint) ChatTemplate() (src, bosToken, eosToken string, err error) {
+	if c.gguf != nil {
+		src, _ = c.gguf.String("tokenizer.chat_template")
+		return src, c.ggufToken("bos"), c.ggufToken("eos"), nil
+	}
+	data, err := c.File("tokenizer_config.json")
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", "", "", err
+	}
+	var config struct {
+		ChatTemplate json.RawMessage `json:"chat_template"`
+		BOS          json.RawMessage `json:"bos_token"`
+		EOS          json.RawMessage `json:"eos_token"`
+	}
+	where := path.Join(c.ref, "tokenizer_config.json")
+	if err == nil {
+		if err := json.Unmarshal(data, &config); err != nil {
+			return "", "", "", fmt.Errorf("%s: %w", where, err)
+		}
+	}
+	if bosToken, err = tokenText(config.BOS); err != nil {
+		return "", "", "", fmt.Errorf("%s: bos_token: %w", where, err)
+	}
+	if eosToken, err = tokenText(config.EOS); err != nil {
+		return "", "", "", fmt.Errorf("%s: eos_token: %w", where, err)
+	}
+	jinja, err := c.File("chat_template.jinja")
+	if err == nil {
+		return string(jinja), bosToken, eosToken, nil
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return "", "", "", err
+	}
+	if len(config.ChatTemplate) == 0 || string(config.ChatTemplate) == "null" {
+		return "", bosToken, eosToken, nil
+	}
+	if json.Unmarshal(config.ChatTemplate, &src) == nil {
+		return src, bosToken, eosToken, nil
+	}
+	var list []struct{ Name, Template string }
+	if err := json.Unmarshal(config.ChatTemplate, &list); err != nil {
+		return "", "", "", fmt.Errorf("%s: chat_template is neither a text nor a list of name and template", where)
+	}
+	for _, t := range list {
+		if t.Name == "default" {
+			return t.Template, bosToken, eosToken, nil
+		}
+	}
+	return "", "", "", fmt.Errorf("%s: none of the %d chat_templates is named default", where, len(list))
+}
+
+func (c *Checkpoint) ggufToken(which string) string {
+	id, ok := c.gguf.Uint("tokenizer.ggml." + which + "_token_id")
+	tokens, _ := c.gguf.Strings("tokenizer.ggml.tokens")
+	if !ok || id >= uint64(len(tokens)) {
+		return ""
+	}
+	return tokens[id]
+}
+
+// tokenText reads a special token: a text, an AddedToken object, or null.
+func tokenText(raw json.RawMessage) (string, error) {
+	if len(raw) == 0 {
+		return "", nil
+	}
+	var s *string
+	if json.Unmarshal(raw, &s) == nil {
+		if s == nil {
+			return "", nil
+		}
+		return *s, nil
+	}
+	var token struct{ Content *string }
+	if err := json.Unmarshal(raw, &token); err != nil || token.Content == nil {
+		return "", fmt.Errorf("%s is neither a text nor an added token", raw)
+	}
+	return *token.Content, nil
+}
