@@ -149,15 +149,15 @@ func rawBlock(src string, pos int) (string, int, bool) {
 			return "", 0, false
 		}
 		i += n
-		end := strings.Index(src[i:], "%}")
+		end := strings.Index(src[i+2:], "%}")
 		if end < 0 {
 			return "", 0, false
 		}
-		inner := src[i+2 : i+end]
+		inner := src[i+2 : i+2+end]
 		if strings.TrimSpace(strings.Trim(inner, "-+")) != "endraw" {
 			continue
 		}
 		mark := inner[len(inner)-1]
-		return leading(src[pos:i], "{%", inner, src[pos-1] == '\n'), after(src, i+end+2, "{%", mark), true
+		return leading(src[pos:i], "{%", inner, src[pos-1] == '\n'), after(src, i+2+end+2, "{%", mark), true
 	}
 }
