@@ -1,0 +1,120 @@
+package parquet
+
+import (
+	"bytes"
+	"encoding/binary"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"math"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"reflect"
+	"strings"
+	"testing"
+)
+
+// expect turns a row into JSON: float lists become the hex of their bits.
+func expect(row any) map[string]any {
+	out := map[string]any{}
+	v := reflect.ValueOf(row)
+	for i := range v.NumField() {
+		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("parquet"), ",")
+		switch f := v.Field(i).Interface().(type) {
+		case []float32:
+			list := []string{}
+			for _, x := range f {
+				b := binary.LittleEndian.AppendUint32(nil, math.Float32bits(x))
+				list = append(list, hex.EncodeToString(b))
+			}
+			out[name] = map[string]any{"hex": list}
+		case []int32:
+			out[name] = append([]int32{}, f...)
+		case []Span:
+			list := []any{}
+			for _, s := range f {
+				list = append(list, expect(s))
+			}
+			out[name] = list
+		default:
+			out[name] = f
+		}
+	}
+	return out
+}
+
+func jsonLines[T any](t *testing.T, rows []T) string {
+	t.Helper()
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	for _, r := range rows {
+		if err := enc.Encode(expect(r)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	path := filepath.Join(t.TempDir(), "want.jsonl")
+	if err := os.WriteFile(path, buf.Bytes(), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return path
+}
+
+// TestOthersReadOurs needs EAFT_PYTHON, an interpreter with the libraries.
+func TestOthersReadOurs(t *testing.T) {
+	python := os.Getenv("EAFT_PYTHON")
+	if python == "" {
+		t.Skip("EAFT_PYTHON is not set")
+	}
+	dir := t.TempDir()
+	tokens, scores := filepath.Join(dir, "tokens.parquet"), filepath.Join(dir, "scores.parquet")
+	tokenRows := append(someTokens()[:2:2], someTokens()[3:]...)
+	writeTokens(t, tokens, tokenRows)
+	f := func(v ...float32) []float32 { return v }
+	scoreRows := []ScoresRow{
+		{ID: "a", Pos: []int32{1, 5}, Token: []int32{3, 4}, LogProb: f(-1e-30, -80), Entropy: f(math.Nextafter32(1, 2), 3), TopKEntropy: f(0, 1), TopKMass: f(.1, 1), Top1LogProb: f(-.3, -2), Rank: []int32{0, 9}, Top1ID: []int32{3, 8}},
+		{ID: "b"},
+	}
+	w, err := CreateScores(scores)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for i := range scoreRows {
+		if err := w.Write(&scoreRows[i]); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Commit(Meta{}); err != nil {
+		t.Fatal(err)
+	}
+	types := map[string][2]string{ // of input_ids and logprob
+		"pyarrow": {"list<element: int32 not null>", "list<element: float not null>"}, "duckdb": {"INTEGER[]", "FLOAT[]"},
+		"polars": {"List(Int32)", "List(Float32)"}, "datasets": {"List(Value('int32'))", "List(Value('float32'))"},
+	}
+	for lib, want := range types {
+		for i, c := range []struct{ column, shard, rows string }{
+			{"input_ids", tokens, jsonLines(t, tokenRows)}, {"logprob", scores, jsonLines(t, scoreRows)},
+		} {
+			t.Run(lib+"/"+filepath.Base(c.shard), func(t *testing.T) {
+				out, err := exec.Command(python, "testdata/read_ours.py", lib, c.shard, c.rows).Output()
+				var exit *exec.ExitError
+				if errors.As(err, &exit) {
+					if exit.ExitCode() == 3 {
+						t.Skip(lib + " is not installed")
+					}
+					t.Fatalf("%v\n%s", err, exit.Stderr)
+				}
+				if err != nil {
+					t.Fatal(err)
+				}
+				var got map[string]string
+				if err := json.Unmarshal(out, &got); err != nil {
+					t.Fatal(err)
+				}
+				if got[c.column] != want[i] {
+					t.Errorf("%s is %s, want %s", c.column, got[c.column], want[i])
+				}
+			})
+		}
+	}
+}
