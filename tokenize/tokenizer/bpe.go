@@ -1,9 +1,11 @@
 package tokenizer
 
+import "strings"
+
 // bpe merges the bytes of a word, the pair of lowest rank first (Sennrich et
 // al. 2016; huggingface/tokenizers, models/bpe/word.rs).
 type bpe struct {
-	bytes        [256]int32 // the id of each single byte
+	bytes        [256]int32 // the id of each single byte; -1: the vocabulary has none
 	merges       map[uint64]merge
 	words        map[string]int32 // by the bytes they spell, for ignoreMerges
 	ignoreMerges bool
@@ -15,10 +17,13 @@ func pair(a, b int32) uint64 { return uint64(uint32(a))<<32 | uint64(uint32(b)) 
 
 // encoder is the scratch memory of one Encode, and what it learned of words.
 type encoder struct {
-	known map[string][]int32
+	known map[string]pieces
 	sym   []symbol
 	heap  []candidate
 }
+
+// pieces are a word's ids and where each one ends in it.
+type pieces struct{ ids, ends []int32 }
 
 const (
 	maxKnown     = 1 << 14 // words in an encoder's cache
@@ -27,7 +32,7 @@ const (
 
 // symbol is a part of the word; parts that were merged into the one before them
 // have id -1.
-type symbol struct{ id, prev, next int32 }
+type symbol struct{ id, prev, next, end int32 }
 
 // candidate is a pair that may be merged: at the symbol `at`, into id.
 type candidate struct {
@@ -39,38 +44,45 @@ func (a candidate) before(b candidate) bool {
 	return a.rank < b.rank || a.rank == b.rank && a.at < b.at
 }
 
-// word returns the ids of one pre-token. The result is the cache's or scratch
-// memory: valid until the next call.
-func (e *encoder) word(m *bpe, w string) []int32 {
-	if ids, ok := e.known[w]; ok {
-		return ids
+// word returns the pieces of one pre-token, which are the cache's: read only.
+func (e *encoder) word(m *bpe, w string) pieces {
+	if p, ok := e.known[w]; ok {
+		return p
 	}
-	ids := e.merge(m, w)
+	p := e.merge(m, w)
 	if len(w) <= maxKnownWord {
 		if len(e.known) >= maxKnown {
 			clear(e.known)
 		}
-		e.known[w] = ids
+		e.known[strings.Clone(w)] = p
 	}
-	return ids
+	return p
 }
 
-// merge takes O(n log n): a heap of the pairs, a list of the symbols.
-func (e *encoder) merge(m *bpe, w string) []int32 {
+// merge takes O(n log n): a heap of the pairs, a list of the symbols. A byte that
+// the vocabulary does not have is left out, and its neighbours become neighbours,
+// as Hugging Face does without an unk_token.
+func (e *encoder) merge(m *bpe, w string) pieces {
 	if m.ignoreMerges {
 		if id, ok := m.words[w]; ok {
-			return []int32{id}
+			return pieces{[]int32{id}, []int32{int32(len(w))}}
 		}
 	}
 	e.sym, e.heap = e.sym[:0], e.heap[:0]
 	for i := range len(w) {
-		e.sym = append(e.sym, symbol{m.bytes[w[i]], int32(i) - 1, int32(i) + 1})
+		if id := m.bytes[w[i]]; id >= 0 {
+			n := int32(len(e.sym))
+			e.sym = append(e.sym, symbol{id, n - 1, n + 1, int32(i) + 1})
+		}
 	}
-	e.sym[len(w)-1].next = -1
-	for i := range len(w) - 1 {
+	left := len(e.sym)
+	if left == 0 {
+		return pieces{}
+	}
+	e.sym[left-1].next = -1
+	for i := range left - 1 {
 		e.offer(m, int32(i))
 	}
-	left := len(w)
 	for len(e.heap) > 0 {
 		c := e.pop()
 		s := &e.sym[c.at]
@@ -78,7 +90,7 @@ func (e *encoder) merge(m *bpe, w string) []int32 {
 			continue
 		}
 		gone := &e.sym[s.next]
-		s.id, s.next = c.id, gone.next
+		s.id, s.next, s.end = c.id, gone.next, gone.end
 		gone.id = -1
 		if s.next >= 0 {
 			e.sym[s.next].prev = c.at
@@ -89,11 +101,11 @@ func (e *encoder) merge(m *bpe, w string) []int32 {
 		}
 		left--
 	}
-	ids := make([]int32, 0, left)
+	p := pieces{make([]int32, 0, left), make([]int32, 0, left)}
 	for i := int32(0); i >= 0; i = e.sym[i].next {
-		ids = append(ids, e.sym[i].id)
+		p.ids, p.ends = append(p.ids, e.sym[i].id), append(p.ends, e.sym[i].end)
 	}
-	return ids
+	return p
 }
 
 // offer puts the pair at symbol i on the heap if it may be merged.

@@ -77,7 +77,7 @@ func FromJSON(data []byte) (*Tokenizer, error) {
 	if err := t.addTokens(); err != nil {
 		return nil, err
 	}
-	t.pool.New = func() any { return &encoder{known: map[string][]int32{}} }
+	t.pool.New = func() any { return &encoder{known: map[string]pieces{}} }
 	return t, nil
 }
 
@@ -198,11 +198,10 @@ func (t *Tokenizer) setVocab(raw json.RawMessage) error {
 		t.tokens[id], t.spell[id] = b, s
 	}
 	for c := range 256 {
-		id, ok := t.ids[string(byteToRune[c])]
-		if !ok {
-			return fmt.Errorf("tokenizer.json: model.vocab: no token for the byte 0x%02x", c)
+		t.model.bytes[c] = -1
+		if id, ok := t.ids[string(byteToRune[c])]; ok {
+			t.model.bytes[c] = id
 		}
-		t.model.bytes[c] = id
 	}
 	return nil
 }

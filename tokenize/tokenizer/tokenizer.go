@@ -60,10 +60,11 @@ func (t *Tokenizer) Encode(text string) Encoding {
 				return
 			}
 			t.pieces(piece, lo, hi, 0, func(lo, hi int) {
-				for _, id := range e.word(&t.model, piece[lo:hi]) {
-					end := lo + len(t.tokens[id])
-					out.add(id, at.start(lo), at.end(end))
-					lo = end
+				p, start := e.word(&t.model, piece[lo:hi]), lo
+				for i, id := range p.ids {
+					end := lo + int(p.ends[i])
+					out.add(id, at.start(start), at.end(end))
+					start = end
 				}
 			})
 		})
