@@ -161,8 +161,10 @@ func python(t *testing.T, script string, args ...string) string {
 
 func TestTransformersLoadsWhatSaveWrote(t *testing.T) {
 	dev := newDevice(t, 2)
+	var pairs []string
 	for _, s := range sources {
 		m := load(t, dev, s[0], model.Options{Train: true})
-		python(t, "check_saved.py", "testdata/"+s[1], save(t, m, s[0]))
+		pairs = append(pairs, "testdata/"+s[1], save(t, m, s[0]))
 	}
+	python(t, "check_saved.py", pairs...)
 }

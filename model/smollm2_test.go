@@ -53,3 +53,13 @@ func TestSmolLM2EqualsTransformers(t *testing.T) {
 		t.Errorf("logprob differs by up to %g", worst)
 	}
 }
+
+// A GGUF saved as a folder is the same model to transformers, tokenizer included.
+func TestSmolLM2Saved(t *testing.T) {
+	gguf := os.Getenv("EAFT_SMOLLM2")
+	if gguf == "" {
+		t.Skip("set EAFT_SMOLLM2 to a GGUF of SmolLM2-135M-Instruct, and EAFT_PYTHON")
+	}
+	m := load(t, newDevice(t, 2), gguf, model.Options{})
+	python(t, "check_saved.py", gguf, save(t, m, gguf))
+}
