@@ -17,8 +17,10 @@ import (
 // care how the writer named the groups between a list and its elements.
 type column struct {
 	name   string // path for errors
-	groups []pq.RowGroup
-	index  int // of the leaf
+	file   *file
+	groups []pq.RowGroup // still to be read
+	group  int           // number of the first of groups
+	index  int           // of the leaf
 	kind   pq.Kind
 	list   bool
 	nullOK bool // a null list reads as an empty one
@@ -80,7 +82,7 @@ func newColumn(f *file, path string, list bool) (*column, error) {
 		return nil, err
 	}
 	c := &column{
-		name: path, groups: f.pq.RowGroups(), index: int(leaf.Index()), kind: leaf.Type().Kind(),
+		name: path, file: f, groups: f.pq.RowGroups(), index: int(leaf.Index()), kind: leaf.Type().Kind(),
 		list: list, maxDef: byte(leaf.MaxDefinitionLevel()),
 	}
 	switch {
@@ -123,8 +125,13 @@ func (c *column) load(inRow bool) error {
 			if inRow || len(c.groups) == 0 {
 				return io.EOF
 			}
+			meta := &c.file.pq.Metadata().RowGroups[c.group].Columns[c.index].MetaData
+			if err := checkChunk(c.file.f, c.file.size, meta); err != nil {
+				return fmt.Errorf("column %s: %w", c.name, err)
+			}
 			chunks := c.groups[0].ColumnChunks()
 			c.groups = c.groups[1:]
+			c.group++
 			c.pages = chunks[c.index].Pages()
 		}
 		if c.page != nil {

@@ -13,6 +13,7 @@ import (
 type file struct {
 	path string
 	f    *os.File
+	size int64
 	pq   *pq.File
 }
 
@@ -37,11 +38,14 @@ func openFile(path string) (f *file, err error) {
 	if !st.Mode().IsRegular() {
 		return nil, errors.New("not a regular file")
 	}
+	if err := checkFooter(osf, st.Size()); err != nil {
+		return nil, err
+	}
 	p, err := pq.OpenFile(osf, st.Size(), pq.SkipPageIndex(true), pq.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
 	}
-	return &file{path: path, f: osf, pq: p}, nil
+	return &file{path: path, f: osf, size: st.Size(), pq: p}, nil
 }
 
 func (f *file) close() error { return f.f.Close() }

@@ -1,11 +1,12 @@
 """Writes the foreign Parquet fixtures of this folder.
 
-Pinned: pyarrow 26.0.1, duckdb 2.0.0. Run: python parquet/testdata/make_fixtures.py
+Pinned: pyarrow 26.0.1, duckdb 2.0.0, polars 2.1.0. Run: python parquet/testdata/make_fixtures.py
 Every good_*.parquet holds the same three rows: ids "7", "8", "9" (as strings or
 integers), input_ids [5, 6, 7], [], [40000, 5], labels [-100, 6, 7], [], [-100, 5].
 """
 import os
 import duckdb
+import polars
 import pyarrow as pa
 import pyarrow.parquet as pq
 
@@ -44,6 +45,8 @@ src = table(pa.int32())
 con.register("src", src)
 for codec in ("snappy", "zstd", "uncompressed"):
     con.execute(f"COPY src TO 'good_duckdb_{codec}.parquet' (FORMAT parquet, COMPRESSION {codec})")
+
+polars.from_arrow(src).write_parquet('good_polars.parquet')
 
 span = pa.struct([("role", pa.string()), ("turn", pa.int64()), ("start", pa.int32()), ("end", pa.int32())])
 spans = pa.array([[dict(role="user", turn=0, start=0, end=1), dict(role="assistant", turn=1, start=1, end=3)], [], None],
