@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -146,7 +147,7 @@ func findContradictions(dir string) (f found, err error) {
 			}
 			planted, flagged := strings.HasPrefix(row.ID, contradiction), false
 			for i := range row.Pos {
-				flagged = flagged || summary.Cuts.Conflict(row.LogProb[i], row.TopKEntropy[i], row.TopKMass[i], d.Manifest.K)
+				flagged = flagged || conflict(summary.Cuts, &row, i, d.Manifest.K)
 			}
 			f.planted += btoi(planted)
 			f.flagged += btoi(flagged)
@@ -192,4 +193,11 @@ func lossTable(models []trained) string {
 	}
 	w.Flush()
 	return b.String()
+}
+
+// conflict reports whether target i of a row is a confident conflict.
+func conflict(cuts eaft.Cuts, row *parquet.ScoresRow, i, k int) bool {
+	mass := float64(row.TopKMass[i])
+	h := eaft.GateEntropy(eaft.Renorm, float64(row.TopKEntropy[i]), mass, float64(row.Entropy[i]), k)
+	return cuts.Conflict(math.Exp(float64(row.LogProb[i])), h, mass)
 }

@@ -1,0 +1,302 @@
+package tokenize
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"strconv"
+	"unicode/utf8"
+
+	"eaft/parquet"
+	"eaft/tokenize/template"
+)
+
+// ignored is the label of a token that is not trained (Hugging Face's -100).
+const ignored = -100
+
+// reject is why a row cannot be used: the reason is counted, the detail is for
+// whoever mends the row.
+type reject struct{ reason, detail string }
+
+func (r *reject) Error() string { return r.reason + ": " + r.detail }
+
+func rejectf(reason, format string, a ...any) error {
+	return &reject{reason, fmt.Sprintf(format, a...)}
+}
+
+// Reasons for a rejected row, as the ledger counts them.
+const (
+	malformedJSON = "malformed JSON"
+	invalidUTF8   = "invalid UTF-8"
+	missingField  = "missing field"
+	wrongType     = "wrong type"
+	emptyAnswer   = "empty answer"
+	templateError = "template error"
+	noTarget      = "nothing to train on"
+	tooLong       = "over max-length"
+)
+
+// encode turns one record into a row; source and n name it. truncated says that
+// its end was cut off.
+func (l *Language) encode(o *Options, raw []byte, source string, n int64) (row *parquet.TokensRow, truncated bool, err error) {
+	if !utf8.Valid(raw) {
+		return nil, false, rejectf(invalidUTF8, "the record has bytes that are no UTF-8")
+	}
+	v, err := template.DecodeJSON(raw)
+	if err != nil {
+		return nil, false, rejectf(malformedJSON, "%v", err)
+	}
+	record, ok := v.(*template.Dict)
+	if !ok {
+		return nil, false, rejectf(wrongType, "the record is no JSON object")
+	}
+	row = &parquet.TokensRow{Source: source, Row: n}
+	if row.ID, err = rowID(record, source, n); err != nil {
+		return nil, false, err
+	}
+	if err := l.fill(o, record, row); err != nil {
+		return nil, false, err
+	}
+	if o.MaxLength > 0 && len(row.InputIDs) > o.MaxLength {
+		switch o.Overlong {
+		case Drop:
+			return nil, false, rejectf(tooLong, "%d tokens, --max-length is %d", len(row.InputIDs), o.MaxLength)
+		case Fail:
+			return nil, false, fmt.Errorf("%s: record %d has %d tokens, --max-length is %d: choose --overlong drop or truncate", source, n, len(row.InputIDs), o.MaxLength)
+		}
+		truncate(row, o.MaxLength)
+		truncated = true
+	}
+	if targets(row) == 0 {
+		return nil, false, rejectf(noTarget, "no token of the row is trained")
+	}
+	return row, truncated, nil
+}
+
+// rowID is the record's own id, else its source and number.
+func rowID(record *template.Dict, source string, n int64) (string, error) {
+	v, _ := record.Get("id")
+	switch id := v.(type) {
+	case nil:
+		return source + ":" + strconv.FormatInt(n, 10), nil
+	case string:
+		return id, nil
+	case json.Number:
+		return id.String(), nil
+	}
+	return "", rejectf(wrongType, "id is neither a text nor a number")
+}
+
+// fill reads the record's layout: the fields that the options name, else
+// messages, else tokens.
+func (l *Language) fill(o *Options, record *template.Dict, row *parquet.TokensRow) error {
+	switch {
+	case o.TextField != "":
+		text, err := textField(record, o.TextField)
+		if err != nil {
+			return err
+		}
+		l.encodeText(row, text, []byteRange{{0, len(text)}})
+		return nil
+	case o.PromptField != "":
+		return l.fillPair(o, record, row)
+	}
+	if messages, ok := record.Get(o.MessagesField); ok {
+		return l.fillChat(o, messages, record, row)
+	}
+	if ids, ok := record.Get("input_ids"); ok {
+		return l.fillTokens(ids, record, row)
+	}
+	return rejectf(missingField, "neither %s nor input_ids is in the record; name its fields with --prompt-field and --completion-field, --text-field or --messages-field", o.MessagesField)
+}
+
+func textField(record *template.Dict, field string) (string, error) {
+	v, ok := record.Get(field)
+	if !ok || v == nil {
+		return "", rejectf(missingField, "no %s", field)
+	}
+	s, ok := v.(string)
+	if !ok {
+		return "", rejectf(wrongType, "%s is no text", field)
+	}
+	if s == "" {
+		return "", rejectf(emptyAnswer, "%s is empty", field)
+	}
+	return s, nil
+}
+
+// fillPair reads prompt and completion: a conversation of two turns, or, for a
+// model without a template, the two texts and the end-of-sequence token.
+func (l *Language) fillPair(o *Options, record *template.Dict, row *parquet.TokensRow) error {
+	prompt, err := textField(record, o.PromptField)
+	if err != nil {
+		return err
+	}
+	completion, err := textField(record, o.CompletionField)
+	if err != nil {
+		return err
+	}
+	if l.chat != nil {
+		return l.fillMessages([]any{message("user", prompt), message("assistant", completion)}, nil, row)
+	}
+	text := prompt + completion + l.EOS
+	l.encodeText(row, text, []byteRange{{len(prompt), len(text)}})
+	return nil
+}
+
+func (l *Language) fillChat(o *Options, v any, record *template.Dict, row *parquet.TokensRow) error {
+	messages, ok := v.([]any)
+	if !ok {
+		return rejectf(wrongType, "%s is no list", o.MessagesField)
+	}
+	answers := 0
+	for i, v := range messages {
+		m, ok := v.(*template.Dict)
+		if !ok {
+			return rejectf(wrongType, "%s[%d] is no object", o.MessagesField, i)
+		}
+		role, ok := m.Values["role"].(string)
+		if !ok {
+			return rejectf(missingField, "%s[%d].role", o.MessagesField, i)
+		}
+		if role != "assistant" {
+			continue
+		}
+		answers++
+		if m.Values["content"] == nil && m.Values["tool_calls"] == nil {
+			return rejectf(emptyAnswer, "%s[%d] has neither content nor tool_calls", o.MessagesField, i)
+		}
+		if s, ok := m.Values["content"].(string); ok && s == "" && m.Values["tool_calls"] == nil {
+			return rejectf(emptyAnswer, "%s[%d].content", o.MessagesField, i)
+		}
+	}
+	if answers == 0 {
+		return rejectf(emptyAnswer, "%s has no assistant message", o.MessagesField)
+	}
+	return l.fillMessages(messages, record.Values["tools"], row)
+}
+
+func (l *Language) fillMessages(messages []any, tools any, row *parquet.TokensRow) error {
+	if l.chat == nil {
+		return rejectf(templateError, "the model has no chat template; give one with --template")
+	}
+	r, err := l.chat.conversation(messages, tools)
+	if err != nil {
+		return rejectf(templateError, "%v", err)
+	}
+	l.encodeText(row, r.text, r.trained)
+	for i, turn := range r.turns {
+		lo, hi := tokensIn(row, turn)
+		role, _ := messages[i].(*template.Dict).Values["role"].(string)
+		row.Spans = append(row.Spans, parquet.Span{Role: role, Turn: int32(i), Start: int32(lo), End: int32(hi)})
+	}
+	return nil
+}
+
+// encodeText encodes text once and labels the tokens that begin in a trained
+// range. A token that begins before it is one that the prompt already has.
+func (l *Language) encodeText(row *parquet.TokensRow, text string, trained []byteRange) {
+	e := l.Tokenizer.Encode(text)
+	row.Text, row.InputIDs, row.TokenStart, row.TokenEnd = text, e.IDs, e.Starts, e.Ends
+	row.Labels = make([]int32, len(e.IDs))
+	for i := range row.Labels {
+		row.Labels[i] = ignored
+	}
+	for _, r := range trained {
+		lo, hi := tokensIn(row, r)
+		copy(row.Labels[lo:hi], row.InputIDs[lo:hi])
+	}
+}
+
+// tokensIn are the tokens that begin in a byte range.
+func tokensIn(row *parquet.TokensRow, r byteRange) (lo, hi int) {
+	for lo < len(row.TokenStart) && int(row.TokenStart[lo]) < r.lo {
+		lo++
+	}
+	hi = lo
+	for hi < len(row.TokenStart) && int(row.TokenStart[hi]) < r.hi {
+		hi++
+	}
+	return lo, hi
+}
+
+// fillTokens takes rows that are tokens already; without labels all are trained.
+func (l *Language) fillTokens(v any, record *template.Dict, row *parquet.TokensRow) error {
+	var err error
+	if row.InputIDs, err = int32s("input_ids", v); err != nil {
+		return err
+	}
+	size := int32(l.Tokenizer.VocabSize())
+	for i, id := range row.InputIDs {
+		if id < 0 || id >= size {
+			return rejectf(wrongType, "input_ids[%d] is %d, the vocabulary has %d tokens", i, id, size)
+		}
+	}
+	row.Labels = append([]int32(nil), row.InputIDs...)
+	if v, ok := record.Get("labels"); ok {
+		if row.Labels, err = int32s("labels", v); err != nil {
+			return err
+		}
+		if len(row.Labels) != len(row.InputIDs) {
+			return rejectf(wrongType, "%d labels for %d input_ids", len(row.Labels), len(row.InputIDs))
+		}
+		for i, y := range row.Labels {
+			if y != ignored && y != row.InputIDs[i] {
+				return rejectf(wrongType, "labels[%d] is %d, neither -100 nor input_ids[%d] (labels are not shifted)", i, y, i)
+			}
+		}
+	}
+	at := int32(0)
+	for _, id := range row.InputIDs {
+		row.TokenStart = append(row.TokenStart, at)
+		at += int32(len(l.Tokenizer.TokenBytes(id)))
+		row.TokenEnd = append(row.TokenEnd, at)
+	}
+	row.Text = l.Tokenizer.Decode(row.InputIDs)
+	return nil
+}
+
+func int32s(field string, v any) ([]int32, error) {
+	list, ok := v.([]any)
+	if !ok {
+		return nil, rejectf(wrongType, "%s is no list", field)
+	}
+	out := make([]int32, len(list))
+	for i, v := range list {
+		s, ok := v.(json.Number)
+		if !ok {
+			return nil, rejectf(wrongType, "%s[%d] is no number", field, i)
+		}
+		n, err := strconv.ParseInt(s.String(), 10, 32)
+		if err != nil {
+			return nil, rejectf(wrongType, "%s[%d]: %v", field, i, errors.Unwrap(err))
+		}
+		out[i] = int32(n)
+	}
+	return out, nil
+}
+
+func truncate(row *parquet.TokensRow, n int) {
+	row.InputIDs, row.Labels = row.InputIDs[:n], row.Labels[:n]
+	row.TokenStart, row.TokenEnd = row.TokenStart[:n], row.TokenEnd[:n]
+	spans := row.Spans[:0]
+	for _, s := range row.Spans {
+		if s.Start < int32(n) {
+			s.End = min(s.End, int32(n))
+			spans = append(spans, s)
+		}
+	}
+	row.Spans = spans
+}
+
+// targets counts the trained targets: the first token has nothing to be
+// predicted from.
+func targets(row *parquet.TokensRow) int64 {
+	var n int64
+	for i, y := range row.Labels {
+		if i > 0 && y != ignored {
+			n++
+		}
+	}
+	return n
+}
