@@ -1,0 +1,683 @@
+package template
+
+import (
+	"math"
+	"math/big"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+	"unicode"
+	"unicode/utf8"
+)
+
+// params binds arguments to names in order; what is not given is nil, false.
+func (r *run) params(args []any, kw *kwargs, names ...string) ([]any, []bool) {
+	if len(args) > len(names) {
+		r.fail("%d arguments given, at most %d taken", len(args), len(names))
+	}
+	vals, given := make([]any, len(names)), make([]bool, len(names))
+	for i, n := range names {
+		if i < len(args) {
+			vals[i], given[i] = args[i], true
+		} else {
+			vals[i], given[i] = kw.take(n)
+		}
+	}
+	return vals, given
+}
+
+func (r *run) wantText(v any) Text {
+	r.defined(v)
+	t, ok := v.(Text)
+	if !ok {
+		r.fail("a string is needed, not %s", typeName(v))
+	}
+	return t
+}
+
+func (r *run) wantInt(v any) int64 {
+	n, _ := number(v)
+	i, ok := n.(int64)
+	if !ok {
+		r.fail("an integer is needed, not %s", typeName(v))
+	}
+	return i
+}
+
+func (r *run) length(v any) int {
+	switch v := v.(type) {
+	case undefined:
+		return 0
+	case Text:
+		r.room(len(v.S) / 16)
+		return utf8.RuneCountInString(v.S)
+	case *list:
+		return len(v.items)
+	case *Dict:
+		return len(v.Keys)
+	}
+	r.fail("object of type '%s' has no len()", typeName(v))
+	return 0
+}
+
+// isSpace is Python's str.isspace of a character.
+func isSpace(c rune) bool { return unicode.IsSpace(c) || c >= 0x1c && c <= 0x1f }
+
+// eachRune maps the characters of t, each keeping its origin.
+func (r *run) eachRune(t Text, f func(s string) string) Text {
+	var parts []Text
+	runs(t, func(s string, o Origin) {
+		parts = append(parts, NewText(f(s), o))
+	})
+	return r.concat(parts...)
+}
+
+func upper(s string) string {
+	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS"))
+}
+
+// titleCase raises the first letter of each word, or of the text alone, and
+// lowers the others.
+func (r *run) titleCase(t Text, start func(prev rune) bool) Text {
+	prev := rune(-1)
+	return r.eachRune(t, func(s string) string {
+		var b strings.Builder
+		for _, c := range s {
+			if start(prev) {
+				b.WriteRune(unicode.ToTitle(c))
+			} else {
+				b.WriteRune(unicode.ToLower(c))
+			}
+			prev = c
+		}
+		return b.String()
+	})
+}
+
+func (r *run) strip(t Text, v any, left, right bool) Text {
+	cut := isSpace
+	if v != nil {
+		set := r.wantText(v).S
+		cut = func(c rune) bool { return strings.ContainsRune(set, c) }
+	}
+	r.room(len(t.S) / 16)
+	return r.made(t.TrimFunc(cut, left, right))
+}
+
+func (r *run) replace(t Text, old string, by Text, n int) Text {
+	r.room(len(t.S))
+	if old == "" {
+		var parts []Text
+		for i, c := range r.chars(t) {
+			if n < 0 || i < n {
+				parts = append(parts, by)
+			}
+			parts = append(parts, c)
+		}
+		if n < 0 || n > utf8.RuneCountInString(t.S) {
+			parts = append(parts, by)
+		}
+		return r.concat(parts...)
+	}
+	cuts := t.Split(old, n)
+	parts := make([]Text, 0, 2*len(cuts))
+	for i, c := range cuts {
+		if i > 0 {
+			parts = append(parts, by)
+		}
+		parts = append(parts, c)
+	}
+	return r.concat(parts...)
+}
+
+func (r *run) join(items []any, sep Text) Text {
+	var parts []Text
+	for i, e := range items {
+		if i > 0 {
+			parts = append(parts, sep)
+		}
+		parts = append(parts, r.str(e))
+	}
+	return r.concat(parts...)
+}
+
+func (r *run) tojson(v any, args []any, kw *kwargs) any {
+	p, given := r.params(args, kw, "ensure_ascii", "indent", "separators", "sort_keys")
+	w := &writer{r: r, comma: ", ", colon: ": ", ascii: given[0] && truth(p[0]), sortKeys: given[3] && truth(p[3])}
+	switch in := p[1].(type) {
+	case nil:
+	case Text:
+		w.pretty, w.indent = true, in.S
+	default:
+		n := r.wantInt(in)
+		if n > 1000 {
+			r.fail("an indent of %d is too large", n)
+		}
+		w.pretty, w.indent = true, strings.Repeat(" ", max(0, int(n)))
+	}
+	if w.pretty {
+		w.comma = ","
+	}
+	if p[2] != nil {
+		l := r.iterate(p[2])
+		if len(l) != 2 {
+			r.fail("separators must be two strings")
+		}
+		w.comma, w.colon = r.wantText(l[0]).S, r.wantText(l[1]).S
+	}
+	w.json(v, Literal, 0)
+	return w.text()
+}
+
+// path is the attribute named by a dotted string or an index.
+func (r *run) path(v any, name any) any {
+	t, ok := name.(Text)
+	if !ok {
+		return r.item(v, name)
+	}
+	for part := range strings.SplitSeq(t.S, ".") {
+		if n, err := strconv.ParseInt(part, 10, 64); err == nil {
+			v = r.item(v, n)
+		} else {
+			v = r.item(v, NewText(part, Literal))
+		}
+	}
+	return v
+}
+
+func (r *run) selecting(keep, byAttr bool) filter {
+	return func(r *run, v any, args []any, kw *kwargs) any {
+		var attr any
+		if byAttr {
+			if len(args) == 0 {
+				r.fail("an attribute is missing")
+			}
+			attr, args = args[0], args[1:]
+		}
+		is := func(v any) bool { return truth(v) }
+		if len(args) > 0 {
+			name := r.wantText(args[0]).S
+			f, ok := tests[name]
+			if !ok {
+				r.fail("no test named %q", name)
+			}
+			is = func(v any) bool { return f(r, v, args[1:]) }
+		}
+		out := &list{}
+		for _, e := range r.iterate(v) {
+			r.tick(1)
+			x := e
+			if byAttr {
+				x = r.path(e, attr)
+			}
+			if is(x) == keep {
+				out.items = append(out.items, e)
+			}
+		}
+		return out
+	}
+}
+
+// folded is v as sort and unique see it when case does not matter.
+func folded(v any, caseless bool) any {
+	if t, ok := v.(Text); ok && caseless {
+		return NewText(strings.ToLower(t.S), Literal)
+	}
+	return v
+}
+
+func (r *run) sortBy(items []any, key func(any) any, reverse bool) []any {
+	out := slices.Clone(items)
+	slices.SortStableFunc(out, func(a, b any) int {
+		c := r.order("<", key(a), key(b))
+		if reverse {
+			return -c
+		}
+		return c
+	})
+	return out
+}
+
+func pairs(r *run, d *Dict) []any {
+	var out []any
+	for _, k := range d.Keys {
+		r.tick(1)
+		out = append(out, &list{[]any{NewText(k, r.origin(d)), d.Values[k]}, true})
+	}
+	return out
+}
+
+type filter func(r *run, v any, args []any, kw *kwargs) any
+
+var filters map[string]filter
+
+func one(f func(r *run, v any) any) filter {
+	return func(r *run, v any, args []any, kw *kwargs) any {
+		r.params(args, kw)
+		return f(r, v)
+	}
+}
+
+func init() {
+	r := (*run)(nil)
+	filters = map[string]filter{
+		"tojson": func(r *run, v any, a []any, kw *kwargs) any { return r.tojson(v, a, kw) },
+		"trim": func(r *run, v any, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "chars")
+			return r.strip(r.str(v), p[0], true, true)
+		},
+		"length": one(func(r *run, v any) any { return int64(r.length(v)) }),
+		"upper":  one(func(r *run, v any) any { return r.eachRune(r.str(v), upper) }),
+		"lower":  one(func(r *run, v any) any { return r.eachRune(r.str(v), strings.ToLower) }),
+		"capitalize": one(func(r *run, v any) any {
+			return r.titleCase(r.str(v), func(prev rune) bool { return prev < 0 })
+		}),
+		"title": one(func(r *run, v any) any {
+			return r.titleCase(r.str(v), func(prev rune) bool {
+				return prev < 0 || isSpace(prev) || strings.ContainsRune("-({[<", prev)
+			})
+		}),
+		"first": one(func(r *run, v any) any {
+			for _, e := range r.iterate(v) {
+				return e
+			}
+			return undefined{"the first item of an empty sequence"}
+		}),
+		"last": one(func(r *run, v any) any {
+			items := r.iterate(v)
+			if len(items) == 0 {
+				return undefined{"the last item of an empty sequence"}
+			}
+			return items[len(items)-1]
+		}),
+		"default": func(r *run, v any, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "default_value", "boolean")
+			if _, ok := v.(undefined); ok || truth(p[1]) && !truth(v) {
+				if !given[0] {
+					return Text{}
+				}
+				return p[0]
+			}
+			return v
+		},
+		"replace": func(r *run, v any, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "old", "new", "count")
+			if !given[0] || !given[1] {
+				r.fail("replace takes two strings")
+			}
+			n := int64(-1)
+			if p[2] != nil {
+				n = r.wantInt(p[2])
+			}
+			return r.replace(r.str(v), r.str(p[0]).S, r.str(p[1]), int(n))
+		},
+		"string": one(func(r *run, v any) any { return r.str(v) }),
+		"safe":   one(func(r *run, v any) any { return r.str(v) }),
+		"int": func(r *run, v any, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "default", "base")
+			def := any(int64(0))
+			if given[0] {
+				def = p[0]
+			}
+			base := 10
+			if given[1] {
+				base = int(max(0, min(36, r.wantInt(p[1]))))
+			}
+			switch v := v.(type) {
+			case bool, int64:
+				n, _ := number(v)
+				return n
+			case float64:
+				if math.Abs(v) < 1<<63 {
+					return int64(v)
+				}
+			case Text:
+				s := strings.TrimFunc(v.S, isSpace)
+				if base == 16 || base == 8 || base == 2 {
+					for _, pre := range []string{"0x", "0X", "0o", "0O", "0b", "0B"} {
+						if rest, ok := strings.CutPrefix(s, pre); ok {
+							s = rest
+							break
+						}
+					}
+				}
+				if base >= 2 {
+					if n, err := strconv.ParseInt(s, base, 64); err == nil {
+						return n
+					}
+				}
+				if f, ok := parseFloat(s); ok && math.Abs(f) < 1<<63 {
+					return int64(f)
+				}
+			case undefined:
+				r.defined(v)
+			}
+			return def
+		},
+		"float": func(r *run, v any, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "default")
+			if n, ok := number(v); ok {
+				return toFloat(n)
+			}
+			r.defined(v)
+			if t, ok := v.(Text); ok {
+				if f, ok := parseFloat(t.S); ok {
+					return f
+				}
+			}
+			if given[0] {
+				return p[0]
+			}
+			return 0.0
+		},
+		"abs": one(func(r *run, v any) any {
+			r.defined(v)
+			n, ok := number(v)
+			if !ok {
+				r.fail("bad operand type for abs(): '%s'", typeName(v))
+			}
+			if i, ok := n.(int64); ok {
+				return max(i, -i)
+			}
+			return math.Abs(toFloat(n))
+		}),
+		"round": func(r *run, v any, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "precision", "method")
+			n, ok := number(v)
+			if !ok {
+				r.fail("round needs a number, not %s", typeName(v))
+			}
+			digits := int64(0)
+			if given[0] {
+				digits = max(-300, min(300, r.wantInt(p[0])))
+			}
+			method := "common"
+			if given[1] {
+				method = r.wantText(p[1]).S
+			}
+			f := toFloat(n)
+			scale := math.Pow(10, float64(digits))
+			switch method {
+			case "ceil":
+				return math.Ceil(f*scale) / scale
+			case "floor":
+				return math.Floor(f*scale) / scale
+			case "common":
+			default:
+				r.fail("method must be common, ceil or floor")
+			}
+			if i, ok := n.(int64); ok && digits >= 0 {
+				return i
+			}
+			if digits < 0 {
+				out := math.RoundToEven(f*scale) / scale
+				if _, ok := n.(int64); ok {
+					return int64(out)
+				}
+				return out
+			}
+			out, err := strconv.ParseFloat(new(big.Float).SetFloat64(f).Text('f', int(digits)), 64)
+			if err != nil {
+				return f
+			}
+			return out
+		},
+		"list": one(func(r *run, v any) any {
+			items := r.iterate(v)
+			r.tick(len(items))
+			return &list{slices.Clone(items), false}
+		}),
+		"items": one(func(r *run, v any) any {
+			switch v := v.(type) {
+			case undefined:
+				return &list{}
+			case *Dict:
+				return &list{pairs(r, v), false}
+			}
+			r.fail("Can only get item pairs from a mapping.")
+			return nil
+		}),
+		"join": func(r *run, v any, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "d", "attribute")
+			var sep Text
+			if p[0] != nil {
+				sep = r.str(p[0])
+			}
+			items := r.iterate(v)
+			if p[1] != nil {
+				var out []any
+				for _, e := range items {
+					out = append(out, r.path(e, p[1]))
+				}
+				items = out
+			}
+			return r.join(items, sep)
+		},
+		"map": func(r *run, v any, a []any, kw *kwargs) any {
+			out := &list{}
+			attr, byAttr := kw.take("attribute")
+			def, hasDef := kw.take("default")
+			var f filter
+			if !byAttr {
+				if len(a) == 0 {
+					r.fail("map requires a filter argument")
+				}
+				name := r.wantText(a[0]).S
+				if f = filters[name]; f == nil {
+					r.fail("no filter named %q", name)
+				}
+				a = a[1:]
+			}
+			names, vals := kw.names, kw.vals
+			kw.names, kw.vals = nil, nil
+			for _, e := range r.iterate(v) {
+				r.tick(1)
+				if byAttr {
+					x := r.path(e, attr)
+					if _, ok := x.(undefined); ok && hasDef {
+						x = def
+					}
+					out.items = append(out.items, x)
+					continue
+				}
+				k := &kwargs{slices.Clone(names), slices.Clone(vals)}
+				out.items = append(out.items, f(r, e, a, k))
+				k.done(r)
+			}
+			return out
+		},
+		"select":     r.selecting(true, false),
+		"reject":     r.selecting(false, false),
+		"selectattr": r.selecting(true, true),
+		"rejectattr": r.selecting(false, true),
+		"indent": func(r *run, v any, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "width", "first", "blank")
+			pad := NewText("    ", Literal)
+			if given[0] {
+				if t, ok := p[0].(Text); ok {
+					pad = t
+				} else {
+					pad = r.repeat(NewText(" ", Literal), r.wantInt(p[0]))
+				}
+			}
+			var parts []Text
+			if truth(p[1]) {
+				parts = append(parts, pad)
+			}
+			for i, l := range r.str(v).Split("\n", -1) {
+				if i > 0 {
+					parts = append(parts, NewText("\n", Literal))
+					if l.S != "" || truth(p[2]) {
+						parts = append(parts, pad)
+					}
+				}
+				parts = append(parts, l)
+			}
+			return r.concat(parts...)
+		},
+		"reverse": one(func(r *run, v any) any {
+			items := slices.Clone(r.iterate(v))
+			slices.Reverse(items)
+			if _, ok := v.(Text); ok {
+				return r.join(items, Text{})
+			}
+			return &list{items, false}
+		}),
+		"sort": func(r *run, v any, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "reverse", "case_sensitive", "attribute")
+			return &list{r.sortBy(r.iterate(v), func(e any) any {
+				if p[2] != nil {
+					e = r.path(e, p[2])
+				}
+				return folded(e, !truth(p[1]))
+			}, truth(p[0])), false}
+		},
+		"unique": func(r *run, v any, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "case_sensitive", "attribute")
+			out := &list{}
+			var seen []any
+		next:
+			for _, e := range r.iterate(v) {
+				k := e
+				if p[1] != nil {
+					k = r.path(e, p[1])
+				}
+				k = folded(k, !truth(p[0]))
+				for _, s := range seen {
+					if r.equal(s, k) {
+						continue next
+					}
+				}
+				seen, out.items = append(seen, k), append(out.items, e)
+			}
+			return out
+		},
+		"dictsort": func(r *run, v any, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "case_sensitive", "by", "reverse")
+			d, ok := v.(*Dict)
+			if !ok {
+				r.fail("dictsort needs a mapping, not %s", typeName(v))
+			}
+			at := 0
+			if t, ok := p[1].(Text); ok && t.S == "value" {
+				at = 1
+			}
+			return &list{r.sortBy(pairs(r, d), func(e any) any {
+				return folded(e.(*list).items[at], !truth(p[0]))
+			}, truth(p[2])), false}
+		},
+	}
+	filters["count"], filters["d"] = filters["length"], filters["default"]
+}
+
+func parseFloat(s string) (float64, bool) {
+	s = strings.TrimFunc(s, isSpace)
+	if strings.ContainsAny(s, "xXpP") {
+		return 0, false
+	}
+	f, err := strconv.ParseFloat(s, 64)
+	return f, err == nil
+}
+
+var globals map[string]callable
+
+func init() {
+	globals = map[string]callable{
+		"raise_exception": func(r *run, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "message")
+			r.fail("%s", r.str(p[0]).S)
+			return nil
+		},
+		"strftime_now": func(r *run, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "format")
+			return r.strftime(r.wantText(p[0]).S, time.Now())
+		},
+		"range": func(r *run, a []any, kw *kwargs) any {
+			if len(a) == 0 || len(a) > 3 {
+				r.fail("range takes one to three integers")
+			}
+			b := []int64{0, 0, 1}
+			for i, v := range a {
+				b[i] = r.wantInt(v)
+			}
+			if len(a) == 1 {
+				b[0], b[1] = 0, b[0]
+			}
+			if b[2] == 0 {
+				r.fail("range() arg 3 must not be zero")
+			}
+			out := &list{}
+			for i := b[0]; b[2] > 0 && i < b[1] || b[2] < 0 && i > b[1]; i += b[2] {
+				if len(out.items) >= 100000 {
+					r.fail("Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).")
+				}
+				out.items = append(out.items, i)
+				if b[2] > 0 && i > math.MaxInt64-b[2] || b[2] < 0 && i < math.MinInt64-b[2] {
+					break
+				}
+			}
+			r.tick(len(out.items))
+			return out
+		},
+		"dict": func(r *run, a []any, kw *kwargs) any { return r.newDict(a, kw) },
+		"namespace": func(r *run, a []any, kw *kwargs) any {
+			d := r.newDict(a, kw)
+			for k := range d.Values {
+				if strings.HasPrefix(k, "_") {
+					r.fail("a namespace cannot store the attribute %q", k)
+				}
+			}
+			return &namespace{d.Values}
+		},
+	}
+}
+
+func (r *run) newDict(a []any, kw *kwargs) *Dict {
+	d := NewDict()
+	if len(a) > 1 {
+		r.fail("dict takes at most one argument")
+	}
+	if len(a) == 1 {
+		if src, ok := a[0].(*Dict); ok {
+			for _, k := range src.Keys {
+				r.tick(1)
+				d.Set(k, src.Values[k])
+			}
+		} else {
+			for _, e := range r.iterate(a[0]) {
+				kv := r.iterate(e)
+				if len(kv) != 2 {
+					r.fail("dict needs pairs")
+				}
+				d.Set(r.key(kv[0]), kv[1])
+			}
+		}
+	}
+	for i, n := range kw.names {
+		d.Set(n, kw.vals[i])
+	}
+	kw.names, kw.vals = nil, nil
+	return d
+}
+
+func (r *run) strftime(format string, t time.Time) Text {
+	layouts := map[byte]string{'d': "02", 'b': "Jan", 'B': "January", 'Y': "2006", 'm': "01", 'y': "06", 'H': "15", 'M': "04", 'S': "05",
+		'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05"}
+	var b strings.Builder
+	for i := 0; i < len(format); i++ {
+		if format[i] != '%' || i+1 == len(format) {
+			b.WriteByte(format[i])
+			continue
+		}
+		i++
+		if l, ok := layouts[format[i]]; ok {
+			b.WriteString(t.Format(l))
+		} else if format[i] == '%' {
+			b.WriteByte('%')
+		} else {
+			r.fail("strftime_now does not know %%%c", format[i])
+		}
+	}
+	return r.made(NewText(b.String(), Literal))
+}
