@@ -1,0 +1,88 @@
+// Train fine-tunes a model on tokens/1 datasets, and measures it on held-out ones.
+package main
+
+import (
+	"context"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"eaft/compute/cpu"
+	"eaft/internal/cli"
+	"eaft/model/weights"
+	"eaft/train"
+)
+
+const usage = `Usage: train [flags]
+       train eval --model M --tokens DIR    loss and accuracy on held-out rows
+
+Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
+target is weighted by the model's own uncertainty; with --scores the run says
+what became of the confident conflicts.
+
+  train --model M.gguf --tokens tok --scores sco --out run --lr 1e-5`
+
+func main() { os.Exit(cli.Main("train", run)) }
+
+func run(ctx context.Context, args []string, std cli.IO) error {
+	if len(args) > 0 && args[0] == "eval" {
+		return evaluate(ctx, args[1:], std)
+	}
+	o := train.DefaultOptions()
+	o.Stdout, o.Stderr = std.Out, std.Err
+	fs := pflag.NewFlagSet("train", pflag.ContinueOnError)
+	fs.StringVar(&o.Model, "model", "", "model to start from: a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&o.Tokens, "tokens", "", "folder of tokens to train on")
+	fs.StringVar(&o.Scores, "scores", "", "folder of scores of these tokens by this model")
+	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit")
+	fs.StringVar(&o.Loss, "loss", o.Loss, "loss: sft, or eaft (weighted by the gate entropy)")
+	fs.IntVar(&o.Epochs, "epochs", o.Epochs, "passes over the rows")
+	fs.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs; epochs repeat")
+	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
+	fs.IntVar(&o.BatchTokens, "batch-tokens", o.BatchTokens, "an optimizer step takes rows until it has this many tokens")
+	fs.Float64Var(&o.LR, "lr", o.LR, "peak learning rate")
+	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then a cosine to 0")
+	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the order of rows and of --from-scratch")
+	fs.StringVar(&o.DType, "dtype", o.DType, "operands of products: bf16 or f32")
+	threads := fs.Int("threads", 0, "threads; 0: all cores")
+	fs.IntVar(&o.K, "k", o.K, "number of tokens in the top-k entropy")
+	fs.Float64Var(&o.MaxGradNorm, "max-grad-norm", o.MaxGradNorm, "gradients are scaled down to this norm; 0: never")
+	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
+	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
+	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
+	if err := cli.Parse(fs, args, std, usage); err != nil {
+		return err
+	}
+	switch {
+	case fs.NArg() > 0:
+		return cli.Usagef("argument %q is not expected; see train --help", fs.Arg(0))
+	case fs.Changed("steps") && fs.Changed("epochs"):
+		return cli.Usagef("--steps and --epochs exclude each other")
+	case fs.Changed("steps") && o.Steps < 1:
+		return cli.Usagef("--steps %d: at least 1", o.Steps)
+	}
+	if fs.Changed("steps") {
+		o.Epochs = 0
+	}
+	c, err := open(o.Model)
+	if err != nil {
+		return err
+	}
+	defer c.Close()
+	dev, err := cpu.New(*threads)
+	if err != nil {
+		return err
+	}
+	return train.Run(ctx, dev, c, o)
+}
+
+func open(ref string) (*weights.Checkpoint, error) {
+	if ref == "" {
+		return nil, cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
+	}
+	c, err := weights.Open(ref)
+	if err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	return c, nil
+}

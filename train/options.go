@@ -1,0 +1,86 @@
+// Package train fine-tunes a decoder on tokens/1 with the plain or the
+// entropy-adaptive loss, and writes what it saw of every target as audit/1.
+package train
+
+import (
+	"io"
+	"math"
+
+	"eaft/internal/cli"
+)
+
+// Losses.
+const (
+	LossSFT  = "sft"  // weight 1
+	LossEAFT = "eaft" // weight topk_entropy / ln K (arXiv:2601.02151)
+)
+
+// MicroTokens is the most tokens that go through the model at once, unless a
+// single row is longer.
+const MicroTokens = 2048
+
+// Options are what the result of a run depends on (and, not in run.json, where
+// it goes and how it reports).
+type Options struct {
+	Loss        string  `json:"loss"`
+	Epochs      int     `json:"epochs"`
+	Steps       int     `json:"steps"` // 0: as many as Epochs need; else epochs repeat
+	MaxRows     int64   `json:"max_rows"`
+	BatchTokens int     `json:"batch_tokens"`
+	LR          float64 `json:"lr"`
+	Warmup      float64 `json:"warmup"` // share of the steps
+	Seed        uint64  `json:"seed"`
+	DType       string  `json:"dtype"`
+	K           int     `json:"k"`
+	MaxGradNorm float64 `json:"max_grad_norm"` // 0: no clipping
+	WeightDecay float64 `json:"weight_decay"`
+	AdamEps     float64 `json:"adam_eps"`
+	FromScratch bool    `json:"from_scratch"`
+
+	Model  string    `json:"-"` // as given, for messages
+	Tokens string    `json:"-"` // folder of tokens/1
+	Scores string    `json:"-"` // folder of scores/1, "" without
+	Out    string    `json:"-"`
+	Stdout io.Writer `json:"-"` // closing table
+	Stderr io.Writer `json:"-"` // progress and warnings
+}
+
+// DefaultOptions are the defaults of the command's flags.
+func DefaultOptions() Options {
+	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
+		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8}
+}
+
+// Check reports a value that no run can have.
+func (o *Options) Check() error {
+	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
+	switch {
+	case o.Loss != LossSFT && o.Loss != LossEAFT:
+		return cli.Usagef("--loss %q is not known: use sft or eaft", o.Loss)
+	case o.Tokens == "":
+		return cli.Usagef("--tokens is missing: the folder that tokenize wrote")
+	case o.Out == "":
+		return cli.Usagef("--out is missing: the folder to write")
+	case o.Epochs < 1 && o.Steps == 0:
+		return cli.Usagef("--epochs %d: at least 1", o.Epochs)
+	case o.Steps < 0:
+		return cli.Usagef("--steps %d: at least 1", o.Steps)
+	case o.MaxRows < 0:
+		return cli.Usagef("--max-rows %d: at least 1, or 0 for all", o.MaxRows)
+	case o.BatchTokens < 1:
+		return cli.Usagef("--batch-tokens %d: at least 1", o.BatchTokens)
+	case !finite(o.LR):
+		return cli.Usagef("--lr %v: a number >= 0", o.LR)
+	case !(o.Warmup >= 0 && o.Warmup <= 1):
+		return cli.Usagef("--warmup %v: a share between 0 and 1", o.Warmup)
+	case o.K < 2:
+		return cli.Usagef("--k %d: at least 2", o.K)
+	case !finite(o.MaxGradNorm):
+		return cli.Usagef("--max-grad-norm %v: a number >= 0", o.MaxGradNorm)
+	case !finite(o.WeightDecay):
+		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
+	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
+		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
+	}
+	return nil
+}

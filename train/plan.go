@@ -1,0 +1,62 @@
+package train
+
+import (
+	"math"
+	"math/rand/v2"
+)
+
+// step is what one optimizer step trains on.
+type step struct {
+	epoch int
+	rows  []*row
+}
+
+// plan cuts epochs into optimizer steps. An epoch's order is a permutation by
+// PCG(seed, epoch); rows join a step until it has batchTokens tokens, and an
+// epoch's last step may be smaller. With steps > 0 epochs repeat until there
+// are that many.
+func plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
+	var out []step
+	for e := 0; (steps > 0 && len(out) < steps) || (steps == 0 && e < epochs); e++ {
+		order := rand.New(rand.NewPCG(seed, uint64(e))).Perm(len(rows))
+		cur, tokens := step{epoch: e}, 0
+		for i, r := range order {
+			cur.rows = append(cur.rows, rows[r])
+			tokens += len(rows[r].ids)
+			if tokens >= batchTokens || i == len(order)-1 {
+				out = append(out, cur)
+				cur, tokens = step{epoch: e}, 0
+				if len(out) == steps {
+					break
+				}
+			}
+		}
+	}
+	return out
+}
+
+// micro cuts a step's rows, in order, into runs of at most limit tokens; a
+// longer row goes alone.
+func micro(rows []*row, limit int) [][]*row {
+	var out [][]*row
+	tokens := 0
+	for _, r := range rows {
+		if len(out) == 0 || tokens+len(r.ids) > limit {
+			out, tokens = append(out, nil), 0
+		}
+		out[len(out)-1] = append(out[len(out)-1], r)
+		tokens += len(r.ids)
+	}
+	return out
+}
+
+// rate is the learning rate of step i of n, counted from 0: linear warm-up over
+// the first share of the steps, then a half cosine that reaches 0 after the
+// last step (Loshchilov and Hutter 2017).
+func rate(lr, warmup float64, i, n int) float64 {
+	w := int(math.Ceil(warmup * float64(n)))
+	if i < w {
+		return lr * float64(i+1) / float64(w)
+	}
+	return lr * 0.5 * (1 + math.Cos(math.Pi*float64(i-w)/float64(n-w)))
+}

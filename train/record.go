@@ -1,0 +1,44 @@
+package train
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strings"
+)
+
+// flat are the options and hashes of a record as texts, options named as flags.
+type flat struct {
+	names  []string
+	values map[string]string
+}
+
+func fields(r *Record) flat {
+	f := flat{values: map[string]string{"isa": r.ISA}}
+	var m map[string]json.RawMessage
+	data, err := json.Marshal(r.Options)
+	if err == nil {
+		err = json.Unmarshal(data, &m)
+	}
+	if err != nil {
+		panic(err) // numbers and strings only, checked to be finite
+	}
+	for k, v := range m {
+		f.values["--"+strings.ReplaceAll(k, "_", "-")] = string(bytes.Trim(v, `"`))
+	}
+	for _, k := range []string{"model", "tokens", "scores"} {
+		f.values["hash of --"+k] = r.Hashes[k]
+	}
+	for k := range f.values {
+		f.names = append(f.names, k)
+	}
+	slices.Sort(f.names)
+	return f
+}
+
+func show(v string) string {
+	if v == "" {
+		return "none"
+	}
+	return v
+}
