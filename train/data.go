@@ -12,15 +12,14 @@ import (
 
 // row is a training row in memory.
 type row struct {
-	id     string
-	order  int64 // in the dataset
-	ids    []int32
-	pos    []int32 // trained targets, ascending
-	logp   []float32
-	topk   []float32
-	mass   []float32 // logp, topk, mass: live, of the last visit
-	base   *baseRow  // nil without scores
-	visits int
+	id    string
+	order int64 // in the dataset
+	ids   []int32
+	pos   []int32 // trained targets, ascending
+	logp  []float32
+	topk  []float32
+	mass  []float32 // logp, topk, mass: live, of the last visit
+	base  *baseRow  // nil without scores
 }
 
 // Reasons for which a row is not trained on.
@@ -50,7 +49,7 @@ func loadRows(ds *parquet.Dataset, maxRows int64, vocab, maxPositions int) ([]*r
 func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, vocab, maxPositions int) ([]*row, error) {
 	r, err := parquet.OpenTokens(path)
 	if err != nil {
-		return nil, err
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	defer r.Close()
 	for n := 0; maxRows == 0 || ledger.RowsIn < maxRows; n++ {
@@ -58,7 +57,7 @@ func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, 
 		if err := r.Next(&t); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, err
+			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 		for i, id := range t.InputIDs {
 			if int(id) >= vocab {

@@ -1,13 +1,14 @@
 package train
 
 import (
+	"errors"
 	"fmt"
-	"slices"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
 	"eaft/model/weights"
 	"eaft/parquet"
+	"eaft/tokenize/tokenizer"
 )
 
 // inputs are what a run reads, checked against each other.
@@ -36,18 +37,26 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 		return nil, err
 	}
 	if in.tokens.Foreign {
-		fmt.Fprintf(o.Stderr, "warning: %s is not a dataset of ours: whether its ids are this model's cannot be checked\n", o.Tokens)
+		fmt.Fprintf(o.Stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", o.Tokens, parquet.ManifestName)
+	} else if err := sameTokenizer(c, in.tokens); err != nil {
+		return nil, err
+	}
+	if o.Scores != "" {
+		if err := in.openScores(o); err != nil {
+			return nil, err
+		}
 	}
 	return in, nil
 }
 
-// contentHash is the identity of a dataset's rows; a foreign one's files are read for it.
+// contentHash is the identity of a dataset's rows; of a foreign one, without
+// hashes of its own, the files are read.
 func contentHash(d *parquet.Dataset) (string, error) {
 	if d.Manifest != nil {
 		return d.Manifest.ContentHash(), nil
 	}
 	m := &parquet.Manifest{}
-	for _, path := range slices.Sorted(slices.Values(d.Shards)) {
+	for _, path := range d.Shards {
 		h, err := parquet.HashFile(path)
 		if err != nil {
 			return "", err
@@ -57,5 +66,23 @@ func contentHash(d *parquet.Dataset) (string, error) {
 	return m.ContentHash(), nil
 }
 
-// join gives rows their base annotation.
-func (in *inputs) join(rows []*row) error { return nil }
+// sameTokenizer checks that the tokens are of the model's tokenizer, where both
+// say which they have.
+func sameTokenizer(c *weights.Checkpoint, d *parquet.Dataset) error {
+	data, err := c.TokenizerJSON()
+	if errors.Is(err, weights.ErrNoTokenizer) {
+		return nil
+	}
+	if err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	t, err := tokenizer.FromJSON(data)
+	if err != nil {
+		return cli.Usagef("%s: tokenizer.json: %w", c.Ref(), err)
+	}
+	have := d.Manifest.Hashes["tokenizer"]
+	if want := t.Fingerprint(); have != "" && have != want {
+		return cli.Usagef("%s/%s: hashes.tokenizer is %s, but the model's tokenizer is %s: tokenize with --model %s", d.Dir, parquet.ManifestName, have, want, c.Ref())
+	}
+	return nil
+}

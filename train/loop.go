@@ -126,7 +126,6 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 	for _, r := range rows {
 		j := i + len(r.pos)
 		r.logp, r.topk, r.mass = st.LogProb[i:j:j], st.TopKEntropy[i:j:j], st.TopKMass[i:j:j]
-		r.visits++
 		for k := i; k < j; k++ {
 			c := -float64(st.LogProb[k])
 			loss += float64(w[k]) * c

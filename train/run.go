@@ -81,7 +81,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	}
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
 	rec.Steps = len(steps)
-	s, err := loop(ctx, newTrainer(dev, m, &o), steps, in, &rec)
+	s, err := loop(ctx, newTrainer(dev, m, &o), rows, steps, in, &rec)
 	if err != nil {
 		return err
 	}
@@ -98,7 +98,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 }
 
 // loop trains and writes the metrics and the audit.
-func loop(ctx context.Context, t *trainer, steps []step, in *inputs, rec *Record) (*Summary, error) {
+func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs, rec *Record) (*Summary, error) {
 	f, err := os.Create(filepath.Join(t.o.Out, MetricsName))
 	if err != nil {
 		return nil, err
@@ -118,7 +118,7 @@ func loop(ctx context.Context, t *trainer, steps []step, in *inputs, rec *Record
 			total += int64(len(r.ids))
 		}
 	}
-	sum := newSummary(in)
+	sum := newSummary(in, t.o.K)
 	bar := cli.NewProgress(t.o.Stderr, "train", "tokens", total, 0)
 	for i, s := range steps {
 		mt, err := t.step(ctx, s, i+1, rate(t.o.LR, t.o.Warmup, i, len(steps)))
@@ -143,7 +143,7 @@ func loop(ctx context.Context, t *trainer, steps []step, in *inputs, rec *Record
 	if err := errors.Join(f.Sync(), f.Close()); err != nil {
 		return nil, err
 	}
-	sum.close(steps)
+	sum.close(rows)
 	return sum, audit.commit(rec, t.o)
 }
 

@@ -3,17 +3,40 @@ package train
 import (
 	"fmt"
 	"io"
+	"math"
+
+	"eaft/eaft"
 )
 
 // Summary is summary.json: the closing table.
 type Summary struct {
-	Steps     int     `json:"steps"`
-	Tokens    int64   `json:"tokens"`
-	FirstLoss float64 `json:"first_loss"`
-	LastLoss  float64 `json:"last_loss"`
+	Steps     int        `json:"steps"`
+	Tokens    int64      `json:"tokens"` // of all visits
+	FirstLoss float64    `json:"first_loss"`
+	LastLoss  float64    `json:"last_loss"`
+	Conflicts *Conflicts `json:"conflicts,omitempty"` // with scores
+	k         int
 }
 
-func newSummary(in *inputs) *Summary { return &Summary{} }
+// Conflicts say what became of the confident conflicts: targets by whether the
+// base model and the model in training, when it saw their row last, are in
+// confident conflict with them under the base annotation's cuts.
+type Conflicts struct {
+	Cuts       eaft.Cuts `json:"cuts"`
+	Targets    int64     `json:"targets"` // of the rows that were visited
+	Base       int64     `json:"base"`    // resolved + persisting
+	Resolved   int64     `json:"resolved"`
+	Persisting int64     `json:"persisting"`
+	New        int64     `json:"new"`
+}
+
+func newSummary(in *inputs, k int) *Summary {
+	s := &Summary{k: k}
+	if in.scores != nil {
+		s.Conflicts = &Conflicts{Cuts: in.cuts}
+	}
+	return s
+}
 
 func (s *Summary) add(m Metrics) {
 	if s.Steps == 0 {
@@ -24,10 +47,60 @@ func (s *Summary) add(m Metrics) {
 	s.LastLoss = m.Loss
 }
 
-func (s *Summary) close(steps []step) {}
+// close counts the conflicts of the rows that were visited.
+func (s *Summary) close(rows []*row) {
+	c := s.Conflicts
+	if c == nil {
+		return
+	}
+	for _, r := range rows {
+		if r.logp == nil {
+			continue // --steps ended before its turn
+		}
+		for i := range r.pos {
+			was := s.conflict(r.base.logp[i], r.base.topk[i], r.base.mass[i])
+			is := s.conflict(r.logp[i], r.topk[i], r.mass[i])
+			c.Targets++
+			switch {
+			case was && is:
+				c.Persisting++
+			case was:
+				c.Resolved++
+			case is:
+				c.New++
+			}
+		}
+	}
+	c.Base = c.Resolved + c.Persisting
+}
+
+func (s *Summary) conflict(logp, topk, mass float32) bool {
+	h := eaft.GateEntropy(eaft.Renorm, float64(topk), float64(mass), 0, s.k)
+	return s.Conflicts.Cuts.Conflict(math.Exp(float64(logp)), h, float64(mass))
+}
 
 // Table prints the summary.
 func (s *Summary) Table(w io.Writer) error {
-	_, err := fmt.Fprintf(w, "steps     %d\ntokens    %d\nloss      %.4f first step, %.4f last step\n", s.Steps, s.Tokens, s.FirstLoss, s.LastLoss)
+	_, err := fmt.Fprintf(w, "steps       %d\ntokens      %d\nloss        %.4f first step, %.4f last step\n", s.Steps, s.Tokens, s.FirstLoss, s.LastLoss)
+	c := s.Conflicts
+	if c == nil || err != nil {
+		return err
+	}
+	_, err = fmt.Fprintf(w, `
+Confident conflicts (p <= %.4g, h <= %.4g, top-k mass >= %.4g) among %d trained
+targets: the base annotation against the model in training as it was when it
+last saw each row, before that step's update
+base        %d
+resolved    %d%s
+persisting  %d%s
+new         %d
+`, c.Cuts.Prob, c.Cuts.H, c.Cuts.MinMass, c.Targets, c.Base, c.Resolved, share(c.Resolved, c.Base), c.Persisting, share(c.Persisting, c.Base), c.New)
 	return err
+}
+
+func share(n, of int64) string {
+	if of == 0 {
+		return ""
+	}
+	return fmt.Sprintf("  (%.1f%%)", 100*float64(n)/float64(of))
 }
