@@ -260,6 +260,7 @@ func readGGUF(file string, data []byte) (*Metadata, map[string]tensor, error) {
 	}
 	start := (uint64(r.at) + align - 1) / align * align
 	out := make(map[string]tensor, len(entries))
+	extents := make([]extent, 0, len(entries))
 	for _, e := range entries {
 		size, err := sizeOf(e.info)
 		if err != nil {
@@ -274,6 +275,10 @@ func readGGUF(file string, data []byte) (*Metadata, map[string]tensor, error) {
 		}
 		lo := start + e.offset
 		out[e.name] = tensor{e.info, data[lo : lo+uint64(size)], file}
+		extents = append(extents, extent{lo, lo + uint64(size), e.name})
+	}
+	if err := disjoint(extents); err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", file, err)
 	}
 	return md, out, nil
 }

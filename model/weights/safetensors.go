@@ -2,6 +2,7 @@ package weights
 
 import (
 	"bytes"
+	"cmp"
 	"encoding/binary"
 	"encoding/json"
 	"errors"
@@ -66,13 +67,9 @@ func readSafetensors(file string, data []byte, into map[string]tensor) error {
 		return fmt.Errorf("%s: the header says it has %d bytes, the file has %d: truncated or no safetensors; download the model again", file, n, len(data))
 	}
 	header, body := data[8:8+n], data[8+n:]
-	var entries map[string]json.RawMessage
-	if err := json.Unmarshal(header, &entries); err != nil {
+	entries, err := members(header)
+	if err != nil {
 		return fmt.Errorf("%s: header: %w", file, err)
-	}
-	type extent struct {
-		lo, hi uint64
-		name   string
 	}
 	var extents []extent
 	for name, raw := range entries {
@@ -109,15 +106,59 @@ func readSafetensors(file string, data []byte, into map[string]tensor) error {
 		into[name] = tensor{info, body[lo:hi], file}
 		extents = append(extents, extent{lo, hi, name})
 	}
-	slices.SortFunc(extents, func(a, b extent) int {
-		if a.lo != b.lo {
-			return int(int64(a.lo) - int64(b.lo))
+	if err := disjoint(extents); err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	return nil
+}
+
+// members are the values of a JSON object by name. A name that stands twice,
+// which encoding/json would hide, is an error.
+func members(object []byte) (map[string]json.RawMessage, error) {
+	var whole map[string]json.RawMessage // checks the syntax, and that nothing follows
+	if err := json.Unmarshal(object, &whole); err != nil {
+		return nil, err
+	}
+	if whole == nil {
+		return nil, errors.New("null is no object")
+	}
+	dec := json.NewDecoder(bytes.NewReader(object))
+	if _, err := dec.Token(); err != nil {
+		return nil, err
+	}
+	seen := make(map[string]bool, len(whole))
+	for dec.More() {
+		key, err := dec.Token()
+		if err != nil {
+			return nil, err
 		}
-		return int(int64(a.hi) - int64(b.hi))
+		name, _ := key.(string)
+		if seen[name] {
+			return nil, fmt.Errorf("tensor %q stands twice", name)
+		}
+		seen[name] = true
+		var skip json.RawMessage
+		if err := dec.Decode(&skip); err != nil {
+			return nil, err
+		}
+	}
+	return whole, nil
+}
+
+// extent is the bytes [lo, hi) that a tensor takes.
+type extent struct {
+	lo, hi uint64
+	name   string
+}
+
+// disjoint fails for tensors that share bytes.
+func disjoint(extents []extent) error {
+	slices.SortFunc(extents, func(a, b extent) int {
+		return cmp.Or(cmp.Compare(a.lo, b.lo), cmp.Compare(a.hi, b.hi))
 	})
 	for i := 1; i < len(extents); i++ {
 		if extents[i].lo < extents[i-1].hi {
-			return fmt.Errorf("%s: tensors %q and %q share bytes", file, extents[i-1].name, extents[i].name)
+			return fmt.Errorf("tensors %q and %q share bytes", extents[i-1].name, extents[i].name)
 		}
 	}
 	return nil

@@ -71,8 +71,12 @@ func safetensorsHeader(tensors []Named, meta map[string]string) ([]byte, error) 
 		}
 		fmt.Fprintf(&b, `"__metadata__":%s`, m)
 	}
-	at := 0
+	at, seen := 0, map[string]bool{"__metadata__": true}
 	for _, t := range tensors {
+		if seen[t.Name] {
+			return nil, fmt.Errorf("tensor %q: the name is taken", t.Name)
+		}
+		seen[t.Name] = true
 		if t.DType != "F32" && t.DType != "BF16" {
 			return nil, fmt.Errorf("tensor %q: dtype %s is not written", t.Name, t.DType)
 		}
@@ -87,7 +91,7 @@ func safetensorsHeader(tensors []Named, meta map[string]string) ([]byte, error) 
 		if err != nil {
 			return nil, err
 		}
-		shape, err := json.Marshal(t.Shape)
+		shape, err := json.Marshal(append([]int{}, t.Shape...)) // a scalar's is [], not null
 		if err != nil {
 			return nil, err
 		}

@@ -70,8 +70,9 @@ func (m *matcher) at(s string, i int) *addedToken {
 	return nil
 }
 
+// isWord is \w of Rust's regex crate (Unicode Technical Standard #18, annex C).
 func isWord(r rune) bool {
-	return r == '_' || unicode.IsLetter(r) || unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc) || r == '\u200c' || r == '\u200d'
+	return unicode.IsLetter(r) || unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic) || r == '\u200c' || r == '\u200d'
 }
 
 func wordBefore(s string, i int) bool {

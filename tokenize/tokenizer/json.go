@@ -246,6 +246,9 @@ func (t *Tokenizer) addTokens() error {
 		t.ids[a.Content] = a.ID
 		t.tokens[a.ID], t.spell[a.ID] = []byte(a.Content), a.Content
 		if a.Normalized {
+			if t.nfc {
+				a.Content = nfc(a.Content)
+			}
 			t.normed.insert(a)
 		} else {
 			t.raw.insert(a)

@@ -111,26 +111,6 @@ func (o offsets) end(i int) int {
 	return int(o.ends[i-1])
 }
 
-// normalize is NFC with, for each byte of the result, the bytes of the text that
-// its segment came from.
-func normalize(s string, base int) (string, offsets) {
-	var b strings.Builder
-	o := offsets{base: base}
-	var it norm.Iter
-	it.InitString(norm.NFC, s)
-	for lo := 0; !it.Done(); {
-		seg := it.Next()
-		hi := it.Pos()
-		for range seg {
-			o.starts = append(o.starts, int32(base+lo))
-			o.ends = append(o.ends, int32(base+hi))
-		}
-		b.Write(seg)
-		lo = hi
-	}
-	return b.String(), o
-}
-
 // Decode joins what the ids spell; ids that do not exist spell nothing.
 func (t *Tokenizer) Decode(ids []int32) string {
 	var b []byte
