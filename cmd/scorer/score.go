@@ -1,0 +1,92 @@
+package main
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+
+	"github.com/spf13/pflag"
+
+	"eaft/compute"
+	"eaft/compute/cpu"
+	"eaft/internal/cli"
+	"eaft/model/weights"
+	"eaft/scorer"
+)
+
+const scoreUsage = `Usage: scorer score --model M --tokens DIR --out DIR [flags]
+
+Writes a scores/1 dataset: for every trained token of a tokens/1 dataset how
+likely the model finds it, and how sure the model is of what it would say.
+
+  scorer score --model M.gguf --tokens tok --out scores
+
+A finished dataset is left as it is; of one that was stopped only what is
+missing is made. EAFT_CPU (generic, avx2, avx512) chooses the instruction set.`
+
+func runScore(ctx context.Context, args []string, std cli.IO) error {
+	fs := pflag.NewFlagSet("scorer score", pflag.ContinueOnError)
+	o := scorer.Options{Log: std.Err}
+	ref := fs.String("model", "", "a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&o.Tokens, "tokens", "", "folder of the tokens dataset")
+	fs.StringVar(&o.Out, "out", "", "folder for the scores")
+	targets := fs.String("targets", string(scorer.Trained), "which tokens are scored: trained or all")
+	dtype := fs.String("dtype", "bf16", "precision of the operands of products: bf16 or f32")
+	fs.IntVar(&o.K, "k", 20, fmt.Sprintf("tokens in the top-K quantities, %d to %d", scorer.MinK, scorer.MaxK))
+	threads := fs.Int("threads", 0, "threads; 0: all cores")
+	fs.Int64Var(&o.Limit, "limit", 0, "score only the first rows of the dataset; 0: all")
+	asJSON := fs.Bool("json", false, "print the summary as JSON")
+	if err := cli.Parse(fs, args, std, scoreUsage); err != nil {
+		return err
+	}
+	if fs.NArg() > 0 {
+		return cli.Usagef("unexpected argument %q; see scorer score --help", fs.Arg(0))
+	}
+	if *ref == "" {
+		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
+	}
+	if *threads < 0 {
+		return cli.Usagef("--threads %d: use at least 1, or 0 for all cores", *threads)
+	}
+	var err error
+	if o.DType, err = compute.ParseDType(*dtype); err != nil {
+		return cli.Usagef("--dtype: %w", err)
+	}
+	o.Targets = scorer.Targets(*targets)
+	dev, err := cpu.New(*threads)
+	if err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	c, err := weights.Open(*ref)
+	if err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	defer c.Close()
+	sum, again, err := scorer.Run(ctx, dev, c, o)
+	if err != nil {
+		return err
+	}
+	if again {
+		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
+	}
+	if sum.LowCorrelation() {
+		fmt.Fprintf(std.Err, "warning: the entropies of the top %d tokens and of the whole vocabulary correlate by %.3f only (the paper has more than 0.999); a larger --k comes closer\n", o.K, *sum.Correlation)
+	}
+	return printSummary(std, sum, *asJSON)
+}
+
+func printSummary(std cli.IO, sum scorer.Summary, asJSON bool) error {
+	peak := cli.PeakMemory()
+	if asJSON {
+		return json.NewEncoder(std.Out).Encode(struct {
+			scorer.Summary
+			TokensPerSecond float64 `json:"tokens_per_second"`
+			PeakMemory      int64   `json:"peak_memory"`
+		}{sum, sum.TokensPerSecond, peak})
+	}
+	if err := sum.WriteText(std.Out); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(std.Out, "%.0f tokens/s, peak memory %d MiB\n", sum.TokensPerSecond, peak>>20)
+	return err
+}

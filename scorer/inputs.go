@@ -1,0 +1,204 @@
+package scorer
+
+import (
+	"crypto/sha256"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"eaft/internal/cli"
+	"eaft/model/weights"
+	"eaft/parquet"
+	"eaft/tokenize/tokenizer"
+)
+
+const tokenizerName = "_tokenizer.json"
+
+// inputs are a tokens dataset and a model that fit each other.
+type inputs struct {
+	data      *parquet.Dataset
+	relative  string  // path of the tokens seen from the scores
+	take      []int64 // rows of each shard to be scored
+	hashes    map[string]string
+	tokenizer []byte // tokenizer.json; nil if neither side has one
+}
+
+func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
+	data, err := parquet.OpenDataset(o.Tokens, parquet.SchemaTokens)
+	if err != nil {
+		return nil, unusable(err)
+	}
+	in := &inputs{data: data, hashes: map[string]string{}}
+	if in.relative, err = relative(o.Out, o.Tokens); err != nil {
+		return nil, err
+	}
+	if in.take, err = shares(data, o.Limit); err != nil {
+		return nil, unusable(err)
+	}
+	if in.hashes["options"], err = o.hash(); err != nil {
+		return nil, err
+	}
+	if in.hashes["model"], err = c.Hash(); err != nil {
+		return nil, unusable(err)
+	}
+	if data.Foreign {
+		fmt.Fprintf(o.Log, "warning: %s has no manifest: whether these tokens were made for this model cannot be verified\n", o.Tokens)
+		in.hashes["tokens"], err = hashFiles(data.Shards)
+	} else {
+		in.hashes["tokens"] = data.Manifest.ContentHash()
+	}
+	if err != nil {
+		return nil, unusable(err)
+	}
+	return in, in.takeTokenizer(c, o)
+}
+
+// takeTokenizer compares the tokenizers of both sides and keeps the data's.
+func (in *inputs) takeTokenizer(c *weights.Checkpoint, o *Options) error {
+	var have string
+	if !in.data.Foreign {
+		have = in.data.Manifest.Hashes["tokenizer"]
+	}
+	own, err := c.TokenizerJSON()
+	switch {
+	case errors.Is(err, weights.ErrNoTokenizer):
+		in.hashes["tokenizer"] = have
+	case err != nil:
+		return unusable(err)
+	default:
+		t, err := tokenizer.FromJSON(own)
+		if err != nil {
+			return cli.Usagef("%s: %w", c.Ref(), err)
+		}
+		in.hashes["tokenizer"] = t.Fingerprint()
+		if have != "" && have != t.Fingerprint() {
+			return cli.Usagef("%s: the field tokenizer is %s, but the tokenizer of %s is %s; make the tokens again with tokenize --model %s",
+				filepath.Join(o.Tokens, parquet.ManifestName), have, c.Ref(), t.Fingerprint(), c.Ref())
+		}
+	}
+	if in.hashes["tokenizer"] == "" {
+		delete(in.hashes, "tokenizer")
+	}
+	in.tokenizer, err = os.ReadFile(filepath.Join(o.Tokens, tokenizerName))
+	if errors.Is(err, fs.ErrNotExist) {
+		in.tokenizer, err = own, nil
+	}
+	return err
+}
+
+// relative is the way from the scores to their tokens, with slashes.
+func relative(out, tokens string) (string, error) {
+	from, err := filepath.Abs(out)
+	if err != nil {
+		return "", err
+	}
+	to, err := filepath.Abs(tokens)
+	if err != nil {
+		return "", err
+	}
+	// Through a symbolic link it is the same folder too.
+	if a, err := os.Stat(from); err == nil {
+		if b, err := os.Stat(to); err == nil && os.SameFile(a, b) {
+			return "", cli.Usagef("--out %s is the folder of the tokens; choose another", out)
+		}
+	}
+	rel, err := filepath.Rel(from, to)
+	return filepath.ToSlash(rel), err
+}
+
+// shares are how many rows of each shard the limit leaves.
+func shares(data *parquet.Dataset, limit int64) ([]int64, error) {
+	take := make([]int64, len(data.Shards))
+	var before int64
+	for i, path := range data.Shards {
+		r, err := parquet.OpenTokens(path)
+		if err != nil {
+			return nil, err
+		}
+		n := r.NumRows()
+		if err := r.Close(); err != nil {
+			return nil, err
+		}
+		if limit > 0 {
+			n = min(n, limit-before)
+		}
+		take[i] = n
+		before += n
+	}
+	return take, nil
+}
+
+// hashFiles identifies foreign shards, which have no manifest, by their bytes.
+func hashFiles(paths []string) (string, error) {
+	var all strings.Builder
+	for _, path := range paths {
+		h, err := parquet.HashFile(path)
+		if err != nil {
+			return "", err
+		}
+		fmt.Fprintln(&all, h)
+	}
+	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(all.String()))), nil
+}
+
+// same refuses what was made from other inputs or with other options. where is
+// the file that says so.
+func (r *run) same(where string, have parquet.Meta) error {
+	want := r.meta
+	for _, f := range []struct{ field, have, want, remedy string }{
+		{"schema", have.Schema, want.Schema, ""},
+		{"k", fmt.Sprint(have.K), fmt.Sprint(want.K), ""},
+		{"isa", have.ISA, want.ISA, fmt.Sprintf("set EAFT_CPU=%s, ", have.ISA)},
+		{"dtype", have.DType, want.DType, fmt.Sprintf("use --dtype %s (and EAFT_CPU=%s), ", have.DType, have.ISA)},
+		{"targets", have.Targets, want.Targets, ""},
+		{"model", have.Hashes["model"], want.Hashes["model"], ""},
+		{"tokens", have.Hashes["tokens"], want.Hashes["tokens"], ""},
+		{"tokenizer", have.Hashes["tokenizer"], want.Hashes["tokenizer"], ""},
+		{"options (--limit)", have.Hashes["options"], want.Hashes["options"], ""},
+	} {
+		if f.have != f.want {
+			return cli.Usagef("%s: %s is %q, this run has %q; %schoose another --out or remove the folder", where, f.field, f.have, f.want, f.remedy)
+		}
+	}
+	return nil
+}
+
+// finished checks a dataset that is complete and returns its summary.
+func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
+	if err := r.same(filepath.Join(r.o.Out, parquet.ManifestName), parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
+		K: m.K, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
+		return sum, err
+	}
+	if _, err := parquet.OpenDataset(r.o.Out, parquet.SchemaScores); err != nil {
+		return sum, unusable(err)
+	}
+	if err := json.Unmarshal(m.Summary, &sum); err != nil {
+		return sum, cli.Usagef("%s: the field summary: %w; remove the file and run the stage again", filepath.Join(r.o.Out, parquet.ManifestName), err)
+	}
+	return sum, nil
+}
+
+// kept is a shard that an earlier run finished, or nil.
+func (r *run) kept(i int) (*parquet.ShardInfo, parquet.Ledger, error) {
+	path := filepath.Join(r.o.Out, filepath.Base(r.data.Shards[i]))
+	st, err := os.Stat(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, parquet.Ledger{}, nil
+	}
+	if err != nil {
+		return nil, parquet.Ledger{}, err
+	}
+	meta, err := parquet.ReadMeta(path)
+	if err != nil {
+		return nil, parquet.Ledger{}, unusable(err)
+	}
+	if err := r.same(path, meta); err != nil {
+		return nil, parquet.Ledger{}, err
+	}
+	sum, err := parquet.HashFile(path)
+	return &parquet.ShardInfo{Name: filepath.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}, meta.Ledger, err
+}

@@ -1,0 +1,192 @@
+package scorer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"eaft/compute"
+	"eaft/internal/cli"
+	"eaft/internal/version"
+	"eaft/model"
+	"eaft/model/weights"
+	"eaft/parquet"
+)
+
+// Run scores a dataset. A finished one of the same inputs and options is left as
+// it is (again is true); of one that was stopped, only the missing shards are made.
+func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Options) (sum Summary, again bool, err error) {
+	if err := o.check(); err != nil {
+		return sum, false, err
+	}
+	in, err := openInputs(c, &o)
+	if err != nil {
+		return sum, false, err
+	}
+	r := &run{inputs: in, o: &o, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
+		Hashes: in.hashes, K: o.K, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return sum, false, err
+	}
+	m, err := parquet.ReadManifest(o.Out)
+	if err == nil {
+		sum, err = r.finished(m)
+		return sum, true, err
+	}
+	if !errors.Is(err, fs.ErrNotExist) {
+		return sum, false, err
+	}
+	if err := parquet.CleanTemps(o.Out); err != nil {
+		return sum, false, err
+	}
+	if err := in.data.Verify(); err != nil {
+		return sum, false, unusable(err)
+	}
+	sum, err = r.all(ctx, dev, c)
+	return sum, false, err
+}
+
+// unusable gives an error about the input the exit code for it.
+func unusable(err error) error { return &cli.Error{Code: cli.ExitUsage, Err: err} }
+
+// run is one pass over the dataset.
+type run struct {
+	*inputs
+	o      *Options
+	meta   parquet.Meta // of every shard, but for the ledger
+	model  *model.Model // loaded when the first shard is missing
+	tokens int64        // scored in this run
+	spent  time.Duration
+}
+
+func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint) (sum Summary, err error) {
+	m := &parquet.Manifest{Schema: r.meta.Schema, Version: r.meta.Version, Hashes: r.meta.Hashes, Tokens: r.relative,
+		K: r.meta.K, ISA: r.meta.ISA, DType: r.meta.DType, Targets: r.meta.Targets, Limit: r.o.Limit}
+	// All shards are looked at before the first is made: a folder of something
+	// else is refused now and not after hours.
+	infos := make([]*parquet.ShardInfo, len(r.data.Shards))
+	ledgers := make([]parquet.Ledger, len(infos))
+	var total, done int64
+	for i := range infos {
+		if infos[i], ledgers[i], err = r.kept(i); err != nil {
+			return sum, err
+		}
+		total += r.take[i]
+		if infos[i] != nil {
+			done += r.take[i]
+		}
+	}
+	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
+	for i := range infos {
+		if infos[i] == nil {
+			if r.model == nil {
+				if r.model, err = model.Load(dev, c, model.Options{DType: r.o.DType}); err != nil {
+					return sum, unusable(err)
+				}
+				if v := r.model.Spec().Vocab; r.o.K > v {
+					return sum, cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
+				}
+			}
+			info, ledger, err := r.shard(ctx, i, progress)
+			if err != nil {
+				return sum, err
+			}
+			infos[i], ledgers[i] = &info, ledger
+		}
+		m.Shards = append(m.Shards, *infos[i])
+		m.Ledger.Add(ledgers[i])
+	}
+	progress.Done()
+	return r.finish(m)
+}
+
+// shard scores one shard; on any error nothing of it stays.
+func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info parquet.ShardInfo, ledger parquet.Ledger, err error) {
+	path := r.data.Shards[i]
+	in, err := parquet.OpenTokens(path)
+	if err != nil {
+		return info, ledger, unusable(err)
+	}
+	defer in.Close()
+	w, err := parquet.CreateScores(filepath.Join(r.o.Out, filepath.Base(path)))
+	if err != nil {
+		return info, ledger, err
+	}
+	defer func() {
+		if err != nil {
+			w.Abort()
+		}
+	}()
+	began := time.Now()
+	var b batch
+	b.reset()
+	flush := func() error {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if err := b.run(r.model, r.o.K); err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+		for k := range b.rows {
+			if err := w.Write(&b.rows[k]); err != nil {
+				return err
+			}
+		}
+		r.tokens += int64(len(b.ids))
+		progress.Add(int64(len(b.rows)), "")
+		b.reset()
+		return nil
+	}
+	for range r.take[i] {
+		var row parquet.TokensRow
+		if err := in.Next(&row); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%s: has fewer rows than its footer says", path)
+			}
+			return info, ledger, unusable(err)
+		}
+		if err := checkRow(path, &row, r.model.Spec()); err != nil {
+			return info, ledger, err
+		}
+		pos := r.o.positions(&row)
+		// Rows without targets cost no tokens, but may not pile up either.
+		if len(b.ids)+len(row.InputIDs) > r.o.Budget || len(b.rows) >= r.o.Budget {
+			if err := flush(); err != nil {
+				return info, ledger, err
+			}
+		}
+		b.add(&row, pos)
+		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: int64(len(pos))})
+	}
+	if err := flush(); err != nil {
+		return info, ledger, err
+	}
+	r.spent += time.Since(began)
+	meta := r.meta
+	meta.Ledger = ledger
+	info, err = w.Commit(meta)
+	return info, ledger, err
+}
+
+// finish copies the tokenizer, sums the shards up and writes the manifest last.
+func (r *run) finish(m *parquet.Manifest) (Summary, error) {
+	if r.tokenizer != nil {
+		if err := parquet.WriteFileAtomic(filepath.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
+			return Summary{}, err
+		}
+	}
+	sum, err := r.summarize()
+	if err != nil {
+		return sum, err
+	}
+	if m.Summary, err = sum.json(); err != nil {
+		return sum, err
+	}
+	sum.TokensPerSecond = float64(r.tokens) / max(r.spent.Seconds(), 1e-9)
+	return sum, parquet.WriteManifest(r.o.Out, m)
+}
