@@ -1,0 +1,127 @@
+// Package report describes the confident conflicts of an annotated dataset:
+// targets to which the model gives little probability although it is sure of
+// something else. It reads scores, and through them the tokens; no model.
+package report
+
+import (
+	"encoding/json"
+	"io"
+	"math"
+
+	"eaft/eaft"
+)
+
+// Options of Build.
+type Options struct {
+	Scores     string          // folder of a scores/1 dataset
+	Tokens     string          // folder of its tokens/1; "": where the scores' manifest says
+	Thresholds eaft.Thresholds // how the cuts are found
+	Estimator  eaft.Estimator  // of the gate entropy h
+	Worst      int             // rows to show
+	Pairs      int             // pairs to show
+}
+
+// Num is a float64 that is null in JSON where it is undefined.
+type Num float64
+
+// MarshalJSON writes null for NaN and infinities.
+func (n Num) MarshalJSON() ([]byte, error) {
+	if f := float64(n); !math.IsNaN(f) && !math.IsInf(f, 0) {
+		return json.Marshal(f)
+	}
+	return []byte("null"), nil
+}
+
+// Cuts are the thresholds as applied, and how they were found.
+type Cuts struct {
+	Prob       Num            `json:"prob"`
+	H          Num            `json:"h"`
+	MinMass    Num            `json:"min_mass"`
+	Thresholds string         `json:"thresholds"` // as --thresholds takes it
+	Estimator  eaft.Estimator `json:"estimator"`
+}
+
+// Report is everything that is said about a dataset. Means are over the
+// trained targets, logarithms natural.
+type Report struct {
+	Rows         int64    `json:"rows"`
+	Targets      int64    `json:"targets"`
+	MeanLogProb  Num      `json:"mean_logprob"`
+	MeanH        Num      `json:"mean_h"`
+	Correlation  Num      `json:"topk_full_correlation"` // Pearson, top-K entropy with entropy
+	MeanTopKMass Num      `json:"mean_topk_mass"`
+	Cuts         Cuts     `json:"cuts"`
+	Conflicts    int64    `json:"conflicts"`
+	ConflictRate Num      `json:"conflict_rate"` // of the targets
+	Counted      string   `json:"counted"`       // which targets: trained
+	K            int      `json:"k"`
+	ConflictRows int64    `json:"conflict_rows"` // rows with a conflict
+	ConflictLoss Num      `json:"conflict_loss"` // sum of -logprob over conflicts
+	Loss         Num      `json:"loss"`          // sum of -logprob over targets
+	Plane        Plane    `json:"plane"`
+	BySource     []Source `json:"by_source"`
+	WorstRows    []Row    `json:"worst_rows"`
+	Pairs        []Pair   `json:"pairs"`
+	PairsTotal   int      `json:"pairs_total"` // distinct pairs
+	Warnings     []string `json:"warnings"`
+	Tokens       string   `json:"tokens,omitempty"` // folder that the context comes from
+	spelled      bool     // a vocabulary was found
+}
+
+// Source is the share of one source.
+type Source struct {
+	Source       string `json:"source"`
+	Rows         int64  `json:"rows"`
+	Targets      int64  `json:"targets"`
+	Conflicts    int64  `json:"conflicts"`
+	ConflictRate Num    `json:"conflict_rate"`
+}
+
+// Row is a row with conflicts.
+type Row struct {
+	Row          int64   `json:"row"` // index in the dataset, from 0
+	ID           string  `json:"id"`
+	Source       string  `json:"source,omitempty"`
+	Targets      int     `json:"targets"`
+	Conflicts    int     `json:"conflicts"`
+	ConflictLoss Num     `json:"conflict_loss"`
+	Pieces       []Piece `json:"pieces"`
+}
+
+// Piece is a stretch of a row: text around conflicts, or one conflict. Text is
+// printable: control characters and wrong bytes are spelled out.
+type Piece struct {
+	Text     string    `json:"text"`
+	Skipped  int       `json:"skipped,omitempty"` // tokens left out here instead of text
+	Conflict *Conflict `json:"conflict,omitempty"`
+}
+
+// Conflict is one confident conflict.
+type Conflict struct {
+	Pos          int32  `json:"pos"`
+	Token        int32  `json:"token"`
+	Prob         Num    `json:"prob"`
+	H            Num    `json:"h"`
+	Expected     int32  `json:"expected"`
+	ExpectedText string `json:"expected_text"`
+	ExpectedProb Num    `json:"expected_prob"`
+}
+
+// Pair counts how often the model expected one token and the data gave another.
+type Pair struct {
+	Expected         int32  `json:"expected"`
+	Given            int32  `json:"given"`
+	ExpectedText     string `json:"expected_text"`
+	GivenText        string `json:"given_text"`
+	Count            int64  `json:"count"`
+	MeanExpectedProb Num    `json:"mean_expected_prob"`
+	MeanGivenProb    Num    `json:"mean_given_prob"`
+}
+
+// JSON writes r as indented JSON.
+func JSON(w io.Writer, r *Report) error {
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	enc.SetIndent("", "  ")
+	return enc.Encode(r)
+}

@@ -1,0 +1,94 @@
+package report
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"unicode"
+	"unicode/utf8"
+
+	"eaft/internal/cli"
+	"eaft/tokenize/tokenizer"
+)
+
+// vocabulary spells token ids; without a tokenizer it prints them as <id>.
+type vocabulary struct{ t *tokenizer.Tokenizer }
+
+// openVocabulary takes the first _tokenizer.json of dirs.
+func openVocabulary(dirs ...string) (vocabulary, error) {
+	for _, dir := range dirs {
+		if dir == "" {
+			continue
+		}
+		path := filepath.Join(dir, "_tokenizer.json")
+		data, err := os.ReadFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return vocabulary{}, err
+		}
+		t, err := tokenizer.FromJSON(data)
+		if err != nil {
+			return vocabulary{}, cli.Usagef("%s: %w", path, err)
+		}
+		return vocabulary{t}, nil
+	}
+	return vocabulary{}, nil
+}
+
+func (v vocabulary) bytes(id int32) []byte {
+	if v.t != nil {
+		if b := v.t.TokenBytes(id); b != nil {
+			return b
+		}
+	}
+	return []byte("<" + strconv.Itoa(int(id)) + ">")
+}
+
+// token is one token on its own, its spaces visible.
+func (v vocabulary) token(id int32) string {
+	return strings.ReplaceAll(Visible(v.bytes(id)), " ", "·")
+}
+
+// text is a run of tokens; characters split over tokens become whole.
+func (v vocabulary) text(ids []int32) string {
+	var b []byte
+	for _, id := range ids {
+		if v.t == nil && len(b) > 0 {
+			b = append(b, ' ')
+		}
+		b = append(b, v.bytes(id)...)
+	}
+	return Visible(b)
+}
+
+// Visible makes b safe and readable on a terminal: a newline becomes ⏎, a tab
+// ⇥, bytes that are no UTF-8 \xNN, and characters that control, hide or turn
+// what stands around them (escapes, zero width, bidirectional) \x1b or \u202e.
+func Visible(b []byte) string {
+	var s strings.Builder
+	for len(b) > 0 {
+		r, n := utf8.DecodeRune(b)
+		switch {
+		case r == utf8.RuneError && n == 1:
+			fmt.Fprintf(&s, `\x%02x`, b[0])
+		case r == '\n':
+			s.WriteRune('⏎')
+		case r == '\t':
+			s.WriteRune('⇥')
+		case r == ' ' || unicode.IsPrint(r):
+			s.WriteRune(r)
+		case r < 0x80:
+			fmt.Fprintf(&s, `\x%02x`, r)
+		default:
+			fmt.Fprintf(&s, `\u%04x`, r)
+		}
+		b = b[n:]
+	}
+	return s.String()
+}
