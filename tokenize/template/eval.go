@@ -834,9 +834,6 @@ func (r *run) indices(n int, b [3]*int64) []int {
 func (r *run) attr(v any, name string) any {
 	r.defined(v)
 	missing := undefined{fmt.Sprintf("'%s object' has no attribute '%s'", typeName(v), name)}
-	if strings.HasPrefix(name, "__") {
-		r.fail("access to attribute '%s' of '%s' object is unsafe", name, typeName(v))
-	}
 	switch v := v.(type) {
 	case *Dict:
 		if m := dictMethod(v, name); m != nil {

@@ -170,17 +170,26 @@ func (r *run) tojson(v any, args []any, kw *kwargs) any {
 	return w.text()
 }
 
-// path is the attribute named by a dotted string or an index.
-func (r *run) path(v any, name any) any {
+// path is the attribute named by a dotted string or an index; def, if any,
+// stands for each part that is missing.
+func (r *run) path(v any, name any, def ...any) any {
 	t, ok := name.(Text)
 	if !ok {
-		return r.item(v, name)
+		if v = r.item(v, name); len(def) > 0 {
+			if _, ok := v.(undefined); ok {
+				v = def[0]
+			}
+		}
+		return v
 	}
 	for part := range strings.SplitSeq(t.S, ".") {
 		if n, err := strconv.ParseInt(part, 10, 64); err == nil {
 			v = r.item(v, n)
 		} else {
 			v = r.item(v, NewText(part, Literal))
+		}
+		if _, ok := v.(undefined); ok && len(def) > 0 {
+			v = def[0]
 		}
 	}
 	return v
@@ -457,7 +466,10 @@ func init() {
 		"map": func(r *run, v any, a []any, kw *kwargs) any {
 			out := &list{}
 			attr, byAttr := kw.take("attribute")
-			def, hasDef := kw.take("default")
+			var def []any
+			if v, ok := kw.take("default"); ok {
+				def = []any{v}
+			}
 			var f filter
 			if !byAttr {
 				if len(a) == 0 {
@@ -474,11 +486,7 @@ func init() {
 			for _, e := range r.iterate(v) {
 				r.tick(1)
 				if byAttr {
-					x := r.path(e, attr)
-					if _, ok := x.(undefined); ok && hasDef {
-						x = def
-					}
-					out.items = append(out.items, x)
+					out.items = append(out.items, r.path(e, attr, def...))
 					continue
 				}
 				k := &kwargs{slices.Clone(names), slices.Clone(vals)}

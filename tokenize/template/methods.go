@@ -329,8 +329,8 @@ func init() {
 		"lower":       func(r *run, v any, a []any) bool { s := r.str(v).S; return s == strings.ToLower(s) && s != upper(s) },
 		"upper":       func(r *run, v any, a []any) bool { s := r.str(v).S; return s == upper(s) && s != strings.ToLower(s) },
 	}
-	for op, names := range map[string][]string{"==": {"eq", "equalto"}, "!=": {"ne"}, "<": {"lt", "lessthan"}, "<=": {"le"},
-		">": {"gt", "greaterthan"}, ">=": {"ge"}, "in": {"in"}} {
+	for op, names := range map[string][]string{"==": {"eq", "equalto", "=="}, "!=": {"ne", "!="}, "<": {"lt", "lessthan", "<"}, "<=": {"le", "<="},
+		">": {"gt", "greaterthan", ">"}, ">=": {"ge", ">="}, "in": {"in"}} {
 		for _, n := range names {
 			tests[n] = compare(op)
 		}
