@@ -617,9 +617,14 @@ func (r *run) repeat(t Text, n int64) Text {
 	if n <= 0 || t.S == "" {
 		return Text{}
 	}
-	if n > maxWork/int64(len(t.S)) {
+	if n > maxOutput/int64(len(t.S)) {
 		r.fail("the template makes too much text")
 	}
+	if len(t.Segs) == 1 {
+		r.room(len(t.S) * int(n))
+		return NewText(strings.Repeat(t.S, int(n)), t.Segs[0].Origin)
+	}
+	r.tick(int(n))
 	parts := make([]Text, n)
 	for i := range parts {
 		parts[i] = t
