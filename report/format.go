@@ -30,7 +30,7 @@ func compact(n int64) string {
 	return strconv.FormatFloat(f/1e9, 'f', 0, 64) + "G"
 }
 
-// num is three significant digits and more where the number is near 1.
+// num is n in four significant digits; - where it is undefined.
 func num(n Num) string {
 	f := float64(n)
 	if math.IsNaN(f) || math.IsInf(f, 0) {

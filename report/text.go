@@ -85,7 +85,7 @@ func (t *text) plane(r *Report) {
 	if r.Targets == 0 {
 		return
 	}
-	t.title("Probability x gate entropy", "tokens per cell; [ ]: under both cuts")
+	t.title("Probability x gate entropy", "tokens per cell, of any mass; [ ]: under both cuts")
 	t.f("   h <=\n")
 	p := r.Plane
 	for i := len(p.Counts) - 1; i >= 0; i-- {
@@ -98,16 +98,24 @@ func (t *text) plane(r *Report) {
 			if p.HEdges[i+1] <= float64(r.Cuts.H) && p.ProbEdges[j+1] <= float64(r.Cuts.Prob) {
 				t.f(" %s", t.paint(red, fmt.Sprintf("[%5s]", cell)))
 			} else {
-				t.f(" %6s ", cell)
+				t.f(" %6s%s", cell, gutter(j, len(p.Counts[i])))
 			}
 		}
 		t.f("\n")
 	}
 	t.f("        +%s\n  p <=   ", strings.Repeat("-", 8*(len(p.ProbEdges)-1)))
-	for _, e := range p.ProbEdges[1:] {
-		t.f(" %6s ", short(e))
+	for j, e := range p.ProbEdges[1:] {
+		t.f(" %6s%s", short(e), gutter(j, len(p.ProbEdges)-1))
 	}
 	t.f("\n")
+}
+
+// gutter follows every column but the last, so that no line ends in a space.
+func gutter(j, n int) string {
+	if j == n-1 {
+		return ""
+	}
+	return " "
 }
 
 func (t *text) sources(r *Report) {
@@ -138,7 +146,6 @@ func (t *text) worst(r *Report) {
 		tail := fmt.Sprintf("  %d of %d tokens, loss %.1f", row.Conflicts, row.Targets, float64(row.ConflictLoss))
 		t.f("%s%s\n", t.paint(bold, clip(head, width-len(tail))), tail)
 		t.pieces(row.Pieces)
-		t.f("\n")
 	}
 }
 
@@ -148,7 +155,10 @@ const shownConflicts = 8
 func (t *text) pieces(pieces []Piece) {
 	l := line{t: t, indent: "    "}
 	shown, left := 0, 0
-	for _, p := range pieces {
+	for i, p := range pieces {
+		if i > 0 && p.Conflict != nil && pieces[i-1].Conflict != nil && left == 0 {
+			l.words(" ")
+		}
 		switch c := p.Conflict; {
 		case c != nil && shown == shownConflicts:
 			left++
