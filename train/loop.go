@@ -30,12 +30,13 @@ type trainer struct {
 	o      *Options
 	params []model.Param
 	m1, m2 []compute.Tensor // first and second moments
+	limit  int              // tokens of a micro-batch
 	// visit receives a row after its forward pass, with its live values set.
 	visit func(s step, n int, r *row, weight []float32) error
 }
 
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
-	t := &trainer{dev: dev, m: m, o: o, params: m.Params()}
+	t := &trainer{dev: dev, m: m, o: o, params: m.Params(), limit: MicroTokens}
 	for _, p := range t.params {
 		t.m1 = append(t.m1, dev.NewTensor(p.Value.Rows(), p.Value.Cols()))
 		t.m2 = append(t.m2, dev.NewTensor(p.Value.Rows(), p.Value.Cols()))
@@ -54,7 +55,7 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 		mt.Tokens += int64(len(r.ids))
 	}
 	var loss, sft, weights float64
-	for _, rows := range micro(s.rows, MicroTokens) {
+	for _, rows := range micro(s.rows, t.limit) {
 		if err := ctx.Err(); err != nil {
 			return mt, err
 		}
