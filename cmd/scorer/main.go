@@ -10,24 +10,28 @@ import (
 )
 
 const usage = `Usage: scorer score --model M --tokens DIR --out DIR    scores a tokens dataset
+       scorer inspect SCORES                            reports on the scores
 
 Every command has its own --help.
 
   scorer score --model M.gguf --tokens tok --out scores
+  scorer inspect scores
 `
 
 func main() { os.Exit(cli.Main("scorer", run)) }
 
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) == 0 {
-		return cli.Usagef("say what to do: score; see scorer --help")
+		return cli.Usagef("say what to do: score or inspect; see scorer --help")
 	}
 	switch args[0] {
 	case "score":
 		return runScore(ctx, args[1:], std)
+	case "inspect":
+		return runInspect(ctx, args[1:], std)
 	case "--help", "-h", "help":
 		_, err := fmt.Fprint(std.Out, usage)
 		return err
 	}
-	return cli.Usagef("%q is not a command; see scorer --help", args[0])
+	return cli.Usagef("%q is neither score nor inspect; see scorer --help", args[0])
 }
