@@ -25,7 +25,7 @@ from transformers import AutoModelForCausalLM
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 MODELS = os.path.join(HERE, "..", "..", "model", "testdata")
-OPTIONS = dict(lr=1e-3, warmup=0.3, weight_decay=0.1, adam_eps=1e-4, max_grad_norm=1.0, k=20)
+OPTIONS = dict(lr=1e-3, warmup=0.3, weight_decay=1.0, adam_eps=1e-4, max_grad_norm=1.0, k=20)
 LENGTHS = [7, 12, 3, 18, 5, 9, 15, 4, 11]
 STEPS = 10
 
