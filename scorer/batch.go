@@ -21,6 +21,18 @@ func (o *Options) positions(row *parquet.TokensRow) []int32 {
 	return pos
 }
 
+// trained counts the trained targets of a row, which a ledger accounts for
+// whatever else is scored.
+func trained(row *parquet.TokensRow) int64 {
+	var n int64
+	for t := 1; t < len(row.Labels); t++ {
+		if row.Labels[t] != parquet.Ignore {
+			n++
+		}
+	}
+	return n
+}
+
 // checkRow refuses rows that the model cannot score.
 func checkRow(path string, row *parquet.TokensRow, spec model.Spec) error {
 	if n := len(row.InputIDs); spec.MaxPositions > 0 && n > spec.MaxPositions {

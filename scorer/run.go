@@ -161,7 +161,7 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 			}
 		}
 		b.add(&row, pos)
-		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: int64(len(pos))})
+		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})
 	}
 	if err := flush(); err != nil {
 		return info, ledger, err

@@ -227,6 +227,9 @@ func TestScoresAreTheModels(t *testing.T) {
 	if int64(n) != sum.Targets || math.Abs(logProb/float64(n)-*sum.MeanLogProb) > 1e-12 {
 		t.Errorf("summary %+v: want %d targets, mean %v", sum, n, logProb/float64(n))
 	}
+	if man, err := parquet.ReadManifest(o.Out); err != nil || man.Ledger.Targets != int64(n) {
+		t.Errorf("the ledger counts %d trained targets, want %d (%v)", man.Ledger.Targets, n, err)
+	}
 	trained := options(o.Tokens, t.TempDir())
 	ofTrained := score(t, 1, trained)
 	sum.TokensPerSecond, ofTrained.TokensPerSecond = 0, 0
