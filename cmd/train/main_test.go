@@ -1,0 +1,75 @@
+package main
+
+import (
+	"os"
+	"path/filepath"
+	"testing"
+
+	"github.com/rogpeppe/go-internal/testscript"
+
+	"eaft/internal/cli"
+	"eaft/parquet"
+)
+
+func TestMain(m *testing.M) {
+	testscript.Main(m, map[string]func(){"train": func() { os.Exit(cli.Main("train", run)) }})
+}
+
+func TestScripts(t *testing.T) {
+	models, err := filepath.Abs("../../model/testdata")
+	if err != nil {
+		t.Fatal(err)
+	}
+	testscript.Run(t, testscript.Params{Dir: "testdata/script", Setup: func(e *testscript.Env) error {
+		e.Setenv("MODELS", models)
+		if err := tokens(filepath.Join(e.WorkDir, "tokens"), 5); err != nil {
+			return err
+		}
+		if err := tokens(filepath.Join(e.WorkDir, "foreign-vocabulary"), 97); err != nil {
+			return err
+		}
+		return scores(filepath.Join(e.WorkDir, "scores"))
+	}})
+}
+
+// tokens writes a dataset of two rows, the second one of which ends in last.
+func tokens(dir string, last int32) error {
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		return err
+	}
+	w, err := parquet.CreateTokens(filepath.Join(dir, parquet.ShardName(0, 1)))
+	if err != nil {
+		return err
+	}
+	for _, r := range []parquet.TokensRow{
+		{ID: "a", InputIDs: []int32{1, 2, 3, 4}, Labels: []int32{-100, -100, 3, 4}},
+		{ID: "b", InputIDs: []int32{1, 7, last}, Labels: []int32{-100, 7, last}},
+	} {
+		if err := w.Write(&r); err != nil {
+			return err
+		}
+	}
+	info, err := w.Commit(parquet.Meta{Schema: parquet.SchemaTokens, Version: "test"})
+	if err != nil {
+		return err
+	}
+	return parquet.WriteManifest(dir, &parquet.Manifest{Schema: parquet.SchemaTokens, Version: "test",
+		Shards: []parquet.ShardInfo{info}, Ledger: parquet.Ledger{RowsIn: 2, RowsOut: 2}})
+}
+
+// scores writes scores of tokens that no test has.
+func scores(dir string) error {
+	if err := os.Mkdir(dir, 0o777); err != nil {
+		return err
+	}
+	w, err := parquet.CreateScores(filepath.Join(dir, parquet.ShardName(0, 1)))
+	if err != nil {
+		return err
+	}
+	info, err := w.Commit(parquet.Meta{Schema: parquet.SchemaScores, Version: "test"})
+	if err != nil {
+		return err
+	}
+	return parquet.WriteManifest(dir, &parquet.Manifest{Schema: parquet.SchemaScores, Version: "test", K: 20,
+		Shards: []parquet.ShardInfo{info}, Hashes: map[string]string{"tokens": "sha256:other"}})
+}
