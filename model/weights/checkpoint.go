@@ -14,6 +14,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"eaft/model/demo"
 )
 
 // ErrNoTokenizer says that a model comes without a tokenizer. Rows that are
@@ -51,8 +53,12 @@ type weightFile struct {
 }
 
 // Open opens a Hugging Face folder (safetensors, sharded by
-// model.safetensors.index.json or not, or without weights), or a .gguf file.
+// model.safetensors.index.json or not, or without weights), a .gguf file, or
+// "demo", the embedded model (a folder of that name is ./demo).
 func Open(ref string) (*Checkpoint, error) {
+	if ref == "demo" {
+		return OpenFS(demo.FS, ref)
+	}
 	st, err := os.Stat(ref)
 	if err != nil {
 		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder or a .gguf file: %w", ref, err)

@@ -3,6 +3,7 @@ package tokenizer
 import (
 	"slices"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"golang.org/x/text/unicode/norm"
@@ -66,7 +67,11 @@ func compose(seg string) string {
 	var all []mark
 	for _, r := range seg {
 		for _, d := range norm.NFD.String(string(r)) {
-			all = append(all, mark{d, norm.NFD.PropertiesString(string(d)).CCC()})
+			m := mark{d, norm.NFD.PropertiesString(string(d)).CCC()}
+			if unicode.Is(youngMarks, d) {
+				m.ccc = 0
+			}
+			all = append(all, m)
 		}
 	}
 	for i := 0; i < len(all); {
