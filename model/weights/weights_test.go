@@ -293,3 +293,16 @@ func TestFolders(t *testing.T) {
 		t.Error("hashes", ha, hb)
 	}
 }
+
+func TestDemo(t *testing.T) {
+	c := open(t, "demo")
+	if c.Ref() != "demo" || len(c.Config()) == 0 || len(c.Names()) == 0 {
+		t.Errorf("ref %q, %d bytes of config.json, tensors %v", c.Ref(), len(c.Config()), c.Names())
+	}
+	if _, err := c.TokenizerJSON(); err != nil {
+		t.Error(err)
+	}
+	if src, _, _, err := c.ChatTemplate(); src == "" || err != nil {
+		t.Error("no chat template", err)
+	}
+}
