@@ -24,7 +24,7 @@ import (
 const contradiction = "contradiction-"
 
 // demoTraining is the same for both losses, so that the table compares them.
-var demoTraining = []string{"--dtype", "f32", "--epochs", "4", "--lr", "1e-3", "--batch-tokens", "1024", "--seed", "1"}
+var demoTraining = []string{"--dtype", "f32", "--epochs", "6", "--lr", "3e-4", "--batch-tokens", "4096", "--seed", "1"}
 
 // Demo runs the four stages on the demo's corpus and model in the folder out,
 // and prints the conflict report, how many of the planted contradictions it
