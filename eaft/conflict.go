@@ -21,9 +21,11 @@ type Cuts struct {
 }
 
 // Conflict reports whether a target with this probability, gate entropy and
-// top-K mass is a confident conflict. Any NaN is none.
+// top-K mass is a confident conflict. Any NaN is none. Probability and gate
+// entropy count as float32, in which quantiles are taken, so that the target a
+// cut falls on is under it wherever the question is asked.
 func (c Cuts) Conflict(prob, h, mass float64) bool {
-	return prob <= c.Prob && h <= c.H && mass >= c.MinMass
+	return float64(float32(prob)) <= c.Prob && float64(float32(h)) <= c.H && mass >= c.MinMass
 }
 
 // Thresholds say how to find the Cuts: absolute values, or a quantile of each

@@ -94,6 +94,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := writeJSON(filepath.Join(o.Out, RecordName), rec); err != nil {
 		return err
 	}
+	if err := os.Remove(filepath.Join(o.Out, unfinishedName)); err != nil {
+		return err
+	}
 	return s.Table(o.Stdout)
 }
 
@@ -187,13 +190,24 @@ func (was *Record) same(now *Record, out string) error {
 	return nil
 }
 
-// prepare removes what an unfinished run left in the folder.
+// unfinishedName marks a folder as that of a run that has begun. What stands in
+// a folder without it is somebody else's and is left alone.
+const unfinishedName = "_unfinished"
+
+// prepare removes what an unfinished run left in the folder, and marks it as
+// this one's. It refuses a folder whose files no run of ours has begun.
 func prepare(o *Options) error {
+	mark := filepath.Join(o.Out, unfinishedName)
+	_, err := os.Stat(mark)
+	begun := err == nil
 	left := false
 	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName} {
 		path := filepath.Join(o.Out, name)
 		if _, err := os.Lstat(path); err != nil {
 			continue
+		}
+		if !begun {
+			return cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, path)
 		}
 		left = true
 		if err := os.RemoveAll(path); err != nil {
@@ -204,9 +218,15 @@ func prepare(o *Options) error {
 		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
 	}
 	if err := os.MkdirAll(o.Out, 0o777); err != nil {
+		return cli.Usagef("--out: %w", err)
+	}
+	if err := parquet.CleanTemps(o.Out); err != nil {
 		return err
 	}
-	return parquet.CleanTemps(o.Out)
+	if err := parquet.WriteFileAtomic(mark, nil); err != nil {
+		return cli.Usagef("--out: %w", err)
+	}
+	return nil
 }
 
 func writeJSON(path string, v any) error {

@@ -72,10 +72,11 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	if sum.LowCorrelation() {
 		fmt.Fprintf(std.Err, "warning: the entropies of the top %d tokens and of the whole vocabulary correlate by %.3f only (the paper has more than 0.999); a larger --k comes closer\n", o.K, *sum.Correlation)
 	}
-	return printSummary(std, sum, *asJSON)
+	return printSummary(std, sum, again, *asJSON)
 }
 
-func printSummary(std cli.IO, sum scorer.Summary, asJSON bool) error {
+// printSummary ends with the speed, which only a run that scored something has.
+func printSummary(std cli.IO, sum scorer.Summary, again, asJSON bool) error {
 	peak := cli.PeakMemory()
 	if asJSON {
 		return json.NewEncoder(std.Out).Encode(struct {
@@ -84,7 +85,7 @@ func printSummary(std cli.IO, sum scorer.Summary, asJSON bool) error {
 			PeakMemory      int64   `json:"peak_memory"`
 		}{sum, sum.TokensPerSecond, peak})
 	}
-	if err := sum.WriteText(std.Out); err != nil {
+	if err := sum.WriteText(std.Out); err != nil || again {
 		return err
 	}
 	_, err := fmt.Fprintf(std.Out, "%.0f tokens/s, peak memory %d MiB\n", sum.TokensPerSecond, peak>>20)
