@@ -4,6 +4,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"eaft/internal/version"
 	"eaft/parquet"
 )
 
@@ -34,13 +35,13 @@ func (a *audit) visit(s step, n int, r *row, weight []float32) error {
 
 // commit completes the dataset; its ledger counts visits.
 func (a *audit) commit(rec *Record, o *Options) error {
-	meta := parquet.Meta{Schema: parquet.SchemaAudit, Version: version, Hashes: rec.Hashes, K: o.K,
+	meta := parquet.Meta{Schema: parquet.SchemaAudit, Version: version.Version, Hashes: rec.Hashes, K: o.K,
 		ISA: rec.ISA, DType: o.DType, Targets: "trained", Ledger: a.ledger}
 	info, err := a.w.Commit(meta)
 	if err != nil {
 		return err
 	}
-	return parquet.WriteManifest(a.dir, &parquet.Manifest{Schema: meta.Schema, Version: version,
+	return parquet.WriteManifest(a.dir, &parquet.Manifest{Schema: meta.Schema, Version: version.Version,
 		Shards: []parquet.ShardInfo{info}, Hashes: rec.Hashes, Ledger: a.ledger, K: o.K, ISA: rec.ISA,
 		DType: o.DType, Targets: meta.Targets})
 }

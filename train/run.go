@@ -12,6 +12,7 @@ import (
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/version"
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
@@ -36,8 +37,6 @@ type Record struct {
 	Steps   int               `json:"steps"`
 }
 
-const version = "train/1"
-
 // Run fine-tunes checkpoint on dev as o says and writes o.Out. When ctx is
 // cancelled it stops after the micro-batch and returns ctx.Err(); the folder
 // then holds nothing that a later stage accepts.
@@ -53,7 +52,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return err
 	}
-	rec := Record{Version: version, Options: o, Hashes: in.hashes, ISA: dev.ISA()}
+	rec := Record{Version: version.Version, Options: o, Hashes: in.hashes, ISA: dev.ISA()}
 	if done, err := finished(&o, &rec); done || err != nil {
 		return err
 	}

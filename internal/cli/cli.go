@@ -71,7 +71,7 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 	code := Code(err)
 	switch {
 	case code == ExitStopped:
-		fmt.Fprintf(os.Stderr, "%s: stopped; what is finished is saved, run the same command again to go on\n", name)
+		fmt.Fprintf(os.Stderr, "%s: stopped; run the same command again: what is finished is kept\n", name)
 	case code != ExitDone:
 		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
 	}
