@@ -74,10 +74,11 @@ func (in *inputs) takeTokenizer(c *weights.Checkpoint, o *Options) error {
 		if err != nil {
 			return cli.Usagef("%s: %w", c.Ref(), err)
 		}
-		in.hashes["tokenizer"] = t.Fingerprint()
-		if have != "" && have != t.Fingerprint() {
+		own := t.Fingerprint()
+		in.hashes["tokenizer"] = own
+		if have != "" && have != own {
 			return cli.Usagef("%s: the field tokenizer is %s, but the tokenizer of %s is %s; make the tokens again with tokenize --model %s",
-				filepath.Join(o.Tokens, parquet.ManifestName), have, c.Ref(), t.Fingerprint(), c.Ref())
+				filepath.Join(o.Tokens, parquet.ManifestName), have, c.Ref(), own, c.Ref())
 		}
 	}
 	if in.hashes["tokenizer"] == "" {

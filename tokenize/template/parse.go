@@ -732,15 +732,20 @@ func (p *parser) postfix(e expr) expr {
 		case p.op("["):
 			e = p.subscript(in)
 		case p.isOp("("):
-			args := p.args()
-			e = func(r *run, s *scope) any {
-				f := in(r, s)
-				pos, kw := args(r, s)
-				return r.call(f, pos, kw)
-			}
+			e = p.callOf(in)
 		default:
 			return e
 		}
+	}
+}
+
+// callOf reads the arguments of a call of what callee gives.
+func (p *parser) callOf(callee expr) expr {
+	args := p.args()
+	return func(r *run, s *scope) any {
+		f := callee(r, s)
+		pos, kw := args(r, s)
+		return r.call(f, pos, kw)
 	}
 }
 
@@ -829,12 +834,7 @@ func (p *parser) filterTail(e expr) expr {
 		case p.word("is"):
 			e = p.test(e)
 		case p.isOp("("):
-			in, args := e, p.args()
-			e = func(r *run, s *scope) any {
-				f := in(r, s)
-				pos, kw := args(r, s)
-				return r.call(f, pos, kw)
-			}
+			e = p.callOf(e)
 		default:
 			return e
 		}
