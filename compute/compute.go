@@ -37,11 +37,13 @@ func ParseDType(s string) (DType, error) {
 	return 0, fmt.Errorf("dtype %q is not known: use bf16 or f32", s)
 }
 
-// Tensor is a row-major float32 matrix in a device's memory.
-// A vector is a matrix of one row.
+// Tensor is a row-major matrix in a device's memory. A vector is a matrix of one
+// row. F32 is what every operation reads and writes; BF16 holds an operand of a
+// product as the product reads it, and only the operations that say so take it.
 type Tensor interface {
 	Rows() int
 	Cols() int
+	DType() DType
 	// Slice is the rows [lo, hi), sharing memory.
 	Slice(lo, hi int) Tensor
 }
@@ -70,11 +72,26 @@ type HeadStats struct {
 // Attention describes causal attention over packed rows. Query head h reads
 // key and value head h / (Heads/KVHeads). A query at position i of its row sees
 // keys j with j <= i and, if Window > 0, i-j < Window.
+//
+// Rows may share what they begin with: with Parent, a row is its parent's row,
+// whose tokens come earlier, followed by the tokens of its own segment.
 type Attention struct {
 	Heads, KVHeads, HeadDim int
-	CuSeqlens               []int32 // len rows+1, first 0, last T
-	Window                  int
-	Scale                   float32
+	CuSeqlens               []int32 // of the segments: len segments+1, first 0, last T
+	Parent                  []int32 // of each segment, an earlier one or -1; nil: none has any
+	// Queries are the tokens that ask, ascending: q, dst and lse have one row for
+	// each. nil: all T.
+	Queries []int32
+	Window  int
+	Scale   float32
+	DType   DType // of the products' operands
+}
+
+// Projection is one weight of LinearBackward.
+type Projection struct {
+	W         Weight
+	DY        Tensor // [T,N]
+	DW, DBias Tensor // [N,K] and [1,N]; DBias nil: none
 }
 
 // AdamW is one step of decoupled weight decay Adam (Loshchilov and Hutter 2019,
@@ -92,7 +109,8 @@ type Device interface {
 	// ISA names the numeric path, such as "generic" or "avx512".
 	ISA() string
 
-	NewTensor(rows, cols int) Tensor // zeros
+	NewTensor(rows, cols int, dtype DType) Tensor // zeros
+	// Write and Read convert from and to BF16.
 	Write(dst Tensor, src []float32)
 	Read(dst []float32, src Tensor)
 	Zero(dst Tensor)
@@ -115,17 +133,17 @@ type Device interface {
 	EmbedBackward(dTable, dy Tensor, ids []int32)
 
 	// Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
+	// x may be BF16 if w is.
 	Linear(dst, x Tensor, w Weight, bias Tensor, add bool)
-	// LinearBackwardInput: dx[T,K] = dy[T,N] w; with add, dx += that.
-	LinearBackwardInput(dx, dy Tensor, w Weight, add bool)
-	// LinearBackwardWeight: dw[N,K] += dy^T x with operands in dtype, and
-	// dbias[1,N] += column sums of dy (nil: none).
-	LinearBackwardWeight(dw, dbias, dy, x Tensor, dtype DType)
+	// LinearBackward is the backward pass of projections of one input x [T,K]:
+	// dx = sum of dy w in their order, with add dx += that, and for each
+	// DW += dy^T x and DBias += column sums of dy. x and dy may be BF16 if W is.
+	LinearBackward(dx, x Tensor, add bool, ps ...Projection)
 
 	// RMSNorm over the last groups columns-wise: x [T, G*C] is normalised in G
 	// groups of C = w.Cols() columns each (G = 1 for a block's norm, G = heads
 	// for QK-norm): dst = x * rstd * w, rstd[T,G] = 1/sqrt(mean(x^2)+eps).
-	// dst may be x only where no backward pass follows.
+	// dst may be x only where no backward pass follows. dst may be BF16.
 	RMSNorm(dst, rstd, x, w Tensor, eps float32)
 	// RMSNormBackward: dx (+= with add) and dw += from dy and the forward's x, rstd.
 	// dx may be dy when add is false.
@@ -139,11 +157,14 @@ type Device interface {
 
 	// Attention: dst [T, Heads*HeadDim] from q (same shape), k, v [T, KVHeads*HeadDim];
 	// lse [T, Heads] is kept for the backward pass. Memory is linear in T.
+	// dst may be BF16.
 	Attention(dst, lse, q, k, v Tensor, a Attention)
-	// AttentionBackward writes dq, dk, dv from do and the forward's out and lse.
+	// AttentionBackward writes dq, dk, dv from do and the forward's out, which may
+	// be BF16, and lse.
 	AttentionBackward(dq, dk, dv, do, out, lse, q, k, v Tensor, a Attention)
 
-	// SwiGLU: dst = silu(gate) * up. Backward may write over gate and up.
+	// SwiGLU: dst = silu(gate) * up; dst, and the backward pass's dgate and dup,
+	// may be BF16. Backward may write over gate and up.
 	SwiGLU(dst, gate, up Tensor)
 	SwiGLUBackward(dgate, dup, dy, gate, up Tensor)
 

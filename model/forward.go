@@ -31,7 +31,7 @@ type activations struct {
 func (m *Model) newActivations(T int, suffix string, shared bool) activations {
 	s := &m.spec
 	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
-	get := func(name string, cols int) compute.Tensor { return m.ws.get(name+suffix, T, cols) }
+	get := func(name string, cols int) compute.Tensor { return m.ws.get(name+suffix, T, cols, compute.F32) }
 	a := activations{
 		x: get("x", s.Hidden), rstd1: get("rstd1", 1),
 		q: get("q", q), k: get("k", kv), v: get("v", kv),
@@ -88,7 +88,7 @@ func (l *layer) forward(m *Model, in input, a *activations, out compute.Tensor) 
 	dev, s := m.dev, &m.spec
 	T := len(in.ids)
 
-	hidden := m.ws.get("hidden", T, s.Hidden)
+	hidden := m.ws.get("hidden", T, s.Hidden, compute.F32)
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
 	l.qProj.forward(dev, a.qRaw, hidden, false)
 	l.kProj.forward(dev, a.kRaw, hidden, false)
@@ -108,7 +108,7 @@ func (l *layer) forward(m *Model, in input, a *activations, out compute.Tensor) 
 	dev.RMSNorm(hidden, a.rstd2, a.mid, l.postAttentionNorm.value, s.Eps)
 	l.gateProj.forward(dev, a.gate, hidden, false)
 	l.upProj.forward(dev, a.up, hidden, false)
-	act := m.ws.get("act", T, s.Intermediate)
+	act := m.ws.get("act", T, s.Intermediate, compute.F32)
 	dev.SwiGLU(act, a.gate, a.up)
 	if !a.shared {
 		dev.Copy(out, a.mid)

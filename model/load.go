@@ -98,7 +98,7 @@ func newWeight(dev compute.Device, t tensorSpec, o Options, fill fillRow) (*weig
 		return nil, err
 	}
 	if o.Train {
-		w.grad = dev.NewTensor(t.rows, t.cols)
+		w.grad = dev.NewTensor(t.rows, t.cols, compute.F32)
 		if t.kind == matrix {
 			w.op = dev.WeightOf(w.value, o.DType)
 		}
@@ -109,7 +109,7 @@ func newWeight(dev compute.Device, t tensorSpec, o Options, fill fillRow) (*weig
 // newFilled makes a tensor [t.rows, t.cols], a stripe of rows at a time.
 func newFilled(dev compute.Device, t tensorSpec, fill fillRow) (compute.Tensor, error) {
 	const stripe = 64
-	x := dev.NewTensor(t.rows, t.cols)
+	x := dev.NewTensor(t.rows, t.cols, compute.F32)
 	buf := make([]float32, min(stripe, t.rows)*t.cols)
 	for lo := 0; lo < t.rows; lo += stripe {
 		hi := min(lo+stripe, t.rows)

@@ -95,7 +95,7 @@ func (t *ropeTable) grow(dev compute.Device, r *RoPE, headDim, positions int) {
 			cos[p*len(inv)+i], sin[p*len(inv)+i] = float32(c), float32(s)
 		}
 	}
-	t.cos, t.sin = dev.NewTensor(n, len(inv)), dev.NewTensor(n, len(inv))
+	t.cos, t.sin = dev.NewTensor(n, len(inv), compute.F32), dev.NewTensor(n, len(inv), compute.F32)
 	dev.Write(t.cos, cos)
 	dev.Write(t.sin, sin)
 }

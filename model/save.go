@@ -73,7 +73,7 @@ func (m *Model) readRow(dst []float32, w *weight, row int) {
 		m.dev.Read(dst, w.value.Slice(row, row+1))
 		return
 	}
-	x := m.dev.NewTensor(1, w.cols)
+	x := m.dev.NewTensor(1, w.cols, compute.F32)
 	m.dev.Embed(x, w.op, []int32{int32(row)})
 	m.dev.Read(dst, x)
 }

@@ -64,8 +64,8 @@ func TestSaveAfterTraining(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, p := range m.Params() {
-		x := dev.NewTensor(p.Value.Rows(), p.Value.Cols())
-		y := dev.NewTensor(p.Value.Rows(), p.Value.Cols())
+		x := dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32)
+		y := dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32)
 		dev.AdamW(p.Value, p.Grad, x, y, compute.AdamW{LR: 1e-3, Beta1: 0.9, Beta2: 0.95, Eps: 1e-8, GradScale: 1, Step: 1})
 	}
 	m.Refresh()

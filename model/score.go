@@ -49,7 +49,7 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 	for i := range m.layers {
 		m.acts = append(m.acts, m.newActivations(T, "."+strconv.Itoa(i), false))
 	}
-	last := m.ws.get("x.out", T, m.spec.Hidden)
+	last := m.ws.get("x.out", T, m.spec.Hidden, compute.F32)
 	m.dev.Embed(m.acts[0].x, m.embed.op, in.ids)
 	for i := range m.layers {
 		out := last
@@ -66,7 +66,7 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 		return nil, fmt.Errorf("%d loss weights were given for %d targets", len(coef), len(targets))
 	}
 
-	d := m.ws.get("d", T, m.spec.Hidden)
+	d := m.ws.get("d", T, m.spec.Hidden, compute.F32)
 	m.headBackward(d, h, from, tokens, stats.LogSumExp, coef)
 	for i := len(m.layers) - 1; i >= 0; i-- {
 		m.layers[i].backward(m, in, &m.acts[i], d)
@@ -93,7 +93,7 @@ type headInput struct {
 // final norm and the head never see the other positions.
 func (m *Model) headForward(hidden compute.Tensor, from []int32) headInput {
 	n, D := len(from), m.spec.Hidden
-	h := headInput{m.ws.get("head.x", n, D), m.ws.get("head.rstd", n, 1), m.ws.get("head.normed", n, D)}
+	h := headInput{m.ws.get("head.x", n, D, compute.F32), m.ws.get("head.rstd", n, 1, compute.F32), m.ws.get("head.normed", n, D, compute.F32)}
 	m.dev.GatherRows(h.x, hidden, from)
 	m.dev.RMSNorm(h.normed, h.rstd, h.x, m.norm.value, m.spec.Eps)
 	return h
@@ -102,7 +102,7 @@ func (m *Model) headForward(hidden compute.Tensor, from []int32) headInput {
 // headBackward writes the gradient of the last block's output into d [T, D] and
 // adds those of the head and the final norm.
 func (m *Model) headBackward(d compute.Tensor, h headInput, from, tokens []int32, lse, coef []float32) {
-	dx := m.ws.get("head.dx", len(from), m.spec.Hidden)
+	dx := m.ws.get("head.dx", len(from), m.spec.Hidden, compute.F32)
 	m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, tokens, lse, coef)
 	m.dev.RMSNormBackward(dx, m.norm.grad, dx, h.x, h.rstd, m.norm.value, false)
 	m.dev.Zero(d)

@@ -38,8 +38,8 @@ type trainer struct {
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
 	t := &trainer{dev: dev, m: m, o: o, params: m.Params(), limit: MicroTokens}
 	for _, p := range t.params {
-		t.m1 = append(t.m1, dev.NewTensor(p.Value.Rows(), p.Value.Cols()))
-		t.m2 = append(t.m2, dev.NewTensor(p.Value.Rows(), p.Value.Cols()))
+		t.m1 = append(t.m1, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
+		t.m2 = append(t.m2, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
 	}
 	return t
 }

@@ -1,10 +1,6 @@
 package cpu
 
-import (
-	"fmt"
-
-	"eaft/compute"
-)
+import "eaft/compute"
 
 const (
 	blockK      = 512     // k of one micro-kernel call: bounds its time and keeps panels in cache
@@ -165,35 +161,27 @@ func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias compute
 	}
 }
 
-// LinearBackwardInput: dx[T,K] = dy[T,N] w; with add, dx += that.
-func (e *engine[F]) LinearBackwardInput(dx, dy compute.Tensor, w compute.Weight, add bool) {
-	d, a, b := mat[F](dx), mat[F](dy), weightOf[F](w)
-	a.shape("LinearBackwardInput", "dy", d.rows, b.n)
-	d.shape("LinearBackwardInput", "dx", a.rows, b.k)
-	data, done := e.operand(a.data, b.dtype)
-	defer done()
-	e.mul(d.data, d.cols, d.rows, d.cols, left[F]{data, b.n, 1}, right[F]{b.f, b.h, b.k, false}, b.n, add)
-}
-
-// LinearBackwardWeight: dw[N,K] += dy^T x with operands in dtype, and
-// dbias[1,N] += column sums of dy (nil: none).
-func (e *engine[F]) LinearBackwardWeight(dw, dbias, dy, x compute.Tensor, dtype compute.DType) {
-	d, db, g, a := mat[F](dw), mat[F](dbias), mat[F](dy), mat[F](x)
-	if g.rows != a.rows {
-		panic(fmt.Sprintf("cpu: LinearBackwardWeight: dy has %d rows, x %d", g.rows, a.rows))
-	}
-	d.shape("LinearBackwardWeight", "dw", g.cols, a.cols)
-	gd, done := e.operand(g.data, dtype)
-	defer done()
-	ad, done2 := e.operand(a.data, dtype)
-	defer done2()
-	e.mul(d.data, d.cols, d.rows, d.cols, left[F]{gd, 1, g.cols}, right[F]{f: ad, ld: a.cols}, g.rows, true)
-	if db != nil {
-		db.shape("LinearBackwardWeight", "dbias", 1, g.cols)
-		e.chunks(g.cols, columnChunk, func(lo, hi int) {
-			for i := range g.rows {
-				e.k.axpy(db.data[lo:hi], g.row(i)[lo:hi], 1)
-			}
-		})
+// LinearBackward is the backward pass of projections of one input; see compute.Device.
+func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute.Projection) {
+	d, a := mat[F](dx), mat[F](x)
+	for i, p := range ps {
+		g, w, dw, db := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW), mat[F](p.DBias)
+		g.shape("LinearBackward", "dy", a.rows, w.n)
+		d.shape("LinearBackward", "dx", a.rows, w.k)
+		dw.shape("LinearBackward", "dw", w.n, w.k)
+		gd, done := e.operand(g.data, w.dtype)
+		ad, done2 := e.operand(a.data, w.dtype)
+		e.mul(d.data, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, right[F]{w.f, w.h, w.k, false}, w.n, add || i > 0)
+		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, g.cols}, right[F]{f: ad, ld: a.cols}, g.rows, true)
+		done()
+		done2()
+		if db != nil {
+			db.shape("LinearBackward", "dbias", 1, g.cols)
+			e.chunks(g.cols, columnChunk, func(lo, hi int) {
+				for i := range g.rows {
+					e.k.axpy(db.data[lo:hi], g.row(i)[lo:hi], 1)
+				}
+			})
+		}
 	}
 }

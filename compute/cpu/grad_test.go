@@ -20,10 +20,10 @@ func random[F real](r *rand.Rand, n int) []F {
 }
 
 func newMat[F real](r *rand.Rand, rows, cols int) *matrix[F] {
-	return &matrix[F]{rows, cols, random[F](r, rows*cols)}
+	return dense(rows, cols, random[F](r, rows*cols))
 }
 
-func zeros[F real](rows, cols int) *matrix[F] { return &matrix[F]{rows, cols, make([]F, rows*cols)} }
+func zeros[F real](rows, cols int) *matrix[F] { return dense(rows, cols, make([]F, rows*cols)) }
 
 // checkGrad compares grad with central differences of loss in x. With a step of
 // 1e-5 the truncation is about 1e-10 of the third derivative and the rounding
@@ -63,8 +63,7 @@ func TestLinearGradient(t *testing.T) {
 		op := e.WeightOf(w, compute.F32)
 		loss := func() float64 { e.Linear(y, x, op, b, false); return weighted(y.data, dy.data) }
 		dx, dw, db := zeros[float64](s[0], s[2]), zeros[float64](s[1], s[2]), zeros[float64](1, s[1])
-		e.LinearBackwardInput(dx, dy, op, false)
-		e.LinearBackwardWeight(dw, db, dy, x, compute.F32)
+		e.LinearBackward(dx, x, false, compute.Projection{W: op, DY: dy, DW: dw, DBias: db})
 		checkGrad(t, "x", x.data, dx.data, loss)
 		checkGrad(t, "w", w.data, dw.data, loss)
 		checkGrad(t, "bias", b.data, db.data, loss)
@@ -107,11 +106,11 @@ func TestRoPEGradient(t *testing.T) {
 	cos, sin := newMat[float64](r, 9, 3), newMat[float64](r, 9, 3)
 	pos := []int32{3, 0, 8, 3}
 	loss := func() float64 {
-		y := &matrix[float64]{4, 12, append([]float64(nil), x.data...)}
+		y := dense(4, 12, append([]float64(nil), x.data...))
 		e.RoPE(y, cos, sin, pos, false)
 		return weighted(y.data, dy.data)
 	}
-	dx := &matrix[float64]{4, 12, append([]float64(nil), dy.data...)}
+	dx := dense(4, 12, append([]float64(nil), dy.data...))
 	e.RoPE(dx, cos, sin, pos, true)
 	checkGrad(t, "x", x.data, dx.data, loss)
 }

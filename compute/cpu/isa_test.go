@@ -93,7 +93,7 @@ func TestExp(t *testing.T) {
 func BenchmarkLinear(b *testing.B) {
 	for _, ker := range available() {
 		for _, s := range [][3]int{{256, 576, 576}, {1024, 1536, 576}, {1024, 576, 1536}, {2048, 192, 576}} {
-			for _, dir := range []string{"forward", "input", "weight"} {
+			for _, dir := range []string{"forward", "backward"} {
 				b.Run(fmt.Sprintf("%s/%s/%dx%dx%d", ker.isa, dir, s[0], s[1], s[2]), func(b *testing.B) {
 					r := rand.New(rand.NewPCG(1, 1))
 					e := newEngine(ker, 2)
@@ -103,10 +103,8 @@ func BenchmarkLinear(b *testing.B) {
 						switch dir {
 						case "forward":
 							e.Linear(y, x, op, nil, false)
-						case "input":
-							e.LinearBackwardInput(x, y, op, false)
 						default:
-							e.LinearBackwardWeight(w, nil, y, x, compute.F32)
+							e.LinearBackward(x, x, false, compute.Projection{W: op, DY: y, DW: w})
 						}
 					}
 					flop := 2 * float64(s[0]) * float64(s[1]) * float64(s[2]) * float64(b.N)

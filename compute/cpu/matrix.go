@@ -11,21 +11,39 @@ import (
 // is what its tests differentiate numerically.
 type real interface{ float32 | float64 }
 
-// matrix is a row-major matrix in memory.
+// matrix is a row-major matrix in memory: data in F32, half in BF16.
 type matrix[F real] struct {
 	rows, cols int
 	data       []F
+	half       []uint16 // rows are ld apart, zeros behind the columns
+	ld         int
+}
+
+func dense[F real](rows, cols int, data []F) *matrix[F] {
+	return &matrix[F]{rows: rows, cols: cols, data: data}
 }
 
 func (m *matrix[F]) Rows() int { return m.rows }
 func (m *matrix[F]) Cols() int { return m.cols }
 
+func (m *matrix[F]) DType() compute.DType {
+	if m.half != nil {
+		return compute.BF16
+	}
+	return compute.F32
+}
+
 // Slice is the rows [lo, hi), sharing memory.
 func (m *matrix[F]) Slice(lo, hi int) compute.Tensor {
-	return &matrix[F]{hi - lo, m.cols, m.data[lo*m.cols : hi*m.cols : hi*m.cols]}
+	if m.half != nil {
+		return &matrix[F]{rows: hi - lo, cols: m.cols, half: m.half[lo*m.ld : hi*m.ld : hi*m.ld], ld: m.ld}
+	}
+	return dense(hi-lo, m.cols, m.data[lo*m.cols:hi*m.cols:hi*m.cols])
 }
 
 func (m *matrix[F]) row(i int) []F { return m.data[i*m.cols:][:m.cols:m.cols] }
+
+func (m *matrix[F]) halfRow(i int) []uint16 { return m.half[i*m.ld:][:m.cols:m.cols] }
 
 // mat is the matrix behind a tensor of this device, nil for a nil tensor.
 func mat[F real](t compute.Tensor) *matrix[F] {
@@ -39,8 +57,16 @@ func mat[F real](t compute.Tensor) *matrix[F] {
 	return m
 }
 
-// shape panics unless m is rows x cols.
+// shape panics unless m is rows x cols in F32.
 func (m *matrix[F]) shape(op, name string, rows, cols int) {
+	m.shapeAny(op, name, rows, cols)
+	if m.half != nil {
+		panic(fmt.Sprintf("cpu: %s: %s is bf16, which it does not take", op, name))
+	}
+}
+
+// shapeAny panics unless m is rows x cols.
+func (m *matrix[F]) shapeAny(op, name string, rows, cols int) {
 	if m.rows != rows || m.cols != cols {
 		panic(fmt.Sprintf("cpu: %s: %s is [%d, %d], want [%d, %d]", op, name, m.rows, m.cols, rows, cols))
 	}
@@ -92,30 +118,50 @@ func widenRow[F real](dst []F, src []uint16) {
 }
 
 // NewTensor is a matrix of zeros.
-func (e *engine[F]) NewTensor(rows, cols int) compute.Tensor {
-	return &matrix[F]{rows, cols, make([]F, rows*cols)}
+func (e *engine[F]) NewTensor(rows, cols int, dtype compute.DType) compute.Tensor {
+	if dtype == compute.BF16 {
+		ld := halfStride(cols)
+		return &matrix[F]{rows: rows, cols: cols, half: newHalf(rows * ld), ld: ld}
+	}
+	return dense(rows, cols, make([]F, rows*cols))
 }
 
 // Write copies src into dst, row-major.
 func (e *engine[F]) Write(dst compute.Tensor, src []F) {
 	d := mat[F](dst)
-	if len(src) != len(d.data) {
+	if len(src) != d.rows*d.cols {
 		panic(fmt.Sprintf("cpu: Write: %d values for [%d, %d]", len(src), d.rows, d.cols))
 	}
-	copy(d.data, src)
+	if d.half == nil {
+		copy(d.data, src)
+		return
+	}
+	for i := range d.rows {
+		narrow(d.halfRow(i), src[i*d.cols:][:d.cols])
+	}
 }
 
 // Read copies src into dst, row-major.
 func (e *engine[F]) Read(dst []F, src compute.Tensor) {
 	s := mat[F](src)
-	if len(dst) != len(s.data) {
+	if len(dst) != s.rows*s.cols {
 		panic(fmt.Sprintf("cpu: Read: %d values from [%d, %d]", len(dst), s.rows, s.cols))
 	}
-	copy(dst, s.data)
+	if s.half == nil {
+		copy(dst, s.data)
+		return
+	}
+	for i := range s.rows {
+		widenRow(dst[i*s.cols:][:s.cols], s.halfRow(i))
+	}
 }
 
 // Zero clears dst.
-func (e *engine[F]) Zero(dst compute.Tensor) { clear(mat[F](dst).data) }
+func (e *engine[F]) Zero(dst compute.Tensor) {
+	d := mat[F](dst)
+	clear(d.data)
+	clear(d.half)
+}
 
 // Copy: dst = src.
 func (e *engine[F]) Copy(dst, src compute.Tensor) {
