@@ -4,22 +4,27 @@ import (
 	"fmt"
 	"os"
 	"runtime"
+	"slices"
 
 	"eaft/compute"
 )
 
+// isas are the names of all implementations, on whatever CPU.
+var isas = []string{"generic", "avx2", "avx512", "avx512bf16", "amx"}
+
 // engine runs the operations in precision F with some instruction set's kernels.
 type engine[F real] struct {
-	k    *kernels[F]
-	pool *pool
-	buf  buffers[F]
+	k      *kernels[F]
+	pool   *pool
+	buf    buffers[F]
+	halves halfBuffers
 }
 
 func newEngine[F real](k *kernels[F], threads int) *engine[F] {
 	return &engine[F]{k: k, pool: &pool{threads: threads}}
 }
 
-// ISA names the numeric path: "generic", "avx2" or "avx512".
+// ISA names the numeric path: "generic", "avx2", "avx512", "avx512bf16" or "amx".
 func (e *engine[F]) ISA() string { return e.k.isa }
 
 // Device is the CPU as a compute.Device. Its methods may be called from several
@@ -30,7 +35,7 @@ var _ compute.Device = (*Device)(nil)
 
 // New is the CPU with the best instruction set it has, on the given number of
 // threads (0 or less: all). The environment variable EAFT_CPU (generic, avx2,
-// avx512) asks for another one; it is an error if that is not there.
+// avx512, avx512bf16, amx) asks for another one; it is an error if that is not there.
 func New(threads int) (*Device, error) {
 	if threads <= 0 {
 		threads = runtime.GOMAXPROCS(0)
@@ -48,12 +53,10 @@ func New(threads int) (*Device, error) {
 		}
 		switch {
 		case k != nil:
-		case want == "avx512bf16" || want == "amx":
-			return nil, fmt.Errorf("EAFT_CPU=%s: not built in; use one of %v", want, names)
-		case want == "avx2" || want == "avx512":
-			return nil, fmt.Errorf("EAFT_CPU=%s: this CPU does not have it; use one of %v", want, names)
+		case slices.Contains(isas, want):
+			return nil, fmt.Errorf("EAFT_CPU=%s: this CPU does not have it; it has %v", want, names)
 		default:
-			return nil, fmt.Errorf("EAFT_CPU=%s is not known; use one of %v", want, names)
+			return nil, fmt.Errorf("EAFT_CPU=%s is not known; this CPU has %v", want, names)
 		}
 	}
 	return &Device{newEngine(k, threads)}, nil

@@ -7,12 +7,15 @@ func (e *engine[F]) Embed(dst compute.Tensor, table compute.Weight, ids []int32)
 	d, w := mat[F](dst), weightOf[F](table)
 	d.shape("Embed", "dst", len(ids), w.k)
 	e.rowsOf(d.rows, d.cols, func(i int) {
-		at := int(ids[i]) * w.k
-		if w.h != nil {
-			e.k.widen(d.row(i), w.h[at:][:w.k])
-		} else {
-			copy(d.row(i), w.f[at:][:w.k])
+		id := int(ids[i])
+		if w.half == nil {
+			copy(d.row(i), w.f[id*w.k:][:w.k])
+			return
 		}
+		row := e.halves.get(w.k)
+		w.half.column(row, id)
+		e.k.widen(d.row(i), row)
+		e.halves.put(row)
 	})
 }
 

@@ -17,35 +17,50 @@ type left[F real] struct {
 
 // right is an operand B(k, j) that packs panels of nr columns as [k][nr].
 type right[F real] struct {
-	f     []F      // or
-	h     []uint16 // bfloat16
+	f     []F // row-major, or
 	ld    int
+	half  *packedHalf // a weight's rows from the row at on, a multiple of 32
+	at    int
 	trans bool // B(k, j) = row j, column k; otherwise row k, column j
 }
 
-// pack writes columns [j, j+n) and all k rows.
+// rightOf is a weight as an operand, from its row at on.
+func rightOf[F real](w *weight[F], at int, trans bool) right[F] {
+	if w.half != nil {
+		return right[F]{half: w.half, at: at, trans: trans}
+	}
+	return right[F]{f: w.f[at*w.k:], ld: w.k, trans: trans}
+}
+
+// pack writes columns [j, j+n), j a multiple of nr, and all k rows.
 func (e *engine[F]) pack(dst []F, b right[F], j, n, k int) {
 	nr := e.k.nr
-	src, ld, col := b.f, b.ld, j
-	if b.trans {
-		col = j * ld
-	}
-	if b.h != nil {
-		rows, width := k, n
-		if b.trans {
-			rows, width = n, k
+	switch {
+	case b.half != nil && b.trans:
+		for c := 0; c < n; c += nr {
+			at := b.at + j + c
+			unpackHalf(dst[c*k:], b.half.from(at/halfPanel*halfPanel), at%halfPanel, k, nr)
 		}
-		tmp := e.buf.get(rows * width)
-		defer e.buf.put(tmp)
-		for i := range rows {
-			e.k.widen(tmp[i*width:][:width], b.h[col+i*ld:][:width])
+	case b.half != nil:
+		row := e.halves.get(b.half.k)
+		defer e.halves.put(row)
+		for i := range k {
+			b.half.column(row, b.at+i)
+			for c := 0; c < n; c += nr {
+				d := dst[c*k+i*nr:][:nr]
+				w := min(nr, n-c)
+				e.k.widen(d[:w], row[j+c:][:w])
+				clear(d[w:])
+			}
 		}
-		src, ld, col = tmp, width, 0
-	}
-	if b.trans {
-		e.k.packT(dst, src[col:], ld, n, k, nr)
-	} else {
-		packN(dst, src[col:], ld, n, k, nr)
+	case b.trans:
+		for c := 0; c < n; c += nr {
+			e.k.packT(dst[c*k:], b.f[(j+c)*b.ld:], b.ld, min(nr, n-c), k, nr)
+		}
+	default:
+		for c := 0; c < n; c += nr {
+			packN(dst[c*k:], b.f[j+c:], b.ld, min(nr, n-c), k, nr)
+		}
 	}
 }
 
@@ -137,24 +152,44 @@ func (e *engine[F]) mul(c []F, ldc, m, n int, a left[F], b right[F], k int, acc 
 	}
 }
 
-// operand is x, or in BF16 a rounded copy that done gives back.
-func (e *engine[F]) operand(x []F, dtype compute.DType) (data []F, done func()) {
-	if dtype != compute.BF16 {
-		return x, func() {}
+// operand is x as a left-hand operand in float32; done gives back what it took.
+func (e *engine[F]) operand(x *matrix[F], dtype compute.DType) (data []F, done func()) {
+	if x.half == nil && dtype != compute.BF16 {
+		return x.data, func() {}
 	}
-	y := e.buf.get(len(x))
-	e.spans(len(x), func(lo, hi int) { e.k.round(y[lo:hi], x[lo:hi]) })
+	y := e.buf.get(x.rows * x.cols)
+	e.rowsOf(x.rows, x.cols, func(i int) {
+		if d := y[i*x.cols:][:x.cols]; x.half != nil {
+			e.k.widen(d, x.halfRow(i))
+		} else {
+			e.k.round(d, x.row(i))
+		}
+	})
 	return y, func() { e.buf.put(y) }
+}
+
+// checkOperand panics where x is bfloat16 and what it is multiplied by is not.
+func checkOperand[F real](op string, x *matrix[F], w *weight[F]) {
+	if x.half != nil && w.half == nil {
+		panic("cpu: " + op + ": a bf16 operand for a float32 weight")
+	}
 }
 
 // Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
 func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias compute.Tensor, add bool) {
 	d, a, b, bs := mat[F](dst), mat[F](x), weightOf[F](w), mat[F](bias)
-	a.shape("Linear", "x", d.rows, b.k)
+	a.shapeAny("Linear", "x", d.rows, b.k)
 	d.shape("Linear", "dst", a.rows, b.n)
-	data, done := e.operand(a.data, b.dtype)
-	defer done()
-	e.mul(d.data, d.cols, d.rows, d.cols, left[F]{data, b.k, 1}, right[F]{b.f, b.h, b.k, true}, b.k, add)
+	checkOperand("Linear", a, b)
+	if b.half != nil && e.k.half.micro != nil {
+		left, done := e.halfOperand(a)
+		e.mulHalf(d.data, d.cols, d.rows, d.cols, left, b.half.data, b.k, add)
+		done()
+	} else {
+		data, done := e.operand(a, b.dtype)
+		e.mul(d.data, d.cols, d.rows, d.cols, left[F]{data, b.k, 1}, rightOf(b, 0, true), b.k, add)
+		done()
+	}
 	if bs != nil {
 		bs.shape("Linear", "bias", 1, b.n)
 		e.rowsOf(d.rows, d.cols, func(i int) { e.k.axpy(d.row(i), bs.data, 1) })
@@ -164,24 +199,46 @@ func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias compute
 // LinearBackward is the backward pass of projections of one input; see compute.Device.
 func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute.Projection) {
 	d, a := mat[F](dx), mat[F](x)
-	for i, p := range ps {
+	half := e.k.half.micro != nil
+	for _, p := range ps {
 		g, w, dw, db := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW), mat[F](p.DBias)
-		g.shape("LinearBackward", "dy", a.rows, w.n)
+		g.shapeAny("LinearBackward", "dy", a.rows, w.n)
 		d.shape("LinearBackward", "dx", a.rows, w.k)
 		dw.shape("LinearBackward", "dw", w.n, w.k)
-		gd, done := e.operand(g.data, w.dtype)
-		ad, done2 := e.operand(a.data, w.dtype)
-		e.mul(d.data, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, right[F]{w.f, w.h, w.k, false}, w.n, add || i > 0)
-		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, g.cols}, right[F]{f: ad, ld: a.cols}, g.rows, true)
-		done()
-		done2()
+		checkOperand("LinearBackward", a, w)
+		checkOperand("LinearBackward", g, w)
+		half = half && w.half != nil
 		if db != nil {
-			db.shape("LinearBackward", "dbias", 1, g.cols)
-			e.chunks(g.cols, columnChunk, func(lo, hi int) {
-				for i := range g.rows {
-					e.k.axpy(db.data[lo:hi], g.row(i)[lo:hi], 1)
-				}
-			})
+			db.shape("LinearBackward", "dbias", 1, w.n)
+			e.addRows(db.data, g)
 		}
 	}
+	if half {
+		e.linearBackwardHalf(d, a, add, ps)
+		return
+	}
+	for i, p := range ps {
+		g, w, dw := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW)
+		gd, done := e.operand(g, w.dtype)
+		ad, done2 := e.operand(a, w.dtype)
+		e.mul(d.data, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, rightOf(w, 0, false), w.n, add || i > 0)
+		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, g.rows, true)
+		done()
+		done2()
+	}
+}
+
+// addRows: sum += every row of x, in order.
+func (e *engine[F]) addRows(sum []F, x *matrix[F]) {
+	e.chunks(x.cols, columnChunk, func(lo, hi int) {
+		row := make([]F, hi-lo)
+		for i := range x.rows {
+			if x.half != nil {
+				e.k.widen(row, x.halfRow(i)[lo:hi])
+			} else {
+				row = x.row(i)[lo:hi]
+			}
+			e.k.axpy(sum[lo:hi], row, 1)
+		}
+	})
 }

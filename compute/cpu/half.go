@@ -8,6 +8,9 @@ const (
 	lineHalf  = lineBytes / 2
 )
 
+// halfPanel is how many columns of a right-hand bfloat16 operand lie together.
+const halfPanel = 32
+
 // newHalf is n zeros that start on a cache line.
 func newHalf(n int) []uint16 {
 	buf := make([]uint16, n+lineHalf)
@@ -24,4 +27,187 @@ func halfStride(k int) int {
 		lines++
 	}
 	return lines * lineHalf
+}
+
+// halfPairs is the number of pairs (k, k+1) of a packed operand: whole cache
+// lines of a row of the left-hand one.
+func halfPairs(k int) int { return (k + lineHalf - 1) / lineHalf * lineHalf / 2 }
+
+// packedHalf is a right-hand operand [K, N] in panels of 32 columns; a panel
+// holds, for each pair (k, k+1), 32 x 2 bfloat16. What is missing of the last
+// panel and of the last pairs is zero.
+type packedHalf struct {
+	k, n, pairs int
+	data        []uint16
+}
+
+func newPackedHalf(k, n int) *packedHalf {
+	p := &packedHalf{k: k, n: n, pairs: halfPairs(k)}
+	p.data = newHalf(packedSize(k, n))
+	return p
+}
+
+func packedSize(k, n int) int { return (n + halfPanel - 1) / halfPanel * halfPairs(k) * 2 * halfPanel }
+
+// from are the panels from column j, a multiple of 32, on.
+func (p *packedHalf) from(j int) []uint16 { return p.data[j*2*p.pairs:] }
+
+// column writes column j, which is row j of a weight, into dst.
+func (p *packedHalf) column(dst []uint16, j int) {
+	src := p.from(j / halfPanel * halfPanel)[j%halfPanel*2:]
+	for i := 0; i < p.k; i += 2 {
+		two := src[i*halfPanel:][:2]
+		dst[i] = two[0]
+		if i+1 < p.k {
+			dst[i+1] = two[1]
+		}
+	}
+}
+
+// unpack writes columns [j, j+nr) of a panel as [k][nr].
+func unpackHalf[F real](dst []F, panel []uint16, j, k, nr int) {
+	for i := range k {
+		src := panel[i/2*2*halfPanel+2*j+i&1:]
+		d := dst[i*nr:][:nr]
+		for c := range d {
+			d[c] = F(fromBF16(src[2*c]))
+		}
+	}
+}
+
+// halfTile is one call of a bf16 micro-kernel: for each of the panels of b,
+// c[rows][32] (+)= sum over pairs of a's row and the panel's column. Assembly
+// reads it by offset.
+type halfTile struct {
+	a, b, c unsafe.Pointer
+	pairs   int // of k, at least 1
+	rs      int // bytes from one row of a to the next
+	ldc     int // bytes from one row of c to the next
+	rows    int
+	panels  int
+	bs      int            // bytes from one panel to the next
+	acc     int            // 1: start from c, 0: from zero
+	next    unsafe.Pointer // read soon: brought to the second cache
+	cfg     unsafe.Pointer // AMX: set by the kernel's wrapper
+}
+
+// halfKernels multiplies and packs bfloat16. Without micro the operands are
+// widened and multiplied by the float32 kernel.
+type halfKernels struct {
+	rows   int  // of the largest tile
+	even   bool // rows are cut into blocks of equal height; otherwise full ones and a rest
+	step   int  // pairs that micro takes at once; longer sums are cut there
+	panels int  // of one call of micro, at most
+	micro  func(t *halfTile)
+	row    func(t *halfTile) // four panels of one row; nil: micro is as good
+
+	// interleave: dst[i][c] = (src[2i][c], src[2i+1][c]) for pairs i and 32
+	// columns c; rows of src are ld apart.
+	interleave func(dst, src []uint16, ld, pairs int)
+	// transpose turns blocks of 16 x 16 pairs over. Distances count bfloat16: from
+	// one row to the next, and from one block to the next.
+	transpose func(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int)
+}
+
+func portableHalf() halfKernels {
+	return halfKernels{interleave: interleaveGo, transpose: transposeGo}
+}
+
+func interleaveGo(dst, src []uint16, ld, pairs int) {
+	for i := range pairs {
+		a, b := src[2*i*ld:][:halfPanel], src[(2*i+1)*ld:][:halfPanel]
+		d := dst[i*2*halfPanel:][:2*halfPanel]
+		for c := range a {
+			d[2*c], d[2*c+1] = a[c], b[c]
+		}
+	}
+}
+
+func transposeGo(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int) {
+	for b := range blocks {
+		for i := range 16 {
+			d := dst[b*dstStep+i*dstRow:][:32]
+			for j := range 16 {
+				s := src[b*srcStep+j*srcRow+2*i:][:2]
+				d[2*j], d[2*j+1] = s[0], s[1]
+			}
+		}
+	}
+}
+
+// packRows packs n rows of k, ld apart and zero behind k, as the columns of
+// panels: a weight, or keys.
+func (h *halfKernels) packRows(dst, src []uint16, ld, n, k int) {
+	pairs := halfPairs(k)
+	size := pairs * 2 * halfPanel
+	for j := 0; j < n; j += 16 {
+		d := dst[j/halfPanel*size+j%halfPanel*2:]
+		s, sld := src[j*ld:], ld
+		if n-j < 16 {
+			sld = 2 * pairs
+			s = make([]uint16, 16*sld)
+			for i := range n - j {
+				copy(s[i*sld:][:sld], src[(j+i)*ld:])
+			}
+		}
+		h.transpose(d, s, 2*halfPanel, sld, 16*2*halfPanel, lineHalf, pairs/16)
+	}
+	if n%halfPanel != 0 && n%halfPanel <= 16 {
+		d := dst[n/halfPanel*size:]
+		for i := range pairs {
+			clear(d[i*2*halfPanel+halfPanel:][:halfPanel])
+		}
+	}
+}
+
+// packCols packs n columns of k rows, ld apart and zero behind n, into panels:
+// the right-hand operand of a product that sums over rows.
+func (h *halfKernels) packCols(dst, src []uint16, ld, n, k int) {
+	pairs := halfPairs(k)
+	for j := 0; j < n; j += halfPanel {
+		d := dst[j*2*pairs:][:pairs*2*halfPanel]
+		if k/2 > 0 {
+			h.interleave(d, src[j:], ld, k/2)
+		}
+		clear(d[k/2*2*halfPanel:])
+		if k%2 == 1 {
+			last := d[k/2*2*halfPanel:]
+			for c, v := range src[(k-1)*ld+j:][:halfPanel] {
+				last[2*c] = v
+			}
+		}
+	}
+}
+
+// unpackRows turns panels of n columns and k pairs' rows into n rows of k, ld apart:
+// with packCols, a transpose.
+func (h *halfKernels) unpackRows(dst, panels []uint16, ld, n, pairs int) {
+	for j := 0; j < n; j += 16 {
+		s := panels[j/halfPanel*pairs*2*halfPanel+j%halfPanel*2:]
+		if n-j >= 16 {
+			h.transpose(dst[j*ld:], s, ld, 2*halfPanel, lineHalf, 16*2*halfPanel, pairs/16)
+			continue
+		}
+		tmp := make([]uint16, 16*2*pairs)
+		h.transpose(tmp, s, 2*pairs, 2*halfPanel, lineHalf, 16*2*halfPanel, pairs/16)
+		for i := range n - j {
+			copy(dst[(j+i)*ld:][:2*pairs], tmp[i*2*pairs:])
+		}
+	}
+}
+
+// repack packs for the sum over a weight's rows what is packed for the sum over
+// its columns: of w [K, N], rows [j, j+n) as panels of columns.
+func (h *halfKernels) repack(dst []uint16, w *packedHalf, j, n int) {
+	pairs := halfPairs(w.n)
+	var tmp [halfPanel * halfPanel]uint16
+	for q := 0; q < w.n; q += halfPanel {
+		for c := 0; c < n; c += halfPanel {
+			src := w.from(q)[(j+c)*halfPanel:]
+			for half := range 2 {
+				h.transpose(tmp[half*16*halfPanel:], src[half*32:], halfPanel, 2*halfPanel, 0, 0, 1)
+			}
+			h.interleave(dst[c*2*pairs+q*halfPanel:], tmp[:], halfPanel, 16)
+		}
+	}
 }

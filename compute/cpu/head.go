@@ -9,8 +9,8 @@ import (
 
 const (
 	headTile  = 256 // logits of a row looked at at once
-	headTiles = 8   // tiles packed at a time
-	headRows  = 8   // micro-kernel tiles of rows in a task, at most
+	headTiles = 8   // tiles packed at a time, in float32
+	headRows  = 512 // rows in a task, at most: with a tile's panels they fit the second cache
 )
 
 // headState is one target's running softmax: each lane is its own, merged in
@@ -18,12 +18,14 @@ const (
 type headState[F real] struct {
 	max, sum, wsum [lanes]F     // of exp(x - max) and (x - max) exp(x - max)
 	rank           [lanes]int32 // logits above target
-	target         F
+	target, least  F            // least: of the largest logits seen
 }
 
-// headRowGo folds logits into the state, lane i%lanes, and returns their maximum.
-func headRowGo[F real](s *headState[F], x []F) F {
+// headRowGo folds logits, of ids from first on, into the state, lane i%lanes.
+// Those above s.least go to val and id, which have room for all; it returns how many.
+func headRowGo[F real](s *headState[F], x []F, first int, val []F, id []int32) int {
 	old := s.max
+	n := 0
 	for i, v := range x {
 		l := i % lanes
 		if v > s.max[l] {
@@ -31,6 +33,10 @@ func headRowGo[F real](s *headState[F], x []F) F {
 		}
 		if v > s.target {
 			s.rank[l]++
+		}
+		if v > s.least {
+			val[n], id[n] = v, int32(first+i)
+			n++
 		}
 	}
 	for l := range lanes {
@@ -49,7 +55,7 @@ func headRowGo[F real](s *headState[F], x []F) F {
 		s.sum[l] += p
 		s.wsum[l] += F(p * d)
 	}
-	return maxGo(s.max[:])
+	return n
 }
 
 // topList holds the k largest logits, descending; ties: smaller id first.
@@ -77,40 +83,40 @@ type headStats struct {
 // headPass is one call: rows [n, D] against the vocabulary.
 type headPass[F real] struct {
 	e      *engine[F]
-	x      []F
-	d, v   int
+	w      *weight[F]
+	x      []F      // rows in float32, or
+	half   leftHalf // in bfloat16, for its kernels
 	state  []headState[F]
 	top    []topList[F]
-	packed []F
+	packed []F // float32: tiles of the weight
+	first  int // the column that packed starts with
 }
 
 func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int32, k int) *headStats {
 	a, w := mat[F](x), weightOf[F](cw)
 	n := a.rows
-	a.shape("HeadStats", "x", len(targets), w.k)
-	k = max(1, min(k, w.n))
-	data, done := e.operand(a.data, w.dtype)
-	defer done()
-	h := &headPass[F]{e: e, x: data, d: w.k, v: w.n, state: make([]headState[F], n), top: make([]topList[F], n)}
-	vals, ids := make([]F, n*k), make([]int32, n*k)
-	b := right[F]{w.f, w.h, w.k, true}
-	e.rowsOf(n, w.k*e.k.nr, func(i int) {
-		if y := int(targets[i]); y < 0 || y >= w.n {
+	a.shapeAny("HeadStats", "x", len(targets), w.k)
+	checkOperand("HeadStats", a, w)
+	for _, y := range targets {
+		if y < 0 || int(y) >= w.n {
 			panic(fmt.Sprintf("cpu: HeadStats: target %d is not in a vocabulary of %d", y, w.n))
 		}
-		h.top[i] = topList[F]{vals[i*k:][:k:k], ids[i*k:][:k:k]}
-		h.begin(i, b, int(targets[i]))
-	})
-	const wide = headTile * headTiles
-	h.packed = e.buf.get((min(wide, w.n) + e.k.nr - 1) / e.k.nr * e.k.nr * w.k)
-	defer e.buf.put(h.packed)
-	per := e.k.mr * headRows
-	tasks := min(n, (n+per*e.pool.threads-1)/(per*e.pool.threads)*e.pool.threads)
-	for lo := 0; lo < w.n; lo += wide {
-		cols := min(wide, w.n-lo)
-		e.packAll(h.packed, b, lo, cols, w.k)
-		e.pool.run(tasks, func(i int) { h.rows(i*n/tasks, (i+1)*n/tasks, lo, cols) })
 	}
+	k = max(1, min(k, w.n))
+	h := &headPass[F]{e: e, w: w, state: make([]headState[F], n), top: make([]topList[F], n)}
+	vals, ids := make([]F, n*k), make([]int32, n*k)
+	for i := range n {
+		h.top[i] = topList[F]{vals[i*k:][:k:k], ids[i*k:][:k:k]}
+	}
+	var done func()
+	if w.half != nil && e.k.half.micro != nil {
+		h.half, done = e.halfOperand(a)
+		h.runHalf(targets)
+	} else {
+		h.x, done = e.operand(a, w.dtype)
+		h.run(targets)
+	}
+	done()
 	s := &headStats{
 		logProb: make([]float64, n), entropy: make([]float64, n), topEntropy: make([]float64, n),
 		topMass: make([]float64, n), top1: make([]float64, n), lse: make([]float64, n),
@@ -122,47 +128,90 @@ func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int
 	return s
 }
 
-// begin computes the target's logit with the same kernel: the same bits.
-func (h *headPass[F]) begin(i int, b right[F], y int) {
+// run packs the weight a few tiles at a time for all rows.
+func (h *headPass[F]) run(targets []int32) {
+	e, d, v := h.e, h.w.k, h.w.n
+	nr := e.k.nr
+	e.rowsOf(len(targets), d*nr, func(i int) {
+		buf := e.buf.get(d * nr)
+		defer e.buf.put(buf)
+		y := int(targets[i])
+		e.pack(buf, rightOf(h.w, 0, true), y/nr*nr, min(nr, v-y/nr*nr), d)
+		out := make([]F, nr)
+		mulBlock(e.k, out, nr, 1, nr, left[F]{h.x[i*d:], d, 1}, buf, d, false)
+		h.begin(i, out[y%nr])
+	})
+	const wide = headTile * headTiles
+	h.packed = e.buf.get((min(wide, v) + nr - 1) / nr * nr * d)
+	defer e.buf.put(h.packed)
+	for h.first = 0; h.first < v; h.first += wide {
+		cols := min(wide, v-h.first)
+		e.packAll(h.packed, rightOf(h.w, 0, true), h.first, cols, d)
+		h.groups(e.k.mr, func(lo, hi int) { h.rows(lo, hi, h.first, h.first+cols, e.k.mr) })
+	}
+}
+
+// runHalf reads the panels where they are.
+func (h *headPass[F]) runHalf(targets []int32) {
 	e := h.e
-	buf := e.buf.get(h.d * e.k.nr)
-	defer e.buf.put(buf)
-	e.pack(buf, b, y, 1, h.d)
+	pairs := h.w.half.pairs
+	e.rowsOf(len(targets), h.w.k*halfPanel, func(i int) {
+		var out [halfPanel]F
+		y := int(targets[i])
+		mulHalfBlock(&e.k.half, out[:], halfPanel, 1, halfPanel, h.half.from(i), h.w.half.from(y/halfPanel*halfPanel), pairs, false)
+		h.begin(i, out[y%halfPanel])
+	})
+	h.groups(e.k.half.rows, func(lo, hi int) { h.rows(lo, hi, 0, h.w.n, e.k.half.rows) })
+}
+
+// begin sets the logit of target i, which the same kernel made: the same bits.
+func (h *headPass[F]) begin(i int, target F) {
 	s := &h.state[i]
-	out := [1]F{}
-	mulBlock(e.k, out[:], 1, 1, 1, left[F]{h.x[i*h.d:], h.d, 1}, buf, h.d, false)
-	s.target = out[0]
+	s.target, s.least = target, F(math.Inf(-1))
 	for l := range lanes {
 		s.max[l] = lowest[F]()
 	}
 	for j := range h.top[i].val {
-		h.top[i].val[j] = F(math.Inf(-1))
+		h.top[i].val[j] = s.least
 	}
 }
 
-// rows folds the packed columns [first, first+cols) into rows [lo, hi).
-func (h *headPass[F]) rows(lo, hi, first, cols int) {
-	ker, d := h.e.k, h.d
-	const ld = headTile
-	logits := h.e.buf.get(ker.mr * ld)
-	defer h.e.buf.put(logits)
-	for i := lo; i < hi; i += ker.mr {
-		m := min(ker.mr, hi-i)
-		for j := 0; j < cols; j += headTile {
-			n := min(headTile, cols-j)
-			mulBlock(ker, logits, ld, m, n, left[F]{h.x[i*d:], d, 1}, h.packed[j*d:], d, false)
+// groups hands out the rows in tasks of whole tiles, as many to each thread.
+func (h *headPass[F]) groups(tile int, f func(lo, hi int)) {
+	tiles := (len(h.state) + tile - 1) / tile
+	threads := h.e.pool.threads
+	per := max(1, headRows/tile)
+	tasks := min(tiles, (tiles+per*threads-1)/(per*threads)*threads)
+	h.e.pool.run(tasks, func(i int) { f(i*tiles/tasks*tile, min(len(h.state), (i+1)*tiles/tasks*tile)) })
+}
+
+// rows folds the columns [first, last) into rows [lo, hi), tile by tile.
+func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
+	e, d := h.e, h.w.k
+	logits := e.buf.get(tile * headTile)
+	defer e.buf.put(logits)
+	var val [headTile + lanes]F // a register more: candidates are stored by whole ones
+	var id [headTile + lanes]int32
+	for j := first; j < last; j += headTile {
+		n := min(headTile, last-j)
+		full := (n + lanes - 1) / lanes * lanes
+		for i := lo; i < hi; i += tile {
+			m := min(tile, hi-i)
+			if h.x == nil {
+				mulHalfBlock(&e.k.half, logits, headTile, m, (n+halfPanel-1)/halfPanel*halfPanel, h.half.from(i), h.w.half.from(j), h.w.half.pairs, false)
+			} else {
+				mulBlock(e.k, logits, headTile, m, n, left[F]{h.x[i*d:], d, 1}, h.packed[(j-h.first)*d:], d, false)
+			}
 			for r := range m {
-				row := logits[r*ld:][:ld]
-				full := (n + lanes - 1) / lanes * lanes
+				row := logits[r*headTile:][:full]
 				for c := n; c < full; c++ {
 					row[c] = F(math.Inf(-1))
 				}
 				s, t := &h.state[i+r], &h.top[i+r]
-				if thr := t.val[len(t.val)-1]; ker.headRow(s, row[:full]) > thr {
-					for c, v := range row[:n] {
-						if v > thr {
-							thr = t.insert(v, int32(first+j+c))
-						}
+				found := e.k.headRow(s, row, j, val[:], id[:])
+				for c, v := range val[:found] {
+					if v > s.least {
+						s.least = t.insert(v, id[c])
 					}
 				}
 			}

@@ -20,7 +20,7 @@ func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 	if n == 0 {
 		return
 	}
-	data, done := e.operand(a.data, w.dtype)
+	data, done := e.operand(a, w.dtype)
 	defer done()
 	nr := e.k.nr
 	packed := e.buf.get((d + nr - 1) / nr * nr * n) // x as a right operand, used by every tile
@@ -30,14 +30,7 @@ func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 	defer e.buf.put(dl)
 	for lo := 0; lo < w.n; lo += headGradTile {
 		cols := min(headGradTile, w.n-lo)
-		tile := right[F]{ld: d}
-		if w.h != nil {
-			tile.h = w.h[lo*d:]
-		} else {
-			tile.f = w.f[lo*d:]
-		}
-		tile.trans = true
-		e.mul(dl, headGradTile, n, cols, left[F]{data, d, 1}, tile, d, false)
+		e.mul(dl, headGradTile, n, cols, left[F]{data, d, 1}, rightOf(w, lo, true), d, false)
 		e.rowsOf(n, cols, func(i int) {
 			row := dl[i*headGradTile:][:cols]
 			e.k.expSum(row, lse[i])
@@ -51,8 +44,7 @@ func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 				e.k.round(row, row)
 			}
 		})
-		tile.trans = false
-		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, tile, cols, true)
+		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, true)
 		e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
 	}
 }

@@ -68,20 +68,3 @@ func TestAdamW(t *testing.T) {
 		}
 	}
 }
-
-// In BF16 a product is that of the rounded operands, bit for bit.
-func TestBF16IsRoundedOperands(t *testing.T) {
-	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
-		r := rand.New(rand.NewPCG(11, 1))
-		e := newEngine(ker, 2)
-		x, w := newMat[float32](r, 17, 45), newMat[float32](r, 35, 45)
-		y, want := zeros[float32](17, 35), zeros[float32](17, 35)
-		e.Linear(y, x, e.WeightOf(w, compute.BF16), nil, false)
-		roundRow(x.data, x.data)
-		roundRow(w.data, w.data)
-		e.Linear(want, x, e.WeightOf(w, compute.F32), nil, false)
-		if !same(y.data, want.data) {
-			t.Fatal("BF16 differs from F32 on rounded operands")
-		}
-	})
-}

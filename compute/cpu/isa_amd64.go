@@ -15,15 +15,17 @@ func expSumAVX2(x *float32, n int, shift float32, sum *[lanes]float32)
 func expSumAVX512(x *float32, n int, shift float32, sum *[lanes]float32)
 
 //go:noescape
-func headRowAVX2(s *headState[float32], x *float32, n int)
+func headRowAVX2(s *headState[float32], x *float32, n, first int, val *float32, id *int32) int
 
 //go:noescape
-func headRowAVX512(s *headState[float32], x *float32, n int)
+func headRowAVX512(s *headState[float32], x *float32, n, first int, val *float32, id *int32) int
 
-func headRowWith(f func(s *headState[float32], x *float32, n int)) func(*headState[float32], []float32) float32 {
-	return func(s *headState[float32], x []float32) float32 {
-		f(s, &x[0], len(x)/lanes)
-		return maxGo(s.max[:])
+func headRowWith(f func(s *headState[float32], x *float32, n, first int, val *float32, id *int32) int) func(*headState[float32], []float32, int, []float32, []int32) int {
+	return func(s *headState[float32], x []float32, first int, val []float32, id []int32) int {
+		if len(val) < len(x)+lanes || len(id) < len(x)+lanes {
+			panic("cpu: headRow: no room for the candidates")
+		}
+		return f(s, &x[0], len(x)/lanes, first, &val[0], &id[0])
 	}
 }
 
@@ -58,12 +60,24 @@ func available() []*kernels[float32] {
 		k.headRow = headRowWith(headRowAVX2)
 		have = append(have, k)
 	}
-	if cpu.X86.HasAVX512F {
+	if cpu.X86.HasAVX512F && cpu.X86.HasPOPCNT {
 		k := portable[float32]()
 		k.isa, k.mr, k.nr = "avx512", 14, 32
 		k.micro, k.expSum = microAVX512, expSumWith(expSumAVX512)
 		k.headRow = headRowWith(headRowAVX512)
 		have = append(have, k)
+		if hasBF16() {
+			k := *k
+			k.isa = "avx512bf16"
+			withHalf(&k)
+			have = append(have, &k)
+			if hasAMX() {
+				k := k
+				k.isa = "amx"
+				withAMX(&k)
+				have = append(have, &k)
+			}
+		}
 	}
 	return have
 }

@@ -13,11 +13,15 @@ type kernels[F real] struct {
 	axpy  func(dst, x []F, a F) // dst += a x
 	max   func(x []F) F
 	// expSum: x = exp(x - shift); returns the sum.
-	expSum  func(x []F, shift F) F
-	headRow func(s *headState[F], x []F) F // len(x) a multiple of lanes; returns the maximum
+	expSum func(x []F, shift F) F
+	// headRow: see headRowGo; len(x) is a multiple of lanes, val and id are longer
+	// by that much.
+	headRow func(s *headState[F], x []F, first int, val []F, id []int32) int
 	adamw   func(p, g, m, v []F, c *adamwCoef[F])
 	round   func(dst, src []F)        // to bfloat16
 	widen   func(dst []F, s []uint16) // from bfloat16
+	narrow  func(dst []uint16, src []F)
+	half    halfKernels
 }
 
 // lanes is how many independent running sums a reduction has, whatever the
@@ -40,7 +44,7 @@ func portable[F real]() *kernels[F] {
 		isa: "generic", mr: 2, nr: 4,
 		micro: microGo[F], packT: packTGo[F], dot: dotGo[F], axpy: axpyGo[F], max: maxGo[F], expSum: expSumGo[F],
 		headRow: headRowGo[F], adamw: adamwGo[F],
-		round: roundRow[F], widen: widenRow[F],
+		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], half: portableHalf(),
 	}
 }
 

@@ -227,6 +227,23 @@ DATA ·expc<>+884(SB)/4, $127
 DATA ·expc<>+888(SB)/4, $127
 DATA ·expc<>+892(SB)/4, $127
 GLOBL ·expc<>(SB), RODATA|NOPTR, $896
+DATA ·iota<>+0(SB)/4, $0
+DATA ·iota<>+4(SB)/4, $1
+DATA ·iota<>+8(SB)/4, $2
+DATA ·iota<>+12(SB)/4, $3
+DATA ·iota<>+16(SB)/4, $4
+DATA ·iota<>+20(SB)/4, $5
+DATA ·iota<>+24(SB)/4, $6
+DATA ·iota<>+28(SB)/4, $7
+DATA ·iota<>+32(SB)/4, $8
+DATA ·iota<>+36(SB)/4, $9
+DATA ·iota<>+40(SB)/4, $10
+DATA ·iota<>+44(SB)/4, $11
+DATA ·iota<>+48(SB)/4, $12
+DATA ·iota<>+52(SB)/4, $13
+DATA ·iota<>+56(SB)/4, $14
+DATA ·iota<>+60(SB)/4, $15
+GLOBL ·iota<>(SB), RODATA|NOPTR, $64
 
 // func microAVX2(t *tile[float32])
 TEXT ·microAVX2(SB), NOSPLIT, $0-8
@@ -685,23 +702,58 @@ loop:
 	VZEROUPPER
 	RET
 
-// func headRowAVX2(s *headState[float32], x *float32, n int)
-TEXT ·headRowAVX2(SB), NOSPLIT, $0-24
+// func headRowAVX2(s *headState[float32], x *float32, n, first int, val *float32, id *int32) int
+TEXT ·headRowAVX2(SB), NOSPLIT, $0-56
 	MOVQ s+0(FP), DI
 	VBROADCASTSS 256(DI), Y6 // target
+	VBROADCASTSS 260(DI), Y7 // least
+	MOVQ val+32(FP), R8
+	MOVQ id+40(FP), R9
+	MOVQ first+24(FP), R10
+	XORQ BX, BX
 	MOVQ x+8(FP), SI
 	MOVQ n+16(FP), CX
-	VMOVUPS 0(DI), Y4 // max
-	VMOVUPS 192(DI), Y5 // rank
-	VMOVAPS Y4, Y11
-first0:
+	VMOVUPS (DI), Y4
+	VMOVUPS 192(DI), Y5
+	VMOVUPS 32(DI), Y8
+	VMOVUPS 224(DI), Y9
+first:
 	VMOVUPS 0(SI), Y0
 	VMAXPS Y4, Y0, Y4 // NaN: the maximum stays
-	VCMPPS $14, Y6, Y0, Y7
-	VPSUBD Y7, Y5, Y5
+	VCMPPS $14, Y6, Y0, Y2
+	VPSUBD Y2, Y5, Y5
+	VCMPPS $14, Y7, Y0, Y3
+	VMOVMSKPS Y3, AX
+	VMOVUPS 32(SI), Y1
+	VMAXPS Y8, Y1, Y8 // NaN: the maximum stays
+	VCMPPS $14, Y6, Y1, Y2
+	VPSUBD Y2, Y9, Y9
+	VCMPPS $14, Y7, Y1, Y3
+	VMOVMSKPS Y3, DX
+	SHLL $8, DX
+	ORL DX, AX
+	JEQ none
+next:
+	BSFL AX, DX
+	MOVL (SI)(DX*4), R11
+	MOVL R11, (R8)(BX*4)
+	ADDL R10, DX
+	MOVL DX, (R9)(BX*4)
+	INCQ BX
+	LEAL -1(AX), DX
+	ANDL DX, AX
+	JNE next
+none:
+	ADDQ $16, R10
 	ADDQ $64, SI
 	DECQ CX
-	JNZ first0
+	JNZ first
+	VMOVUPS Y5, 192(DI)
+	VMOVUPS Y9, 224(DI)
+	VMOVAPS Y4, Y12
+	VMOVAPS Y8, Y13 // new maxima
+	VMOVUPS 0(DI), Y11
+	VMOVAPS Y12, Y4
 	VMOVUPS 64(DI), Y8 // sum
 	VMOVUPS 128(DI), Y9 // weighted sum
 	VSUBPS Y4, Y11, Y0
@@ -773,20 +825,8 @@ second0:
 	VMOVUPS Y4, 0(DI)
 	VMOVUPS Y8, 64(DI)
 	VMOVUPS Y9, 128(DI)
-	VMOVUPS Y5, 192(DI)
-	MOVQ x+8(FP), SI
-	MOVQ n+16(FP), CX
-	VMOVUPS 32(DI), Y4 // max
-	VMOVUPS 224(DI), Y5 // rank
-	VMOVAPS Y4, Y11
-first32:
-	VMOVUPS 32(SI), Y0
-	VMAXPS Y4, Y0, Y4 // NaN: the maximum stays
-	VCMPPS $14, Y6, Y0, Y7
-	VPSUBD Y7, Y5, Y5
-	ADDQ $64, SI
-	DECQ CX
-	JNZ first32
+	VMOVUPS 32(DI), Y11
+	VMOVAPS Y13, Y4
 	VMOVUPS 96(DI), Y8 // sum
 	VMOVUPS 160(DI), Y9 // weighted sum
 	VSUBPS Y4, Y11, Y0
@@ -858,7 +898,7 @@ second32:
 	VMOVUPS Y4, 32(DI)
 	VMOVUPS Y8, 96(DI)
 	VMOVUPS Y9, 160(DI)
-	VMOVUPS Y5, 224(DI)
+	MOVQ BX, ret+48(FP)
 	VZEROUPPER
 	RET
 
@@ -2379,24 +2419,45 @@ loop:
 	VZEROUPPER
 	RET
 
-// func headRowAVX512(s *headState[float32], x *float32, n int)
-TEXT ·headRowAVX512(SB), NOSPLIT, $0-24
+// func headRowAVX512(s *headState[float32], x *float32, n, first int, val *float32, id *int32) int
+TEXT ·headRowAVX512(SB), NOSPLIT, $0-56
 	MOVQ s+0(FP), DI
 	VBROADCASTSS 256(DI), Z6 // target
-	VPTERNLOGD $255, Z10, Z10, Z10 // -1
+	VBROADCASTSS 260(DI), Z7 // least
+	MOVQ val+32(FP), R8
+	MOVQ id+40(FP), R9
+	MOVQ first+24(FP), R10
+	XORQ BX, BX
 	MOVQ x+8(FP), SI
 	MOVQ n+16(FP), CX
-	VMOVUPS 0(DI), Z4 // max
-	VMOVUPS 192(DI), Z5 // rank
+	VPTERNLOGD $255, Z10, Z10, Z10 // -1
+	VPBROADCASTD R10, Z8
+	VPADDD ·iota<>(SB), Z8, Z8
+	MOVL $16, AX
+	VPBROADCASTD AX, Z9
+	VMOVUPS (DI), Z4
+	VMOVUPS 192(DI), Z5
 	VMOVAPS Z4, Z11
-first0:
-	VMOVUPS 0(SI), Z0
+first:
+	VMOVUPS (SI), Z0
 	VMAXPS Z4, Z0, Z4 // NaN: the maximum stays
 	VCMPPS $14, Z6, Z0, K2
 	VPSUBD Z10, Z5, K2, Z5
+	VCMPPS $14, Z7, Z0, K1
+	KORTESTW K1, K1
+	JEQ none
+	VCOMPRESSPS Z0, K1, Z1
+	VPCOMPRESSD Z8, K1, Z2
+	VMOVUPS Z1, (R8)(BX*4)
+	VMOVUPS Z2, (R9)(BX*4)
+	KMOVW K1, AX
+	POPCNTL AX, AX
+	ADDQ AX, BX
+none:
+	VPADDD Z9, Z8, Z8
 	ADDQ $64, SI
 	DECQ CX
-	JNZ first0
+	JNZ first
 	VMOVUPS 64(DI), Z8 // sum
 	VMOVUPS 128(DI), Z9 // weighted sum
 	VSUBPS Z4, Z11, Z0
@@ -2453,5 +2514,6 @@ second0:
 	VMOVUPS Z8, 64(DI)
 	VMOVUPS Z9, 128(DI)
 	VMOVUPS Z5, 192(DI)
+	MOVQ BX, ret+48(FP)
 	VZEROUPPER
 	RET

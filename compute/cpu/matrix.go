@@ -72,13 +72,14 @@ func (m *matrix[F]) shapeAny(op, name string, rows, cols int) {
 	}
 }
 
-// weight is [n, k] row-major: f in F32, h (bfloat16) in BF16.
+// weight is [n, k]: f, row-major, in F32; half, which is its transpose in
+// panels, in BF16.
 type weight[F real] struct {
 	n, k   int
 	dtype  compute.DType
 	f      []F
-	h      []uint16
-	master *matrix[F] // what Refresh derives h from
+	half   *packedHalf
+	master *matrix[F] // what Refresh derives half from
 }
 
 func (w *weight[F]) N() int               { return w.n }
@@ -137,7 +138,7 @@ func (e *engine[F]) Write(dst compute.Tensor, src []F) {
 		return
 	}
 	for i := range d.rows {
-		narrow(d.halfRow(i), src[i*d.cols:][:d.cols])
+		e.k.narrow(d.halfRow(i), src[i*d.cols:][:d.cols])
 	}
 }
 
@@ -152,7 +153,7 @@ func (e *engine[F]) Read(dst []F, src compute.Tensor) {
 		return
 	}
 	for i := range s.rows {
-		widenRow(dst[i*s.cols:][:s.cols], s.halfRow(i))
+		e.k.widen(dst[i*s.cols:][:s.cols], s.halfRow(i))
 	}
 }
 
@@ -200,21 +201,28 @@ func (e *engine[F]) ScatterAddRows(dst, src compute.Tensor, rows []int32) {
 // NewWeight makes a weight from rows that fill writes one after another.
 func (e *engine[F]) NewWeight(n, k int, dtype compute.DType, fill func(row int, dst []F) error) (compute.Weight, error) {
 	w := &weight[F]{n: n, k: k, dtype: dtype}
-	if dtype == compute.BF16 {
-		w.h = make([]uint16, n*k)
-	} else {
+	if dtype != compute.BF16 {
 		w.f = make([]F, n*k)
+		for i := range n {
+			if err := fill(i, w.f[i*k:][:k]); err != nil {
+				return nil, err
+			}
+		}
+		return w, nil
 	}
+	w.half = newPackedHalf(k, n)
 	row := make([]F, k)
-	for i := range n {
-		if err := fill(i, row); err != nil {
-			return nil, err
+	ld := 2 * w.half.pairs
+	stripe := make([]uint16, halfPanel*ld)
+	for lo := 0; lo < n; lo += halfPanel {
+		rows := min(halfPanel, n-lo)
+		for i := range rows {
+			if err := fill(lo+i, row); err != nil {
+				return nil, err
+			}
+			e.k.narrow(stripe[i*ld:][:k], row)
 		}
-		if dtype == compute.BF16 {
-			narrow(w.h[i*k:][:k], row)
-		} else {
-			copy(w.f[i*k:], row)
-		}
+		e.k.half.packRows(w.half.from(lo), stripe, ld, rows, k)
 	}
 	return w, nil
 }
@@ -230,7 +238,7 @@ func (e *engine[F]) WeightOf(master compute.Tensor, dtype compute.DType) compute
 	m := mat[F](master)
 	w := &weight[F]{n: m.rows, k: m.cols, dtype: dtype, master: m}
 	if dtype == compute.BF16 {
-		w.h = make([]uint16, len(m.data))
+		w.half = newPackedHalf(m.cols, m.rows)
 		e.Refresh(w)
 	} else {
 		w.f = m.data
@@ -241,7 +249,17 @@ func (e *engine[F]) WeightOf(master compute.Tensor, dtype compute.DType) compute
 // Refresh derives the operand again after the matrix has changed.
 func (e *engine[F]) Refresh(cw compute.Weight) {
 	w := weightOf[F](cw)
-	if w.master != nil && w.h != nil {
-		e.spans(len(w.h), func(lo, hi int) { narrow(w.h[lo:hi], w.master.data[lo:hi]) })
+	if w.master == nil || w.half == nil {
+		return
 	}
+	ld := 2 * w.half.pairs
+	e.chunks(w.n, halfPanel, func(lo, hi int) {
+		stripe := e.halves.get(halfPanel * ld)
+		defer e.halves.put(stripe)
+		for i := lo; i < hi; i++ {
+			e.k.narrow(stripe[(i-lo)*ld:][:w.k], w.master.row(i))
+			clear(stripe[(i-lo)*ld+w.k:][:ld-w.k])
+		}
+		e.k.half.packRows(w.half.from(lo), stripe, ld, hi-lo, w.k)
+	})
 }

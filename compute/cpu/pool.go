@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"math/bits"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -113,13 +114,53 @@ func (e *engine[F]) rowsOf(rows, width int, f func(i int)) {
 }
 
 // buffers lends slices of unspecified content, so that a step allocates once.
-type buffers[F real] struct{ free sync.Pool }
+type buffers[F real] struct{ free lending[F] }
 
 func (b *buffers[F]) get(n int) []F {
-	if v, ok := b.free.Get().(*[]F); ok && cap(*v) >= n {
-		return (*v)[:n]
+	if v, ok := b.free.take(n); ok {
+		return v
 	}
-	return make([]F, n)
+	return make([]F, n, lent(n))
 }
 
-func (b *buffers[F]) put(v []F) { b.free.Put(&v) }
+func (b *buffers[F]) put(v []F) { b.free.give(v) }
+
+// halfBuffers is buffers of bfloat16 that start on a cache line.
+type halfBuffers struct{ free lending[uint16] }
+
+func (b *halfBuffers) get(n int) []uint16 {
+	if v, ok := b.free.take(n); ok {
+		return v
+	}
+	return newHalf(lent(n))[:n]
+}
+
+func (b *halfBuffers) put(v []uint16) { b.free.give(v) }
+
+// lending keeps slices by size: a small request must not use up a large slice.
+type lending[T any] struct{ free [256]sync.Pool }
+
+// lent is the capacity lent for n: at most a quarter more.
+func lent(n int) int {
+	n = max(n, 16)
+	unit := 1 << (bits.Len(uint(n-1)) - 3)
+	return (n + unit - 1) / unit * unit
+}
+
+// class is the same for all n of one lent(n).
+func class(lent int) int {
+	top := bits.Len(uint(lent - 1))
+	return top*4 + (lent-1)>>(top-3)&3
+}
+
+func (l *lending[T]) take(n int) ([]T, bool) {
+	if v, ok := l.free[class(lent(n))].Get().(*[]T); ok {
+		return (*v)[:n], true
+	}
+	return nil, false
+}
+
+func (l *lending[T]) give(v []T) {
+	v = v[:cap(v)]
+	l.free[class(len(v))].Put(&v)
+}

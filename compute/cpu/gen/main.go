@@ -106,6 +106,10 @@ func constants() {
 		p("DATA ·expc<>+%d(SB)/4, $127", n+4*l)
 	}
 	p("GLOBL ·expc<>(SB), RODATA|NOPTR, $%d", n+64)
+	for l := range 16 {
+		p("DATA ·iota<>+%d(SB)/4, $%d", 4*l, l)
+	}
+	p("GLOBL ·iota<>(SB), RODATA|NOPTR, $64")
 }
 
 // exp: register 1 = e^(register 0), which keeps the clamped argument.
@@ -159,33 +163,57 @@ func (s isa) expSum() {
 	p("\tVZEROUPPER\n\tRET")
 }
 
-// headRow folds 16 n logits into a headState; see headRowGo.
+// headRow folds 16 n logits into a headState and returns the number of
+// candidates; see headRowGo. AVX2 has two halves of 8 lanes: the state's halves
+// are passed over one after another, and ids interleave.
 func (s isa) headRow() {
 	r := s.r
-	p("\n// func headRow%s(s *headState[float32], x *float32, n int)\nTEXT ·headRow%s(SB), NOSPLIT, $0-24", s.name, s.name)
-	p("\tMOVQ s+0(FP), DI\n\tVBROADCASTSS 256(DI), %s6 // target", r)
+	p("\n// func headRow%s(s *headState[float32], x *float32, n, first int, val *float32, id *int32) int", s.name)
+	p("TEXT ·headRow%s(SB), NOSPLIT, $0-56", s.name)
+	p("\tMOVQ s+0(FP), DI\n\tVBROADCASTSS 256(DI), %s6 // target\n\tVBROADCASTSS 260(DI), %s7 // least", r, r)
+	p("\tMOVQ val+32(FP), R8\n\tMOVQ id+40(FP), R9\n\tMOVQ first+24(FP), R10\n\tXORQ BX, BX")
+	p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX")
 	if r == "Z" {
 		p("\tVPTERNLOGD $255, Z10, Z10, Z10 // -1")
+		p("\tVPBROADCASTD R10, Z8\n\tVPADDD ·iota<>(SB), Z8, Z8\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
+		p("\tVMOVUPS (DI), Z4\n\tVMOVUPS 192(DI), Z5\n\tVMOVAPS Z4, Z11")
+		p("first:\n\tVMOVUPS (SI), Z0\n\tVMAXPS Z4, Z0, Z4 // NaN: the maximum stays")
+		p("\tVCMPPS $14, Z6, Z0, K2\n\tVPSUBD Z10, Z5, K2, Z5")
+		p("\tVCMPPS $14, Z7, Z0, K1\n\tKORTESTW K1, K1\n\tJEQ none")
+		// To a register, then to memory: the memory form is microcoded on some CPUs.
+		p("\tVCOMPRESSPS Z0, K1, Z1\n\tVPCOMPRESSD Z8, K1, Z2\n\tVMOVUPS Z1, (R8)(BX*4)\n\tVMOVUPS Z2, (R9)(BX*4)")
+		p("\tKMOVW K1, AX\n\tPOPCNTL AX, AX\n\tADDQ AX, BX")
+		p("none:\n\tVPADDD Z9, Z8, Z8\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
+	} else {
+		p("\tVMOVUPS (DI), Y4\n\tVMOVUPS 192(DI), Y5\n\tVMOVUPS 32(DI), Y8\n\tVMOVUPS 224(DI), Y9")
+		p("first:")
+		for half, reg := range [2][2]int{{4, 5}, {8, 9}} {
+			p("\tVMOVUPS %d(SI), Y%d\n\tVMAXPS Y%d, Y%d, Y%d // NaN: the maximum stays", 32*half, half, reg[0], half, reg[0])
+			p("\tVCMPPS $14, Y6, Y%d, Y2\n\tVPSUBD Y2, Y%d, Y%d", half, reg[1], reg[1])
+			p("\tVCMPPS $14, Y7, Y%d, Y3\n\tVMOVMSKPS Y3, %s", half, [2]string{"AX", "DX"}[half])
+		}
+		p("\tSHLL $8, DX\n\tORL DX, AX\n\tJEQ none")
+		p("next:\n\tBSFL AX, DX\n\tMOVL (SI)(DX*4), R11\n\tMOVL R11, (R8)(BX*4)\n\tADDL R10, DX\n\tMOVL DX, (R9)(BX*4)\n\tINCQ BX")
+		p("\tLEAL -1(AX), DX\n\tANDL DX, AX\n\tJNE next")
+		p("none:\n\tADDQ $16, R10\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
+		p("\tVMOVUPS Y5, 192(DI)\n\tVMOVUPS Y9, 224(DI)\n\tVMOVAPS Y4, Y12\n\tVMOVAPS Y8, Y13 // new maxima")
 	}
 	for g := 0; g < 64; g += s.bytes {
-		p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\n\tVMOVUPS %d(DI), %s4 // max\n\tVMOVUPS %d(DI), %s5 // rank", g, r, 192+g, r)
-		p("\tVMOVAPS %s4, %s11", r, r)
-		p("first%d:\n\tVMOVUPS %d(SI), %s0\n\tVMAXPS %s4, %s0, %s4 // NaN: the maximum stays", g, g, r, r, r, r)
-		if r == "Z" {
-			p("\tVCMPPS $14, Z6, Z0, K2\n\tVPSUBD Z10, Z5, K2, Z5")
-		} else {
-			p("\tVCMPPS $14, Y6, Y0, Y7\n\tVPSUBD Y7, Y5, Y5")
+		if r == "Y" {
+			p("\tVMOVUPS %d(DI), Y11\n\tVMOVAPS Y%d, Y4", g, 12+g/32)
 		}
-		p("\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first%d", g)
 		p("\tVMOVUPS %d(DI), %s8 // sum\n\tVMOVUPS %d(DI), %s9 // weighted sum\n\tVSUBPS %s4, %s11, %s0", 64+g, r, 128+g, r, r, r, r)
 		s.exp()
 		p("\tVFMADD231PS %s0, %s8, %s9\n\tVMULPS %s1, %s8, %s8\n\tVMULPS %s1, %s9, %s9", r, r, r, r, r, r, r, r, r)
 		p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\nsecond%d:\n\tVMOVUPS %d(SI), %s0\n\tVSUBPS %s4, %s0, %s0", g, g, r, r, r, r)
 		s.exp()
 		p("\tVADDPS %s1, %s8, %s8\n\tVFMADD231PS %s0, %s1, %s9\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ second%d", r, r, r, r, r, r, g)
-		p("\tVMOVUPS %s4, %d(DI)\n\tVMOVUPS %s8, %d(DI)\n\tVMOVUPS %s9, %d(DI)\n\tVMOVUPS %s5, %d(DI)", r, g, r, 64+g, r, 128+g, r, 192+g)
+		p("\tVMOVUPS %s4, %d(DI)\n\tVMOVUPS %s8, %d(DI)\n\tVMOVUPS %s9, %d(DI)", r, g, r, 64+g, r, 128+g)
 	}
-	p("\tVZEROUPPER\n\tRET")
+	if r == "Z" {
+		p("\tVMOVUPS Z5, 192(DI)")
+	}
+	p("\tMOVQ BX, ret+48(FP)\n\tVZEROUPPER\n\tRET")
 }
 
 // save writes what has been emitted since the last call.
@@ -208,4 +236,5 @@ func main() {
 		s.headRow()
 	}
 	save("kernels_amd64.s")
+	bf16Kernels()
 }

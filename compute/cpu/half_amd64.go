@@ -1,0 +1,102 @@
+package cpu
+
+import (
+	"syscall"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+//go:noescape
+func microBF16(t *halfTile)
+
+//go:noescape
+func rowBF16(t *halfTile)
+
+//go:noescape
+func microAMX(t *halfTile)
+
+func peakBF16(n int)
+
+//go:noescape
+func peakAMX(n int, cfg *tileConfig)
+
+//go:noescape
+func interleaveAVX512(dst, src *uint16, stride, pairs int)
+
+//go:noescape
+func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, srcStep, blocks int)
+
+//go:noescape
+func narrowBF16(dst *uint16, src *float32, n int)
+
+// hasBF16 names what bf16_amd64.s uses beside AMX: VDPBF16PS and
+// VCVTNEPS2BF16, and VPERMT2W and VMOVDQU16 of AVX512BW.
+func hasBF16() bool {
+	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512BF16
+}
+
+// hasAMX asks the kernel for permission to use tile data, once for the process
+// (Documentation/arch/x86/xstate.rst: arch_prctl, feature 18).
+func hasAMX() bool {
+	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 {
+		return false
+	}
+	const archReqXcompPerm, xtileData = 0x1023, 18
+	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archReqXcompPerm, xtileData, 0)
+	return errno == 0
+}
+
+// withHalf adds AVX512_BF16's kernels to those of AVX-512.
+func withHalf(k *kernels[float32]) {
+	k.narrow = func(dst []uint16, src []float32) {
+		full := len(src) &^ 15
+		if full > 0 {
+			narrowBF16(unsafe.SliceData(dst), unsafe.SliceData(src), full/16)
+		}
+		narrow(dst[full:], src[full:])
+	}
+	k.half = halfKernels{
+		rows: halfTileRows, even: true, step: 768, panels: 1, micro: microBF16, row: rowBF16,
+		interleave: func(dst, src []uint16, ld, pairs int) {
+			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]
+			interleaveAVX512(&dst[0], &src[0], ld, pairs)
+		},
+		transpose: func(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int) {
+			_, _ = dst[(blocks-1)*dstStep+15*dstRow+lineHalf-1], src[(blocks-1)*srcStep+15*srcRow+lineHalf-1]
+			transposeAVX512(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), 2*dstRow, 2*srcRow, 2*dstStep, 2*srcStep, blocks)
+		},
+	}
+}
+
+const halfTileRows = 14
+
+// withAMX puts AMX in the place of VDPBF16PS.
+func withAMX(k *kernels[float32]) {
+	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 384, 16, nil
+	k.half.micro = func(t *halfTile) {
+		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])
+		microAMX(t)
+	}
+}
+
+// tileConfig is LDTILECFG's operand.
+type tileConfig struct {
+	palette, start uint8
+	_              [14]uint8
+	colBytes       [16]uint16
+	rows           [16]uint8
+}
+
+// tileConfigs has one for each height of a block, of at most 32 rows: tiles 0 1
+// and A in 4 for its first 16, 2 3 and 5 for the rest; B in 6 7.
+var tileConfigs = func() (cfgs [33]tileConfig) {
+	for m := range cfgs {
+		c := &cfgs[m]
+		c.palette = 1
+		for t, rows := range [8]int{min(m, 16), min(m, 16), max(m-16, 1), max(m-16, 1), min(m, 16), max(m-16, 1), 16, 16} {
+			c.rows[t], c.colBytes[t] = uint8(max(rows, 1)), lineBytes
+		}
+	}
+	return cfgs
+}()
