@@ -8,71 +8,110 @@ import (
 )
 
 const (
-	keyBlock   = 64 // keys of one tile of scores
-	queryTiles = 4  // micro-kernel tiles of queries in a block
+	keyBlock   = 128 // keys of one tile of scores
+	queryTiles = 4   // float32 tiles of queries in a block
+	queryChunk = 256 // queries of a task
 )
 
-// span is where a packed row's keys and values lie: tokens [lo, hi), packed
-// panels from key and val on, for each KV head one after another.
-type span struct{ lo, hi, key, val int }
-
-// attn is one call's sizes. Blocks of queries and of keys start at the row's
-// start, so that a row's results do not depend on its neighbours.
+// attn is one call's sizes. Blocks of keys start at the row's start, so that a
+// row's results depend neither on its neighbours nor on what it shares with them.
 type attn[F real] struct {
 	e *engine[F]
 	compute.Attention
-	pad  int // HeadDim up to full panels
-	rows []span
-	keys []F // K^T of every row and KV head, in panels
-	vals []F // V likewise, in blocks of keyBlock keys
+	half bool // with bfloat16 kernels
+	base []int
 }
 
-func (e *engine[F]) attn(a compute.Attention) *attn[F] {
-	nr := e.k.nr
+// newAttn checks the description and finds where each segment's row begins.
+func (e *engine[F]) newAttn(op string, a compute.Attention) *attn[F] {
 	if a.KVHeads <= 0 || a.Heads%a.KVHeads != 0 || len(a.CuSeqlens) == 0 {
-		panic(fmt.Sprintf("cpu: Attention: %d heads, %d KV heads, %d offsets", a.Heads, a.KVHeads, len(a.CuSeqlens)))
+		panic(fmt.Sprintf("cpu: %s: %d heads, %d KV heads, %d offsets", op, a.Heads, a.KVHeads, len(a.CuSeqlens)))
 	}
-	t := &attn[F]{e: e, Attention: a, pad: (a.HeadDim + nr - 1) / nr * nr}
-	var key, val int
-	for r := range len(a.CuSeqlens) - 1 {
-		s := span{int(a.CuSeqlens[r]), int(a.CuSeqlens[r+1]), key, val}
-		t.rows = append(t.rows, s)
-		key += t.keySize(s) * a.KVHeads
-		val += t.valSize(s) * a.KVHeads
+	n := len(a.CuSeqlens) - 1
+	if a.Parent != nil && len(a.Parent) != n {
+		panic(fmt.Sprintf("cpu: %s: %d parents for %d segments", op, len(a.Parent), n))
+	}
+	t := &attn[F]{e: e, Attention: a, half: a.DType == compute.BF16 && e.k.half.micro != nil, base: make([]int, n)}
+	for s := range n {
+		if p := t.parent(s); p >= s {
+			panic(fmt.Sprintf("cpu: %s: segment %d has parent %d", op, s, p))
+		} else if p >= 0 {
+			t.base[s] = t.base[p] + t.own(p)
+		}
 	}
 	return t
 }
 
-func (t *attn[F]) keySize(s span) int {
-	nr := t.e.k.nr
-	return (s.hi - s.lo + nr - 1) / nr * nr * t.HeadDim
+func (t *attn[F]) parent(s int) int {
+	if t.Parent == nil {
+		return -1
+	}
+	return int(t.Parent[s])
 }
 
-func (t *attn[F]) valSize(s span) int { return (s.hi - s.lo) * t.pad }
+// own is the number of tokens of the segment itself.
+func (t *attn[F]) own(s int) int { return int(t.CuSeqlens[s+1] - t.CuSeqlens[s]) }
 
-// packT writes the transpose of the row's x [.., KVHeads*HeadDim], head g, in panels.
-func (t *attn[F]) packT(dst []F, x *matrix[F], s span, g int) {
-	nr, d := t.e.k.nr, t.HeadDim
-	for j := s.lo; j < s.hi; j += nr {
-		t.e.k.packT(dst[(j-s.lo)*d:], x.data[j*x.cols+g*d:], x.cols, min(nr, s.hi-j), d, nr)
+// tokens is the number of all tokens; asking is that of those that ask.
+func (t *attn[F]) tokens() int { return int(t.CuSeqlens[len(t.CuSeqlens)-1]) }
+
+func (t *attn[F]) asking() int {
+	if t.Queries == nil {
+		return t.tokens()
+	}
+	return len(t.Queries)
+}
+
+func (t *attn[F]) shapes(op string, q, k, v *matrix[F]) {
+	q.shape(op, "q", t.asking(), t.Heads*t.HeadDim)
+	k.shape(op, "k", t.tokens(), t.KVHeads*t.HeadDim)
+	v.shape(op, "v", t.tokens(), t.KVHeads*t.HeadDim)
+}
+
+// queries are rows [lo, hi) of q: tokens of one segment, for all query heads of
+// one KV head.
+type queries struct{ seg, kv, lo, hi int }
+
+// tasks cuts the queries of every segment and KV head into chunks.
+func (t *attn[F]) tasks(chunk int) []queries {
+	var tasks []queries
+	at := 0
+	for s := range t.base {
+		lo := at
+		if at = int(t.CuSeqlens[s+1]); t.Queries != nil {
+			for at = lo; at < len(t.Queries) && t.Queries[at] < t.CuSeqlens[s+1]; at++ {
+			}
+		}
+		for g := range t.KVHeads {
+			for i := lo; i < at; i += chunk {
+				tasks = append(tasks, queries{s, g, i, min(i+chunk, at)})
+			}
+		}
+	}
+	return tasks
+}
+
+// position of row i of q, a token of segment s, in its row.
+func (t *attn[F]) position(s, i int) int {
+	if t.Queries != nil {
+		i = int(t.Queries[i])
+	}
+	return t.base[s] + i - int(t.CuSeqlens[s])
+}
+
+// visit calls f for each run of tokens of the row that segment s ends, up to
+// position end: tokens [lo, hi), which stand at position pos.
+func (t *attn[F]) visit(s, end int, f func(pos, lo, hi int)) {
+	if p := t.parent(s); p >= 0 {
+		t.visit(p, min(end, t.base[s]), f)
+	}
+	lo := int(t.CuSeqlens[s])
+	if n := min(t.own(s), end-t.base[s]); n > 0 {
+		f(t.base[s], lo, lo+n)
 	}
 }
 
-// packBlock writes tokens [lo, hi) of x, head g, as a right operand over tokens.
-func (t *attn[F]) packBlock(dst, x []F, ld, n, g int) {
-	nr, d := t.e.k.nr, t.HeadDim
-	for c := 0; c < d; c += nr {
-		packN(dst[c*n:], x[g*d+c:], ld, min(nr, d-c), n, nr)
-	}
-}
-
-func (t *attn[F]) packBlocks(dst []F, x *matrix[F], s span, g int) {
-	for j := s.lo; j < s.hi; j += keyBlock {
-		t.packBlock(dst[(j-s.lo)*t.pad:], x.data[j*x.cols:], x.cols, min(keyBlock, s.hi-j), g)
-	}
-}
-
-// first is the first key block that query i of a row sees.
+// first is the first key block that position i sees.
 func (t *attn[F]) first(i int) int {
 	if t.Window <= 0 || i < t.Window {
 		return 0
@@ -80,129 +119,133 @@ func (t *attn[F]) first(i int) int {
 	return (i - t.Window + 1) / keyBlock * keyBlock
 }
 
-// seen is which of the keys [j, j+n) query i sees, counted from j; lo <= hi.
-func (t *attn[F]) seen(i, j, n int) (lo, hi int) {
-	hi = max(0, min(n, i+1-j))
+// seen is which of the keys [j, j+n) position i sees, counted from j; lo <= hi.
+func (t *attn[F]) seen(i, j, n int) (lo, hi int32) {
+	hi = int32(max(0, min(n, i+1-j)))
 	if t.Window > 0 {
-		lo = min(hi, max(0, i-t.Window+1-j))
+		lo = min(hi, int32(max(0, i-t.Window+1-j)))
 	}
 	return lo, hi
-}
-
-// scaled copies head h of n rows of q, times Scale.
-func (t *attn[F]) scaled(dst []F, q *matrix[F], lo, n, h int) {
-	d := t.HeadDim
-	for i := range n {
-		src, out := q.row(lo + i)[h*d:][:d], dst[i*d:][:d]
-		for c, v := range src {
-			out[c] = v * F(t.Scale)
-		}
-	}
-}
-
-func (t *attn[F]) shapes(op string, q, k, v *matrix[F]) {
-	n := int(t.CuSeqlens[len(t.CuSeqlens)-1])
-	q.shape(op, "q", n, t.Heads*t.HeadDim)
-	k.shape(op, "k", n, t.KVHeads*t.HeadDim)
-	v.shape(op, "v", n, t.KVHeads*t.HeadDim)
-}
-
-// queries is a block of queries of one row and head.
-type queries struct {
-	row    span
-	lo, hi int // in the row
-	head   int
 }
 
 // Attention streams over blocks of keys with an online softmax (Milakov and
 // Gimelshein 2018; Dao et al. 2022). lse may be nil.
 func (e *engine[F]) Attention(dst, lse, q, k, v compute.Tensor, a compute.Attention) {
-	t := e.attn(a)
-	o, l, qm, km, vm := mat[F](dst), mat[F](lse), mat[F](q), mat[F](k), mat[F](v)
+	t := e.newAttn("Attention", a)
+	f := &attnForward[F]{attn: t, out: mat[F](dst), lse: mat[F](lse)}
+	qm, km, vm := mat[F](q), mat[F](k), mat[F](v)
 	t.shapes("Attention", qm, km, vm)
-	o.shape("Attention", "dst", qm.rows, qm.cols)
-	if l != nil {
-		l.shape("Attention", "lse", qm.rows, a.Heads)
+	f.out.shapeAny("Attention", "dst", qm.rows, qm.cols)
+	if f.lse != nil {
+		f.lse.shape("Attention", "lse", qm.rows, a.Heads)
 	}
-	if len(t.rows) == 0 {
-		return
+	var done [3]func()
+	f.q, done[0] = t.operand(qm)
+	f.k, done[1] = t.operand(km)
+	f.v, done[2] = t.operand(vm)
+	tasks := t.tasks(queryChunk)
+	e.pool.run(len(tasks), func(i int) { f.chunk(tasks[i]) })
+	for _, d := range done {
+		d()
 	}
-	end := t.rows[len(t.rows)-1]
-	t.keys = e.buf.get(end.key + a.KVHeads*t.keySize(end))
-	t.vals = e.buf.get(end.val + a.KVHeads*t.valSize(end))
-	defer e.buf.put(t.keys)
-	defer e.buf.put(t.vals)
-	e.pool.run(len(t.rows)*a.KVHeads, func(i int) {
-		s, g := t.rows[i/a.KVHeads], i%a.KVHeads
-		t.packT(t.keys[s.key+g*t.keySize(s):], km, s, g)
-		t.packBlocks(t.vals[s.val+g*t.valSize(s):], vm, s, g)
-	})
-	var tasks []queries
-	step := e.k.mr * queryTiles
-	for _, s := range t.rows {
-		for h := range a.Heads {
-			for i := 0; i < s.hi-s.lo; i += step {
-				tasks = append(tasks, queries{s, i, min(i+step, s.hi-s.lo), h})
-			}
-		}
-	}
-	e.pool.run(len(tasks), func(i int) { t.forward(o, l, qm, tasks[i]) })
 }
 
-func (t *attn[F]) forward(out, lse, q *matrix[F], b queries) {
-	ker, d, s := t.e.k, t.HeadDim, b.row
-	g := b.head / (t.Heads / t.KVHeads)
-	n := b.hi - b.lo
-	buf := t.e.buf.get(n*d + n*keyBlock + 2*n)
-	defer t.e.buf.put(buf)
-	qs, sc, top, sum := buf[:n*d], buf[n*d:][:n*keyBlock], buf[n*(d+keyBlock):][:n], buf[n*(d+keyBlock+1):][:n]
-	t.scaled(qs, q, s.lo+b.lo, n, b.head)
-	for i := range n {
-		top[i], sum[i] = lowest[F](), 0
-		clear(out.row(s.lo + b.lo + i)[b.head*d:][:d])
+// heads is q, k or v in the precision of the products.
+type heads[F real] struct {
+	*matrix[F]
+	h leftHalf
+}
+
+// operand rounds to bfloat16 if that is asked for.
+func (t *attn[F]) operand(x *matrix[F]) (heads[F], func()) {
+	switch {
+	case t.half:
+		h, done := t.e.halfOperand(x)
+		return heads[F]{x, h}, done
+	case t.DType == compute.BF16:
+		data, done := t.e.operand(x, compute.BF16)
+		return heads[F]{dense(x.rows, x.cols, data), leftHalf{}}, done
 	}
-	at := (s.lo+b.lo)*out.cols + b.head*d
-	keys, vals := t.keys[s.key+g*t.keySize(s):], t.vals[s.val+g*t.valSize(s):]
-	for j := t.first(b.lo); j < b.hi; j += keyBlock {
-		w := min(keyBlock, s.hi-s.lo-j)
-		use := min(w, b.hi-j) // later keys are seen by none
-		mulBlock(ker, sc, keyBlock, n, use, left[F]{qs, d, 1}, keys[j*d:], d, false)
+	return heads[F]{x, leftHalf{}}, func() {}
+}
+
+type attnForward[F real] struct {
+	*attn[F]
+	q, k, v heads[F]
+	out     *matrix[F]
+	lse     *matrix[F]
+}
+
+// chunk packs the keys and values that its queries see, and runs their heads.
+func (f *attnForward[F]) chunk(c queries) {
+	share := f.Heads / f.KVHeads
+	p := f.pack(&f.k, &f.v, c, false)
+	for h := c.kv * share; h < (c.kv+1)*share; h++ {
+		step := f.step()
+		for lo := c.lo; lo < c.hi; lo += step {
+			f.block(c.seg, h, lo, min(lo+step, c.hi), p)
+		}
+	}
+	p.free()
+}
+
+// step is the number of queries of a block.
+func (t *attn[F]) step() int {
+	if rows := t.e.k.half.rows; t.half {
+		return rows * ((halfPanel + rows - 1) / rows)
+	}
+	return t.e.k.mr * queryTiles
+}
+
+// block computes rows [lo, hi) of q for head h.
+func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F]) {
+	e, d, n := f.e, f.HeadDim, hi-lo
+	depth := (d + halfPanel - 1) / halfPanel * halfPanel
+	buf := e.buf.get(n * (keyBlock + depth + 2))
+	defer e.buf.put(buf)
+	const most = 64 // queries of a block
+	var bounds [2 * most]int32
+	t := softTile[F]{
+		x: buf[:n*keyBlock], ldx: keyBlock,
+		o: buf[n*keyBlock:][:n*depth], ldo: depth, depth: depth,
+		top: buf[n*(keyBlock+depth):][:n], sum: buf[n*(keyBlock+depth+1):][:n],
+		lo: bounds[:n], hi: bounds[most:][:n], rows: n, scale: F(f.Scale),
+	}
+	clear(t.o)
+	clear(t.sum)
+	for i := range t.top {
+		t.top[i] = lowest[F]()
+	}
+	if f.half {
+		t.half = e.halves.get(n * keyBlock)
+		t.ldh = keyBlock
+		defer e.halves.put(t.half)
+	}
+	q, done := f.rowsOf(&f.q, lo, n, h)
+	defer done()
+	end := f.position(seg, hi-1) + 1
+	for j := f.first(f.position(seg, lo)); j < end; j += keyBlock {
+		use := min(keyBlock, end-j) // later keys are seen by none
+		t.width = (use + halfPanel - 1) / halfPanel * halfPanel
 		for i := range n {
-			row := sc[i*keyBlock:][:use]
-			lo, hi := t.seen(b.lo+i, j, use)
-			clear(row[:lo])
-			clear(row[hi:])
-			if lo == hi {
-				continue
-			}
-			if m := ker.max(row[lo:hi]); m > top[i] {
-				fade := expOf(top[i] - m)
-				top[i] = m
-				sum[i] *= fade
-				for c, v := range out.data[at+i*out.cols:][:d] {
-					out.data[at+i*out.cols+c] = v * fade
-				}
-			}
-			sum[i] += ker.expSum(row[lo:hi], top[i])
+			t.lo[i], t.hi[i] = f.seen(f.position(seg, lo+i), j, use)
 		}
-		t.times(out.data[at:], out.cols, n, sc, keyBlock, 1, vals[j*t.pad:], w, use)
+		p.scores(t.x, n, q, j, use)
+		e.k.softmax(e.k, &t)
+		if f.DType == compute.BF16 && !f.half {
+			e.k.round(t.x, t.x)
+		}
+		p.values(t.o, depth, n, &t, j, use)
 	}
-	for i := range n {
-		inv := 1 / sum[i]
-		row := out.data[at+i*out.cols:][:d]
-		for c := range row {
-			row[c] *= inv
-		}
-		if lse != nil {
-			lse.row(s.lo + b.lo + i)[b.head] = top[i] + F(math.Log(float64(sum[i])))
-		}
+	at := lo*f.out.cols + h*d
+	if f.out.half != nil {
+		e.k.attend(e.k, &t, nil, f.out.half[lo*f.out.ld+h*d:], f.out.ld, d)
+	} else {
+		e.k.attend(e.k, &t, f.out.data[at:], nil, f.out.cols, d)
 	}
-}
-
-// times: c[m][HeadDim] += a[m][k] b, b being packed for n >= k tokens.
-func (t *attn[F]) times(c []F, ldc, m int, a []F, rs, ks int, b []F, n, k int) {
-	nr := t.e.k.nr
-	for j := 0; j < t.HeadDim; j += nr {
-		mulBlock(t.e.k, c[j:], ldc, m, min(nr, t.HeadDim-j), left[F]{a, rs, ks}, b[j*n:], k, true)
+	if f.lse != nil {
+		for i := range n {
+			f.lse.row(lo + i)[h] = t.top[i]*t.scale + F(math.Log(float64(t.sum[i])))
+		}
 	}
 }

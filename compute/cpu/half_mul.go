@@ -28,10 +28,11 @@ func (h *halfKernels) block(i, blocks, m int) (lo, hi int) {
 	return i * h.rows, min(m, (i+1)*h.rows)
 }
 
-// mulHalfBlock computes c[m][n] (+)= a b for packed panels b on one thread, with
-// the micro-kernel. The order of an element's sum depends on pairs alone.
-func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []uint16, pairs int, acc bool) {
-	size := pairs * 2 * halfPanel
+// mulHalfBlock computes c[m][n] (+)= a b on one thread with the micro-kernel, b
+// being panels of packed pairs, of which the first pairs are summed. The order
+// of an element's sum depends on pairs alone.
+func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []uint16, packed, pairs int, acc bool) {
+	size := packed * 2 * halfPanel
 	t := halfTile{rs: 2 * a.ld, bs: 2 * size}
 	full := n / halfPanel
 	var edge []F
@@ -92,7 +93,7 @@ func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int,
 		i, p := task/across, task%across
 		lo, hi := i*rows, min(m, (i+1)*rows)
 		j := p * per * halfPanel
-		mulHalfBlock(h, c[lo*ldc+j:], ldc, hi-lo, min(n-j, per*halfPanel), a.from(lo), b[p*per*size:], pairs, acc)
+		mulHalfBlock(h, c[lo*ldc+j:], ldc, hi-lo, min(n-j, per*halfPanel), a.from(lo), b[p*per*size:], pairs, pairs, acc)
 	})
 }
 

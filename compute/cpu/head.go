@@ -158,7 +158,7 @@ func (h *headPass[F]) runHalf(targets []int32) {
 	e.rowsOf(len(targets), h.w.k*halfPanel, func(i int) {
 		var out [halfPanel]F
 		y := int(targets[i])
-		mulHalfBlock(&e.k.half, out[:], halfPanel, 1, halfPanel, h.half.from(i), h.w.half.from(y/halfPanel*halfPanel), pairs, false)
+		mulHalfBlock(&e.k.half, out[:], halfPanel, 1, halfPanel, h.half.from(i), h.w.half.from(y/halfPanel*halfPanel), pairs, pairs, false)
 		h.begin(i, out[y%halfPanel])
 	})
 	h.groups(e.k.half.rows, func(lo, hi int) { h.rows(lo, hi, 0, h.w.n, e.k.half.rows) })
@@ -198,7 +198,7 @@ func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
 		for i := lo; i < hi; i += tile {
 			m := min(tile, hi-i)
 			if h.x == nil {
-				mulHalfBlock(&e.k.half, logits, headTile, m, (n+halfPanel-1)/halfPanel*halfPanel, h.half.from(i), h.w.half.from(j), h.w.half.pairs, false)
+				mulHalfBlock(&e.k.half, logits, headTile, m, (n+halfPanel-1)/halfPanel*halfPanel, h.half.from(i), h.w.half.from(j), h.w.half.pairs, h.w.half.pairs, false)
 			} else {
 				mulBlock(e.k, logits, headTile, m, n, left[F]{h.x[i*d:], d, 1}, h.packed[(j-h.first)*d:], d, false)
 			}

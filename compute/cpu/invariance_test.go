@@ -8,44 +8,6 @@ import (
 	"eaft/compute"
 )
 
-// A second packed row, alone or after another one, on 1, 2 or 3 threads, has the
-// same bits; and they are near the definition (|v| ~ 1, 200 terms: 1e-5 is 80 u).
-func TestAttentionInvariance(t *testing.T) {
-	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
-		for _, window := range []int{0, 37} {
-			r := rand.New(rand.NewPCG(9, 1))
-			const cut, n = 61, 261
-			a := compute.Attention{Heads: 4, KVHeads: 2, HeadDim: 24, CuSeqlens: []int32{0, cut, n}, Window: window, Scale: 0.2}
-			q, k, v, do := newMat[float32](r, n, 96), newMat[float32](r, n, 48), newMat[float32](r, n, 48), newMat[float32](r, n, 96)
-			run := func(threads, lo int, a compute.Attention) [4]*matrix[float32] {
-				e := newEngine(ker, threads)
-				m := n - lo
-				o, lse := zeros[float32](m, 96), zeros[float32](m, 4)
-				dq, dk, dv := zeros[float32](m, 96), zeros[float32](m, 48), zeros[float32](m, 48)
-				e.Attention(o, lse, q.Slice(lo, n), k.Slice(lo, n), v.Slice(lo, n), a)
-				e.AttentionBackward(dq, dk, dv, do.Slice(lo, n), o, lse, q.Slice(lo, n), k.Slice(lo, n), v.Slice(lo, n), a)
-				return [4]*matrix[float32]{o, dq, dk, dv}
-			}
-			all := run(1, 0, a)
-			for i, want := range naiveAttention(q, k, v, a) {
-				if math.Abs(float64(all[0].data[i])-want) > 1e-5 {
-					t.Fatalf("out[%d] = %g, want %g", i, all[0].data[i], want)
-				}
-			}
-			alone := a
-			alone.CuSeqlens = []int32{0, n - cut}
-			for threads := 1; threads <= 3; threads++ {
-				whole, part := run(threads, 0, a), run(threads, cut, alone)
-				for i := range all {
-					if !same(whole[i].data, all[i].data) || !same(part[i].data, all[i].data[cut*all[i].cols:]) {
-						t.Fatalf("window %d, %d threads: bits of result %d differ", window, threads, i)
-					}
-				}
-			}
-		}
-	})
-}
-
 // Three steps against the formula written out, Loshchilov and Hutter 2019.
 func TestAdamW(t *testing.T) {
 	e := f64()

@@ -1,6 +1,10 @@
 package cpu
 
-import "golang.org/x/sys/cpu"
+import (
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
 
 //go:noescape
 func microAVX2(t *tile[float32])
@@ -50,6 +54,27 @@ func expSumWith(f func(x *float32, n int, shift float32, sum *[lanes]float32)) f
 	}
 }
 
+//go:noescape
+func softmaxAVX512(t *softTile[float32])
+
+//go:noescape
+func attendAVX512(t *softTile[float32], out *float32, half *uint16, ld int)
+
+//go:noescape
+func softmaxBackAVX512(t *softBackTile[float32])
+
+func attentionAVX512(k *kernels[float32]) {
+	k.softmax = func(_ *kernels[float32], t *softTile[float32]) { softmaxAVX512(t) }
+	k.softmaxBack = func(_ *kernels[float32], t *softBackTile[float32]) { softmaxBackAVX512(t) }
+	k.attend = func(ker *kernels[float32], t *softTile[float32], out []float32, half []uint16, ld, n int) {
+		if n != t.depth {
+			attendGo(ker, t, out, half, ld, n)
+			return
+		}
+		attendAVX512(t, unsafe.SliceData(out), unsafe.SliceData(half), ld)
+	}
+}
+
 // available lists the instruction sets of this CPU, the best one last.
 func available() []*kernels[float32] {
 	have := []*kernels[float32]{portable[float32]()}
@@ -65,6 +90,7 @@ func available() []*kernels[float32] {
 		k.isa, k.mr, k.nr = "avx512", 14, 32
 		k.micro, k.expSum = microAVX512, expSumWith(expSumAVX512)
 		k.headRow = headRowWith(headRowAVX512)
+		attentionAVX512(k)
 		have = append(have, k)
 		if hasBF16() {
 			k := *k

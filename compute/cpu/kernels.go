@@ -16,12 +16,16 @@ type kernels[F real] struct {
 	expSum func(x []F, shift F) F
 	// headRow: see headRowGo; len(x) is a multiple of lanes, val and id are longer
 	// by that much.
-	headRow func(s *headState[F], x []F, first int, val []F, id []int32) int
-	adamw   func(p, g, m, v []F, c *adamwCoef[F])
-	round   func(dst, src []F)        // to bfloat16
-	widen   func(dst []F, s []uint16) // from bfloat16
-	narrow  func(dst []uint16, src []F)
-	half    halfKernels
+	headRow     func(s *headState[F], x []F, first int, val []F, id []int32) int
+	softmax     func(ker *kernels[F], t *softTile[F])
+	attend      func(ker *kernels[F], t *softTile[F], out []F, half []uint16, ld, n int)
+	softmaxBack func(ker *kernels[F], t *softBackTile[F])
+
+	adamw  func(p, g, m, v []F, c *adamwCoef[F])
+	round  func(dst, src []F)        // to bfloat16
+	widen  func(dst []F, s []uint16) // from bfloat16
+	narrow func(dst []uint16, src []F)
+	half   halfKernels
 }
 
 // lanes is how many independent running sums a reduction has, whatever the
@@ -43,7 +47,8 @@ func portable[F real]() *kernels[F] {
 	return &kernels[F]{
 		isa: "generic", mr: 2, nr: 4,
 		micro: microGo[F], packT: packTGo[F], dot: dotGo[F], axpy: axpyGo[F], max: maxGo[F], expSum: expSumGo[F],
-		headRow: headRowGo[F], adamw: adamwGo[F],
+		headRow: headRowGo[F], softmax: softmaxGo[F], attend: attendGo[F], softmaxBack: softmaxBackGo[F],
+		adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], half: portableHalf(),
 	}
 }

@@ -237,4 +237,5 @@ func main() {
 	}
 	save("kernels_amd64.s")
 	bf16Kernels()
+	attentionKernels()
 }

@@ -1,0 +1,108 @@
+package main
+
+// horizontal folds register reg's 16 lanes with op in the order of sumLanes and
+// leaves the result in every lane of register 0. Clobbers 1.
+func horizontal(op string, reg int) {
+	p("\tVEXTRACTF64X4 $1, Z%d, Y0\n\t%s Y0, Y%d, Y0", reg, op, reg)
+	p("\tVEXTRACTF128 $1, Y0, X1\n\t%s X1, X0, X0", op)
+	p("\tVPERMILPS $0x4e, X0, X1\n\t%s X1, X0, X0", op)
+	p("\tVPERMILPS $0xb1, X0, X1\n\t%s X1, X0, X0", op)
+	p("\tVBROADCASTSS X0, Z0")
+}
+
+// seen sets K1 to the lanes of register 8 (column numbers) in [Z21, Z22).
+func seen() {
+	p("\tVPCMPD $5, Z21, Z8, K1\n\tVPCMPD $1, Z22, Z8, K1, K1")
+}
+
+// softmax is one step of the online softmax over a tile of scores; see softmaxGo.
+func softmax() {
+	z := isa{"AVX512", "Z", 64, 14}
+	p("\n// func softmaxAVX512(t *softTile[float32])\nTEXT ·softmaxAVX512(SB), NOSPLIT, $0-8")
+	p("\tMOVQ t+0(FP), DI")
+	for i, r := range []string{"SI", "R8", "R9", "R10", "R11", "R12", "R13"} {
+		p("\tMOVQ %d(DI), %s", 24*i, r)
+	}
+	p("\tMOVQ 192(DI), CX\n\tVBROADCASTSS 216(DI), Z20\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
+	p("row:\n\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z11\n\tVMOVAPS Z11, Z4")
+	p("\tVMOVUPS ·iota<>(SB), Z8\n\tMOVQ SI, AX\n\tMOVQ 200(DI), BX")
+	p("first:")
+	seen()
+	p("\tVMOVUPS (AX), Z0\n\tVMAXPS Z4, Z0, K1, Z4 // NaN: the maximum stays")
+	p("\tVPADDD Z9, Z8, Z8\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ first")
+	horizontal("VMAXPS", 4)
+	p("\tVMOVAPS Z0, Z4 // new maximum\n\tVMOVSS (R13), X10 // sum\n\tVUCOMISS X4, X11\n\tJEQ same")
+	p("\tVSUBPS Z4, Z11, Z0\n\tVMULPS Z20, Z0, Z0")
+	z.exp()
+	p("\tVMULSS X1, X10, X10\n\tVMOVSS X4, (R12)\n\tMOVQ R9, AX\n\tMOVQ 208(DI), BX")
+	p("fade:\n\tVMULPS (AX), Z1, Z0\n\tVMOVUPS Z0, (AX)\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ fade")
+	p("same:\n\tVPXORD Z5, Z5, Z5\n\tVMOVUPS ·iota<>(SB), Z8\n\tMOVQ SI, AX\n\tMOVQ R8, DX\n\tMOVQ 200(DI), BX")
+	p("second:")
+	seen()
+	p("\tVMOVUPS (AX), Z0\n\tVSUBPS Z4, Z0, Z0\n\tVMULPS Z20, Z0, Z0")
+	z.exp()
+	p("\tVMOVAPS.Z Z1, K1, Z1\n\tVADDPS Z1, Z5, Z5\n\tTESTQ R8, R8\n\tJNZ half")
+	p("\tVMOVUPS Z1, (AX)\n\tJMP next")
+	p("half:")
+	vcvtneps2bf16(1, 1)
+	p("\tVMOVUPS Y1, (DX)\n\tADDQ $32, DX")
+	p("next:\n\tVPADDD Z9, Z8, Z8\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ second")
+	horizontal("VADDPS", 5)
+	p("\tVADDSS X0, X10, X10\n\tVMOVSS X10, (R13)")
+	p("\tMOVQ 168(DI), AX\n\tLEAQ (SI)(AX*4), SI\n\tMOVQ 184(DI), AX\n\tLEAQ (R9)(AX*4), R9")
+	p("\tTESTQ R8, R8\n\tJEQ single\n\tMOVQ 176(DI), AX\n\tLEAQ (R8)(AX*2), R8")
+	p("single:\n\tADDQ $4, R10\n\tADDQ $4, R11\n\tADDQ $4, R12\n\tADDQ $4, R13\n\tDECQ CX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
+}
+
+// attend divides by the sum: out = o / sum in float32 or bfloat16.
+func attend() {
+	p("\n// func attendAVX512(t *softTile[float32], out *float32, half *uint16, ld int)\nTEXT ·attendAVX512(SB), NOSPLIT, $0-32")
+	p("\tMOVQ t+0(FP), DI\n\tMOVQ out+8(FP), R8\n\tMOVQ half+16(FP), R10\n\tMOVQ ld+24(FP), R11")
+	p("\tMOVQ 48(DI), SI\n\tMOVQ 144(DI), R13\n\tMOVQ 192(DI), CX\n\tMOVQ 184(DI), R12")
+	p("\tMOVL $0x3f800000, AX\n\tVPBROADCASTD AX, Z4\n\tSUBQ 208(DI), R12 // behind a row")
+	p("row:\n\tVBROADCASTSS (R13), Z5\n\tVDIVPS Z5, Z4, Z5\n\tMOVQ 208(DI), BX\n\tMOVQ R8, AX\n\tMOVQ R10, DX")
+	p("column:\n\tVMULPS (SI), Z5, Z0\n\tADDQ $64, SI\n\tTESTQ R10, R10\n\tJNZ half")
+	p("\tVMOVUPS Z0, (AX)\n\tADDQ $64, AX\n\tJMP next")
+	p("half:")
+	vcvtneps2bf16(0, 0)
+	p("\tVMOVUPS Y0, (DX)\n\tADDQ $32, DX")
+	p("next:\n\tSUBQ $16, BX\n\tJNZ column")
+	p("\tLEAQ (SI)(R12*4), SI\n\tLEAQ (R8)(R11*4), R8\n\tTESTQ R10, R10\n\tJEQ single\n\tLEAQ (R10)(R11*2), R10")
+	p("single:\n\tADDQ $4, R13\n\tDECQ CX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
+}
+
+// softmaxBack is the softmax's backward pass over a tile; see softmaxBackGo.
+func softmaxBack() {
+	z := isa{"AVX512", "Z", 64, 14}
+	p("\n// func softmaxBackAVX512(t *softBackTile[float32])\nTEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-8")
+	p("\tMOVQ t+0(FP), DI")
+	for i, r := range []string{"SI", "R8", "R9", "DX", "R10", "R11", "R12", "R13"} {
+		p("\tMOVQ %d(DI), %s", 24*i, r)
+	}
+	p("\tMOVQ 208(DI), CX\n\tVBROADCASTSS 224(DI), Z20\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
+	p("row:\n\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z4 // lse\n\tVBROADCASTSS (R13), Z5 // delta")
+	p("\tVMOVUPS ·iota<>(SB), Z8\n\tXORQ AX, AX")
+	p("column:")
+	seen()
+	p("\tVMOVUPS (SI)(AX*4), Z0\n\tVFMSUB213PS Z4, Z20, Z0")
+	z.exp()
+	p("\tVMOVAPS.Z Z1, K1, Z1\n\tVMOVUPS (R8)(AX*4), Z0\n\tVSUBPS Z5, Z0, Z0\n\tVMULPS Z1, Z0, Z0\n\tVMULPS.Z Z20, Z0, K1, Z0")
+	p("\tTESTQ R9, R9\n\tJNZ half\n\tVMOVUPS Z1, (SI)(AX*4)\n\tVMOVUPS Z0, (R8)(AX*4)\n\tJMP next")
+	p("half:")
+	vcvtneps2bf16(1, 1)
+	vcvtneps2bf16(0, 0)
+	p("\tVMOVUPS Y1, (R9)(AX*2)\n\tVMOVUPS Y0, (DX)(AX*2)")
+	p("next:\n\tVPADDD Z9, Z8, Z8\n\tADDQ $16, AX\n\tCMPQ AX, 216(DI)\n\tJNE column")
+	p("\tMOVQ 192(DI), AX\n\tLEAQ (SI)(AX*4), SI\n\tLEAQ (R8)(AX*4), R8")
+	p("\tTESTQ R9, R9\n\tJEQ single\n\tMOVQ 200(DI), AX\n\tLEAQ (R9)(AX*2), R9\n\tLEAQ (DX)(AX*2), DX")
+	p("single:\n\tADDQ $4, R10\n\tADDQ $4, R11\n\tADDQ $4, R12\n\tADDQ $4, R13\n\tDECQ CX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
+}
+
+func attentionKernels() {
+	header()
+	constants()
+	softmax()
+	attend()
+	softmaxBack()
+	save("attention_amd64.s")
+}
