@@ -35,7 +35,7 @@ func (m *Model) newActivations(T int, suffix string, shared bool) activations {
 	a := activations{
 		x: get("x", s.Hidden), rstd1: get("rstd1", 1),
 		q: get("q", q), k: get("k", kv), v: get("v", kv),
-		attn: get("attn", q), lse: get("lse", s.Heads),
+		attn: m.ws.get("attn"+suffix, T, q, m.dtype), lse: get("lse", s.Heads),
 		rstd2: get("rstd2", 1),
 		gate:  get("gate", s.Intermediate), up: get("up", s.Intermediate),
 		shared: shared,
@@ -70,6 +70,7 @@ func (m *Model) attention(l *layer, in input) compute.Attention {
 		Heads: m.spec.Heads, KVHeads: m.spec.KVHeads, HeadDim: m.spec.HeadDim,
 		CuSeqlens: in.cu, Window: l.window,
 		Scale: float32(1 / math.Sqrt(float64(m.spec.HeadDim))),
+		DType: m.dtype,
 	}
 }
 

@@ -114,7 +114,7 @@ func (e *engine[F]) halfOperand(x *matrix[F]) (a leftHalf, done func()) {
 // linearBackwardHalf is LinearBackward with bfloat16 kernels. x is packed once
 // for all projections.
 func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.Projection) {
-	h, T := &e.k.half, x.rows
+	T := x.rows
 	a, done := e.halfOperand(x)
 	defer done()
 	xs := e.halves.get(packedSize(T, x.cols))
@@ -123,24 +123,36 @@ func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.P
 	for i, p := range ps {
 		g, w, dw := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW)
 		dy, done := e.halfOperand(g)
-		// dx += dy w, w packed anew for the sum over its rows.
-		const wide = halfPanel
-		ws := e.halves.get(packedSize(w.n, w.k))
-		e.chunks(w.k, wide, func(lo, hi int) { h.repack(ws[lo*2*halfPairs(w.n):], w.half, lo, hi-lo) })
-		e.mulHalf(d.data, d.cols, T, w.k, dy, ws, w.n, add || i > 0)
-		e.halves.put(ws)
-		// dw += dy^T x
-		pairs := halfPairs(T)
-		ld := halfStride(T)
-		gs := e.halves.get(packedSize(T, w.n))
-		gt := e.halves.get(w.n * ld)
-		e.packColsAll(gs, dy, w.n, T)
-		e.chunks(w.n, halfPanel, func(lo, hi int) { h.unpackRows(gt[lo*ld:], gs[lo*2*pairs:], ld, hi-lo, pairs) })
-		e.mulHalf(dw.data, dw.cols, w.n, w.k, leftHalf{gt, ld}, xs, T, true)
-		e.halves.put(gs)
-		e.halves.put(gt)
+		e.mulWeight(d.data, d.cols, T, dy, w, 0, w.n, add || i > 0)
+		e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T)
 		done()
 	}
+}
+
+// mulWeight computes c[m][w.k] (+)= a w for the rows [lo, hi) of w, which are
+// packed anew for the sum over them.
+func (e *engine[F]) mulWeight(c []F, ldc, m int, a leftHalf, w *weight[F], lo, hi int, acc bool) {
+	ws := e.halves.get(packedSize(hi-lo, w.k))
+	e.chunks(w.k, halfPanel, func(j, to int) {
+		e.k.half.repack(ws[j*2*halfPairs(hi-lo):], w.half, lo, hi, j, to-j)
+	})
+	e.mulHalf(c, ldc, m, w.k, a, ws, hi-lo, acc)
+	e.halves.put(ws)
+}
+
+// mulTurned computes c[m][n] += a^T b, where a has k rows of m columns and b, of k
+// rows too, is packed.
+func (e *engine[F]) mulTurned(c []F, ldc, m, n int, a leftHalf, b []uint16, k int) {
+	pairs, ld := halfPairs(k), halfStride(k)
+	turned := e.halves.get(m * ld)
+	e.chunks(m, halfPanel, func(lo, hi int) {
+		panel := e.halves.get(2 * halfPanel * pairs)
+		e.k.half.packCols(panel, a.data[lo:], a.ld, hi-lo, k)
+		e.k.half.unpackRows(turned[lo*ld:], panel, ld, hi-lo, pairs)
+		e.halves.put(panel)
+	})
+	e.mulHalf(c, ldc, m, n, leftHalf{turned, ld}, b, k, true)
+	e.halves.put(turned)
 }
 
 func (e *engine[F]) packColsAll(dst []uint16, a leftHalf, n, k int) {
