@@ -13,7 +13,7 @@ const halfPanel = 32
 
 // newHalf is n zeros that start on a cache line.
 func newHalf(n int) []uint16 {
-	buf := make([]uint16, n+lineHalf)
+	buf := allocate[uint16](n + lineHalf)
 	off := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf)))) & (lineBytes - 1) / 2
 	return buf[off:][:n:n]
 }

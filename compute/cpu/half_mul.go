@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	halfTaskRows  = 8       // tiles of rows in a task
-	halfTaskBytes = 3 << 18 // of packed panels in a task: they stay in the second cache
+	halfTaskRows   = 512 // of a task, at most: they stay in the second cache while panels pass
+	halfTaskPanels = 8   // of a task, at most
 )
 
 // leftHalf is a left-hand bfloat16 operand: rows ld apart, zero behind the
@@ -73,25 +73,29 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 	}
 }
 
-// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
+// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all
+// threads. Panels come from afar and serve many rows, so a task has as many rows
+// as there are for each thread, and the same thread meets them again.
 func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
 	h, pairs := &e.k.half, halfPairs(k)
 	size := pairs * 2 * halfPanel
 	panels := (n + halfPanel - 1) / halfPanel
-	per := max(1, min(panels, halfTaskBytes/(2*size)))
-	rows := h.rows * halfTaskRows
-	// Small products: at least 8 tasks for each thread.
-	for (m+rows-1)/rows*((panels+per-1)/per) < 8*e.pool.threads && (rows > 2*h.rows || per > 4) {
-		if rows > 2*h.rows {
-			rows /= 2
-		} else {
-			per = (per + 1) / 2
-		}
+	tiles := (m + h.rows - 1) / h.rows
+	down := min(tiles, max(e.pool.threads, (m+halfTaskRows-1)/halfTaskRows))
+	per := min(halfTaskPanels, panels)
+	// Small products: at least 8 tasks for each thread, unless they get too small
+	// for the panels or the rows of A to be read again from the first cache.
+	few := func() bool { return down*((panels+per-1)/per) < 8*e.pool.threads }
+	for few() && per > 4 {
+		per--
 	}
-	across, down := (panels+per-1)/per, (m+rows-1)/rows
+	for few() && down < tiles && m/down > 64 {
+		down++
+	}
+	across := (panels + per - 1) / per
 	e.pool.run(across*down, func(task int) {
 		i, p := task/across, task%across
-		lo, hi := i*rows, min(m, (i+1)*rows)
+		lo, hi := i*tiles/down*h.rows, min(m, (i+1)*tiles/down*h.rows)
 		j := p * per * halfPanel
 		mulHalfBlock(h, c[lo*ldc+j:], ldc, hi-lo, min(n-j, per*halfPanel), a.from(lo), b[p*per*size:], pairs, pairs, acc)
 	})
