@@ -11,38 +11,53 @@ func (l *linear) gradient(dy compute.Tensor) compute.Projection {
 	return p
 }
 
-// backward turns d [T, D], the gradient of the block's output, into that of its
-// input, and adds the gradients of its weights. It writes over gate and up.
-func (l *layer) backward(m *Model, in input, a *activations, d compute.Tensor) {
+// backward turns d [n, D], the gradient of the block's output, into that of its
+// input, which it writes to dx [T, D] (d itself if all tokens ask), and adds the
+// gradients of its weights. It writes over d, gate and up.
+func (l *layer) backward(m *Model, in input, a *activations, d, dx compute.Tensor) {
 	dev, s := m.dev, &m.spec
-	T := len(in.ids)
+	T, n := a.x.Rows(), a.mid.Rows()
 	hidden := m.ws.get("hidden", T, s.Hidden, compute.F32)
 	dhidden := m.ws.get("dhidden", T, s.Hidden, compute.F32)
+	asked, dasked := hidden.Slice(0, n), dhidden.Slice(0, n)
 
 	// out = mid + down(silu(gate) * up)
-	act := m.ws.get("act", T, s.Intermediate, compute.F32)
-	dact := m.ws.get("dact", T, s.Intermediate, compute.F32)
+	act := m.ws.get("act", n, s.Intermediate, compute.F32)
+	dact := m.ws.get("dact", n, s.Intermediate, compute.F32)
 	dev.SwiGLU(act, a.gate, a.up)
 	dev.LinearBackward(dact, act, false, l.downProj.gradient(d))
 	dgate, dup := a.gate, a.up
 	dev.SwiGLUBackward(dgate, dup, dact, a.gate, a.up)
-	dev.RMSNorm(hidden, a.rstd2, a.mid, l.postAttentionNorm.value, s.Eps)
-	dev.LinearBackward(dhidden, hidden, false, l.gateProj.gradient(dgate), l.upProj.gradient(dup))
-	dev.RMSNormBackward(d, l.postAttentionNorm.grad, dhidden, a.mid, a.rstd2, l.postAttentionNorm.value, true)
+	dev.RMSNorm(asked, a.rstd2, a.mid, l.postAttentionNorm.value, s.Eps)
+	dev.LinearBackward(dasked, asked, false, l.gateProj.gradient(dgate), l.upProj.gradient(dup))
+	dev.RMSNormBackward(d, l.postAttentionNorm.grad, dasked, a.mid, a.rstd2, l.postAttentionNorm.value, true)
 
 	// mid = x + o(attention(q, k, v))
 	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
-	dattn := m.ws.get("dattn", T, q, compute.F32)
-	dq, dk, dv := m.ws.get("dq", T, q, compute.F32), m.ws.get("dk", T, kv, compute.F32), m.ws.get("dv", T, kv, compute.F32)
+	dattn := m.ws.get("dattn", n, q, compute.F32)
+	dq, dk, dv := m.ws.get("dq", n, q, compute.F32), m.ws.get("dk", T, kv, compute.F32), m.ws.get("dv", T, kv, compute.F32)
 	dev.LinearBackward(dattn, a.attn, false, l.oProj.gradient(d))
 	dev.AttentionBackward(dq, dk, dv, dattn, a.attn, a.lse, a.q, a.k, a.v, m.attention(l, in))
-	dev.RoPE(dq, m.rope.cos, m.rope.sin, in.pos, true)
+	dev.RoPE(dq, m.rope.cos, m.rope.sin, in.askPos, true)
 	dev.RoPE(dk, m.rope.cos, m.rope.sin, in.pos, true)
 	if s.QKNorm {
 		dev.RMSNormBackward(dq, l.qNorm.grad, dq, a.qRaw, a.qRstd, l.qNorm.value, false)
 		dev.RMSNormBackward(dk, l.kNorm.grad, dk, a.kRaw, a.kRstd, l.kNorm.value, false)
 	}
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
-	dev.LinearBackward(dhidden, hidden, false, l.qProj.gradient(dq), l.kProj.gradient(dk), l.vProj.gradient(dv))
-	dev.RMSNormBackward(d, l.inputNorm.grad, dhidden, a.x, a.rstd1, l.inputNorm.value, true)
+	if in.asks == nil {
+		dev.LinearBackward(dhidden, hidden, false, l.qProj.gradient(dq), l.kProj.gradient(dk), l.vProj.gradient(dv))
+	} else {
+		// Only the rows that ask have a query and a residual.
+		dev.Zero(dx)
+		dev.ScatterAddRows(dx, d, in.asks)
+		few := m.ws.get("asked", n, s.Hidden, compute.F32)
+		dev.GatherRows(few, a.x, in.asks)
+		dev.RMSNorm(few, a.rstd2, few, l.inputNorm.value, s.Eps)
+		dev.LinearBackward(d, few, false, l.qProj.gradient(dq))
+		dev.Zero(dhidden)
+		dev.ScatterAddRows(dhidden, d, in.asks)
+		dev.LinearBackward(dhidden, hidden, true, l.kProj.gradient(dk), l.vProj.gradient(dv))
+	}
+	dev.RMSNormBackward(dx, l.inputNorm.grad, dhidden, a.x, a.rstd1, l.inputNorm.value, true)
 }

@@ -28,6 +28,12 @@ func TestBatchesThatAreRefused(t *testing.T) {
 		{model.Batch{IDs: ids, CuSeqlens: cu}, []int32{3, 1}, 20, "does not ascend"},
 		{model.Batch{IDs: ids, CuSeqlens: cu}, []int32{1}, 0, "k is 0"},
 		{model.Batch{IDs: ids, CuSeqlens: cu}, []int32{1}, 98, "k is 98"},
+		{model.Batch{IDs: ids, CuSeqlens: cu, Parent: []int32{-1}}, []int32{1}, 20, "1 parents are given for 2 segments"},
+		{model.Batch{IDs: ids, CuSeqlens: cu, Parent: []int32{-1, 1}}, []int32{1}, 20, "the parent of segment 1 is 1"},
+		{model.Batch{IDs: ids, CuSeqlens: cu, Parent: []int32{-1, -2}}, []int32{1}, 20, "the parent of segment 1 is -2"},
+		{model.Batch{IDs: ids, CuSeqlens: cu, Parent: []int32{-1, -1}}, []int32{2}, 20, "first token of row 1"},
+		{model.Batch{IDs: ids, CuSeqlens: []int32{0, 0, 4}, Parent: []int32{-1, 0}}, []int32{0}, 20, "first token of row 1"},
+		{model.Batch{IDs: []int32{5, 6, 7, 97}, CuSeqlens: cu, Parent: []int32{-1, 0}}, []int32{1}, 20, "row 1, position 3: token id 97"},
 	} {
 		_, err := m.Score(c.b, c.targets, c.k)
 		if err == nil || !strings.Contains(err.Error(), c.says) {
@@ -36,6 +42,10 @@ func TestBatchesThatAreRefused(t *testing.T) {
 	}
 	if _, err := m.Accumulate(model.Batch{IDs: ids, CuSeqlens: cu}, []int32{1}, 20, nil); err == nil {
 		t.Error("a model loaded for scoring accumulates gradients")
+	}
+	train := load(t, newDevice(t, 1), "testdata/llama", model.Options{Train: true})
+	if _, err := train.Accumulate(model.Batch{IDs: ids, CuSeqlens: cu, Parent: []int32{-1, 0}}, []int32{1}, 20, nil); err == nil || !strings.Contains(err.Error(), "parents") {
+		t.Errorf("training on rows that share a prefix: %v", err)
 	}
 	// Empty rows and no targets are nothing to complain about.
 	stats, err := m.Score(model.Batch{IDs: ids, CuSeqlens: []int32{0, 0, 4, 4}}, nil, 20)

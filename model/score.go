@@ -10,8 +10,9 @@ import (
 
 // Score runs the model over b and returns the statistics of each target: a flat
 // position in b.IDs, ascending, never the first of a row, predicted from the
-// hidden state before it. A target's numbers depend bitwise on its own row
-// alone. k is the number of tokens in the top-k quantities.
+// hidden state before it. A target's numbers depend bitwise on its own row up to
+// it alone, shared with others or not. k is the number of tokens in the top-k
+// quantities.
 func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, error) {
 	if err := m.check(b, targets, k); err != nil {
 		return nil, err
@@ -19,23 +20,34 @@ func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, erro
 	if len(targets) == 0 {
 		return &compute.HeadStats{}, nil
 	}
-	in := m.newInput(b)
-	a := m.newActivations(len(b.IDs), "", true)
+	in, want := m.newInput(b), b.asked(targets)
+	last := len(m.layers) - 1
+	a := m.newActivations(in, "", true)
 	m.dev.Embed(a.x, m.embed.op, in.ids)
-	for i := range m.layers {
-		m.layers[i].forward(m, in, &a, a.x)
+	for i := range last {
+		m.layers[i].forward(m, in, &a, nil)
 	}
-	from, tokens := b.headInputs(targets)
-	h := m.headForward(a.x, from)
-	return m.dev.HeadStats(h.normed, m.head.op, tokens, k), nil
+	in = in.asking(want.rows)
+	a = m.newActivations(in, "", true)
+	m.layers[last].forward(m, in, &a, nil)
+	x := a.mid
+	if want.of != nil {
+		x = m.ws.get("head.x", len(targets), m.spec.Hidden, compute.F32)
+		m.dev.GatherRows(x, a.mid, want.of)
+	}
+	h := m.headForward(x)
+	return m.dev.HeadStats(h.normed, m.head.op, want.ids, k), nil
 }
 
 // Accumulate runs the model over b, asks weigh for dL/d(-logprob) of each
 // target, such as w_t/N, and adds the gradients of L to those of the weights.
-// It returns the statistics that weigh saw.
+// It returns the statistics that weigh saw. Its rows share nothing.
 func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.HeadStats) []float32) (*compute.HeadStats, error) {
 	if m.embed.grad == nil {
 		return nil, errors.New("the model was loaded for scoring and has no gradients")
+	}
+	if b.Parent != nil {
+		return nil, errors.New("batch: segments with parents can be scored only; training needs every row whole")
 	}
 	if err := m.check(b, targets, k); err != nil {
 		return nil, err
@@ -43,33 +55,33 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 	if len(targets) == 0 {
 		return &compute.HeadStats{}, nil
 	}
-	T := len(b.IDs)
-	in := m.newInput(b)
+	in, want := m.newInput(b), b.asked(targets)
+	asking := in.asking(want.rows)
+	last := len(m.layers) - 1
 	m.acts = m.acts[:0]
-	for i := range m.layers {
-		m.acts = append(m.acts, m.newActivations(T, "."+strconv.Itoa(i), false))
+	for i := range last {
+		m.acts = append(m.acts, m.newActivations(in, "."+strconv.Itoa(i), false))
 	}
-	last := m.ws.get("x.out", T, m.spec.Hidden, compute.F32)
+	m.acts = append(m.acts, m.newActivations(asking, "."+strconv.Itoa(last), false))
+	out := m.ws.get("x.out", len(targets), m.spec.Hidden, compute.F32)
 	m.dev.Embed(m.acts[0].x, m.embed.op, in.ids)
-	for i := range m.layers {
-		out := last
-		if i+1 < len(m.layers) {
-			out = m.acts[i+1].x
-		}
-		m.layers[i].forward(m, in, &m.acts[i], out)
+	for i := range last {
+		m.layers[i].forward(m, in, &m.acts[i], m.acts[i+1].x)
 	}
-	from, tokens := b.headInputs(targets)
-	h := m.headForward(last, from)
-	stats := m.dev.HeadStats(h.normed, m.head.op, tokens, k)
+	m.layers[last].forward(m, asking, &m.acts[last], out)
+	h := m.headForward(out)
+	stats := m.dev.HeadStats(h.normed, m.head.op, want.ids, k)
 	coef := weigh(stats)
 	if len(coef) != len(targets) {
 		return nil, fmt.Errorf("%d loss weights were given for %d targets", len(coef), len(targets))
 	}
 
-	d := m.ws.get("d", T, m.spec.Hidden, compute.F32)
-	m.headBackward(d, h, from, tokens, stats.LogSumExp, coef)
-	for i := len(m.layers) - 1; i >= 0; i-- {
-		m.layers[i].backward(m, in, &m.acts[i], d)
+	dout := m.ws.get("head.dx", len(targets), m.spec.Hidden, compute.F32)
+	m.headBackward(dout, h, want.ids, stats.LogSumExp, coef)
+	d := m.ws.get("d", len(b.IDs), m.spec.Hidden, compute.F32)
+	m.layers[last].backward(m, asking, &m.acts[last], dout, d)
+	for i := last - 1; i >= 0; i-- {
+		m.layers[i].backward(m, in, &m.acts[i], d, d)
 	}
 	m.dev.EmbedBackward(m.embed.grad, d, in.ids)
 	return stats, nil
@@ -89,22 +101,18 @@ type headInput struct {
 	normed compute.Tensor // [n, D] after model.norm
 }
 
-// headForward gathers the rows from of hidden [T, D] and normalises them; the
-// final norm and the head never see the other positions.
-func (m *Model) headForward(hidden compute.Tensor, from []int32) headInput {
-	n, D := len(from), m.spec.Hidden
-	h := headInput{m.ws.get("head.x", n, D, compute.F32), m.ws.get("head.rstd", n, 1, compute.F32), m.ws.get("head.normed", n, D, compute.F32)}
-	m.dev.GatherRows(h.x, hidden, from)
+// headForward normalises x [n, D]; the final norm and the head never see the
+// positions that predict no target.
+func (m *Model) headForward(x compute.Tensor) headInput {
+	n := x.Rows()
+	h := headInput{x, m.ws.get("head.rstd", n, 1, compute.F32), m.ws.get("head.normed", n, m.spec.Hidden, compute.F32)}
 	m.dev.RMSNorm(h.normed, h.rstd, h.x, m.norm.value, m.spec.Eps)
 	return h
 }
 
-// headBackward writes the gradient of the last block's output into d [T, D] and
+// headBackward writes the gradient of the last block's output into dx [n, D] and
 // adds those of the head and the final norm.
-func (m *Model) headBackward(d compute.Tensor, h headInput, from, tokens []int32, lse, coef []float32) {
-	dx := m.ws.get("head.dx", len(from), m.spec.Hidden, compute.F32)
-	m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, tokens, lse, coef)
+func (m *Model) headBackward(dx compute.Tensor, h headInput, ids []int32, lse, coef []float32) {
+	m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, ids, lse, coef)
 	m.dev.RMSNormBackward(dx, m.norm.grad, dx, h.x, h.rstd, m.norm.value, false)
-	m.dev.Zero(d)
-	m.dev.ScatterAddRows(d, dx, from)
 }

@@ -3,6 +3,7 @@ package scorer
 import (
 	"fmt"
 	"math"
+	"slices"
 
 	"eaft/compute"
 	"eaft/internal/cli"
@@ -48,63 +49,132 @@ func checkRow(path string, row *parquet.TokensRow, spec model.Spec) error {
 	return nil
 }
 
-// batch packs rows until a budget of tokens is full. Rows without targets are
-// kept in order but are not run.
-type batch struct {
-	rows      []parquet.ScoresRow // statistics empty until run
-	ids       []int32
-	cuSeqlens []int32
-	targets   []int32
+// task is a row on its way.
+type task struct {
+	out    parquet.ScoresRow // statistics empty until its batch has run
+	ids    []int32           // up to the last target: nothing depends on later tokens
+	tokens int               // of the whole row
 }
 
-func (b *batch) reset() {
-	b.rows = b.rows[:0]
-	b.ids, b.cuSeqlens, b.targets = b.ids[:0], append(b.cuSeqlens[:0], 0), b.targets[:0]
+func newTask(row *parquet.TokensRow, pos []int32) task {
+	t := task{out: parquet.ScoresRow{ID: row.ID, Pos: pos}, tokens: len(row.InputIDs)}
+	for _, p := range pos {
+		t.out.Token = append(t.out.Token, row.InputIDs[p])
+	}
+	if n := len(pos); n > 0 {
+		t.ids = row.InputIDs[:pos[n-1]+1]
+	}
+	return t
 }
 
-func (b *batch) add(row *parquet.TokensRow, pos []int32) {
-	out := parquet.ScoresRow{ID: row.ID, Pos: pos}
-	if len(pos) > 0 {
-		base := int32(len(b.ids))
-		for _, p := range pos {
-			out.Token = append(out.Token, row.InputIDs[p])
-			b.targets = append(b.targets, base+p)
+// A window is at most this many batches' tokens and this many rows, which bounds
+// the memory of what is looked ahead at: some 50 bytes a token.
+const (
+	windowBatches = 128
+	windowRows    = 1 << 14
+)
+
+// window is rows that may be run in another order than they are written in.
+type window struct {
+	tasks  []task
+	tokens int
+}
+
+func (w *window) add(t task) {
+	w.tasks = append(w.tasks, t)
+	w.tokens += len(t.ids)
+}
+
+func (w *window) full(budget int) bool {
+	return w.tokens >= windowBatches*budget || len(w.tasks) >= windowRows
+}
+
+// order is the tasks that have something to compute, with share those that begin
+// alike beside each other.
+func (w *window) order(share bool) []*task {
+	var out []*task
+	for i := range w.tasks {
+		if t := &w.tasks[i]; len(t.ids) > 0 {
+			out = append(out, t)
 		}
-		b.ids = append(b.ids, row.InputIDs...)
-		b.cuSeqlens = append(b.cuSeqlens, int32(len(b.ids)))
 	}
-	b.rows = append(b.rows, out)
+	if share {
+		slices.SortStableFunc(out, func(a, b *task) int { return slices.Compare(a.ids, b.ids) })
+	}
+	return out
 }
 
-// run scores the batch and fills in its rows.
-func (b *batch) run(m *model.Model, k int) error {
-	if len(b.targets) == 0 {
-		return nil
+// batch is the tasks that one run of the model scores.
+type batch struct {
+	forest
+	tasks []*task
+	ends  []int // the segment that ends each task
+}
+
+// nextBatch takes from the ordered tasks what fits a budget of tokens, one task
+// at least, and returns the others.
+func nextBatch(tasks []*task, budget int, share bool) (b *batch, rest []*task) {
+	b = &batch{forest: forest{alone: !share}}
+	for len(tasks) > 0 && b.fits(tasks[0].ids, budget) {
+		b.ends = append(b.ends, b.add(tasks[0].ids))
+		b.tasks = append(b.tasks, tasks[0])
+		tasks = tasks[1:]
 	}
-	s, err := m.Score(model.Batch{IDs: b.ids, CuSeqlens: b.cuSeqlens}, b.targets, k)
+	return b, tasks
+}
+
+// run scores the batch and fills in its tasks. A target that several rows share
+// is scored once.
+func (b *batch) run(m *model.Model, k int) error {
+	in, at := b.batch()
+	flat := make([][]int32, len(b.tasks))
+	slot := make([]int32, len(in.IDs)) // of each target in the statistics
+	for i, t := range b.tasks {
+		flat[i] = b.flat(b.ends[i], t.out.Pos, at)
+		for _, x := range flat[i] {
+			slot[x] = 1
+		}
+	}
+	var targets []int32
+	for x, asked := range slot {
+		if asked != 0 {
+			slot[x] = int32(len(targets))
+			targets = append(targets, int32(x))
+		}
+	}
+	s, err := m.Score(in, targets, k)
 	if err != nil {
 		return err
 	}
-	at := 0
-	for i := range b.rows {
-		r := &b.rows[i]
-		n := at + len(r.Pos)
-		if err := fill(r, s, at, n); err != nil {
+	for i, t := range b.tasks {
+		for j, x := range flat[i] {
+			flat[i][j] = slot[x]
+		}
+		if err := fill(&t.out, s, flat[i]); err != nil {
 			return err
 		}
-		at = n
 	}
 	return nil
 }
 
-func fill(r *parquet.ScoresRow, s *compute.HeadStats, lo, hi int) error {
-	for i := lo; i < hi; i++ {
-		if lp := float64(s.LogProb[i]); math.IsNaN(lp) || math.IsInf(lp, 0) {
-			return fmt.Errorf("row %q: logprob at position %d is %v; the model's weights or --dtype do not fit this row", r.ID, r.Pos[i-lo], lp)
+// fill copies the statistics of a row's targets, which are the entries at.
+func fill(r *parquet.ScoresRow, s *compute.HeadStats, at []int32) error {
+	for i, x := range at {
+		if lp := float64(s.LogProb[x]); math.IsNaN(lp) || math.IsInf(lp, 0) {
+			return fmt.Errorf("row %q: logprob at position %d is %v; the model's weights or --dtype do not fit this row", r.ID, r.Pos[i], lp)
 		}
 	}
-	r.LogProb, r.Entropy = s.LogProb[lo:hi], s.Entropy[lo:hi]
-	r.TopKEntropy, r.TopKMass = s.TopKEntropy[lo:hi], s.TopKMass[lo:hi]
-	r.Top1LogProb, r.Rank, r.Top1ID = s.Top1LogProb[lo:hi], s.Rank[lo:hi], s.Top1ID[lo:hi]
+	r.LogProb, r.Entropy = pick(s.LogProb, at), pick(s.Entropy, at)
+	r.TopKEntropy, r.TopKMass = pick(s.TopKEntropy, at), pick(s.TopKMass, at)
+	r.Top1LogProb, r.Rank, r.Top1ID = pick(s.Top1LogProb, at), pick(s.Rank, at), pick(s.Top1ID, at)
 	return nil
+}
+
+// pick is the entries at of x.
+func pick[T any](x []T, at []int32) []T {
+	out := make([]T, len(at))
+	for i, j := range at {
+		out[i] = x[j]
+	}
+	return out
 }

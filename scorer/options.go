@@ -21,7 +21,8 @@ const (
 	All     Targets = "all"
 )
 
-// DefaultBudget is how many tokens a batch holds; a longer row is a batch of its own.
+// DefaultBudget is how many tokens a batch holds beside what all its rows begin
+// with; a longer row is a batch of its own.
 const DefaultBudget = 2048
 
 // MinK and MaxK bound Options.K: the entropy of one token is no entropy.
@@ -39,6 +40,9 @@ type Options struct {
 	Limit       int64 // only the first rows of the dataset; 0: all
 	Budget      int   // tokens of a batch; 0: DefaultBudget
 	Log         io.Writer
+
+	// NoPrefixSharing computes each row by itself, also what several begin with.
+	NoPrefixSharing bool
 }
 
 func (o *Options) check() error {

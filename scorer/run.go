@@ -57,11 +57,11 @@ func unusable(err error) error { return &cli.Error{Code: cli.ExitUsage, Err: err
 // run is one pass over the dataset.
 type run struct {
 	*inputs
-	o      *Options
-	meta   parquet.Meta // of every shard, but for the ledger
-	model  *model.Model // loaded when the first shard is missing
-	tokens int64        // scored in this run
-	spent  time.Duration
+	o     *Options
+	meta  parquet.Meta // of every shard, but for the ledger
+	model *model.Model // loaded when the first shard is missing
+	work  Work
+	spent time.Duration
 }
 
 func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint) (sum Summary, err error) {
@@ -123,23 +123,17 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		}
 	}()
 	began := time.Now()
-	var b batch
-	b.reset()
+	var ahead window
 	flush := func() error {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		if err := b.run(r.model, r.o.K); err != nil {
+		if err := r.score(ctx, &ahead, progress); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
-		for k := range b.rows {
-			if err := w.Write(&b.rows[k]); err != nil {
+		for k := range ahead.tasks {
+			if err := w.Write(&ahead.tasks[k].out); err != nil {
 				return err
 			}
 		}
-		r.tokens += int64(len(b.ids))
-		progress.Add(int64(len(b.rows)), "")
-		b.reset()
+		ahead = window{}
 		return nil
 	}
 	for range r.take[i] {
@@ -153,15 +147,13 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		if err := checkRow(path, &row, r.model.Spec()); err != nil {
 			return info, ledger, err
 		}
-		pos := r.o.positions(&row)
-		// Rows without targets cost no tokens, but may not pile up either.
-		if len(b.ids)+len(row.InputIDs) > r.o.Budget || len(b.rows) >= r.o.Budget {
+		ahead.add(newTask(&row, r.o.positions(&row)))
+		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})
+		if ahead.full(r.o.Budget) {
 			if err := flush(); err != nil {
 				return info, ledger, err
 			}
 		}
-		b.add(&row, pos)
-		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})
 	}
 	if err := flush(); err != nil {
 		return info, ledger, err
@@ -171,6 +163,33 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 	meta.Ledger = ledger
 	info, err = w.Commit(meta)
 	return info, ledger, err
+}
+
+// score runs the tasks of a window, in batches of rows that begin alike.
+func (r *run) score(ctx context.Context, w *window, progress *cli.Progress) error {
+	todo := w.order(!r.o.NoPrefixSharing)
+	progress.Add(int64(len(w.tasks)-len(todo)), "")
+	for i := range w.tasks {
+		if t := &w.tasks[i]; len(t.ids) == 0 {
+			r.work.Tokens += int64(t.tokens)
+		}
+	}
+	for len(todo) > 0 {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		var b *batch
+		b, todo = nextBatch(todo, r.o.Budget, !r.o.NoPrefixSharing)
+		if err := b.run(r.model, r.o.K); err != nil {
+			return err
+		}
+		for _, t := range b.tasks {
+			r.work.Tokens += int64(t.tokens)
+		}
+		r.work.Computed += int64(b.size)
+		progress.Add(int64(len(b.tasks)), r.work.String())
+	}
+	return ctx.Err()
 }
 
 // finish copies the tokenizer, sums the shards up and writes the manifest last.
@@ -187,6 +206,7 @@ func (r *run) finish(m *parquet.Manifest) (Summary, error) {
 	if m.Summary, err = sum.json(); err != nil {
 		return sum, err
 	}
-	sum.TokensPerSecond = float64(r.tokens) / max(r.spent.Seconds(), 1e-9)
+	sum.Work = r.work
+	sum.TokensPerSecond = float64(r.work.Tokens) / max(r.spent.Seconds(), 1e-9)
 	return sum, parquet.WriteManifest(r.o.Out, m)
 }

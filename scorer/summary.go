@@ -29,7 +29,21 @@ type Summary struct {
 	Conflicts   int64      `json:"conflicts"`
 	Rate        *float64   `json:"conflict_rate"`
 
-	TokensPerSecond float64 `json:"-"` // of this run; 0 if it had nothing to do
+	// Of this run, so not for the manifest; 0 if it had nothing to do.
+	Work            Work    `json:"-"`
+	TokensPerSecond float64 `json:"-"` // of the rows, computed or not
+}
+
+// Work is what a run was given and what it had to run through the model. Tokens
+// that rows begin with alike are computed once, those after a row's last target
+// not at all.
+type Work struct {
+	Tokens   int64 // of the rows
+	Computed int64
+}
+
+func (w Work) String() string {
+	return fmt.Sprintf("%d of %d tokens computed (%.1f%%)", w.Computed, w.Tokens, 100*float64(w.Computed)/float64(max(w.Tokens, 1)))
 }
 
 func (s Summary) json() ([]byte, error) { return json.Marshal(s) }

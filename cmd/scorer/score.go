@@ -35,6 +35,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.K, "k", 20, fmt.Sprintf("tokens in the top-K quantities, %d to %d", scorer.MinK, scorer.MaxK))
 	threads := fs.Int("threads", 0, "threads; 0: all cores")
 	fs.Int64Var(&o.Limit, "limit", 0, "score only the first rows of the dataset; 0: all")
+	fs.BoolVar(&o.NoPrefixSharing, "no-prefix-sharing", false, "compute what several rows begin with for each of them; slower, the same scores")
 	asJSON := fs.Bool("json", false, "print the summary as JSON")
 	if err := cli.Parse(fs, args, std, scoreUsage); err != nil {
 		return err
@@ -81,13 +82,15 @@ func printSummary(std cli.IO, sum scorer.Summary, again, asJSON bool) error {
 	if asJSON {
 		return json.NewEncoder(std.Out).Encode(struct {
 			scorer.Summary
+			TokensInRows    int64   `json:"tokens_in_rows"`
+			TokensComputed  int64   `json:"tokens_computed"`
 			TokensPerSecond float64 `json:"tokens_per_second"`
 			PeakMemory      int64   `json:"peak_memory"`
-		}{sum, sum.TokensPerSecond, peak})
+		}{sum, sum.Work.Tokens, sum.Work.Computed, sum.TokensPerSecond, peak})
 	}
 	if err := sum.WriteText(std.Out); err != nil || again {
 		return err
 	}
-	_, err := fmt.Fprintf(std.Out, "%.0f tokens/s, peak memory %d MiB\n", sum.TokensPerSecond, peak>>20)
+	_, err := fmt.Fprintf(std.Out, "%v, %.0f tokens/s, peak memory %d MiB\n", sum.Work, sum.TokensPerSecond, peak>>20)
 	return err
 }
