@@ -7,18 +7,16 @@ import (
 )
 
 // sumChunk is how many squares are summed before their sum joins the others.
-const sumChunk = 1 << 12
+const sumChunk = 1 << 14
 
 // SumSquares is accumulated in float64: chunks of a fixed size, then chunks in order.
 func (e *engine[F]) SumSquares(x compute.Tensor) float64 {
 	data := mat[F](x).data
 	parts := make([]float64, (len(data)+sumChunk-1)/sumChunk)
 	e.chunks(len(data), sumChunk, func(lo, hi int) {
-		var s [4]float64
-		for i, v := range data[lo:hi] {
-			s[i&3] += float64(float64(v) * float64(v))
-		}
-		parts[lo/sumChunk] = s[0] + s[1] + s[2] + s[3]
+		var lane [lanes]float64
+		e.k.sumSquares(data[lo:hi], &lane)
+		parts[lo/sumChunk] = sumLanes(&lane)
 	})
 	var sum float64
 	for _, p := range parts {
@@ -51,15 +49,4 @@ func (e *engine[F]) AdamW(p, g, m, v compute.Tensor, s compute.AdamW) {
 	e.spans(len(pm.data), func(lo, hi int) {
 		e.k.adamw(pm.data[lo:hi], gm.data[lo:hi], mm.data[lo:hi], vm.data[lo:hi], c)
 	})
-}
-
-func adamwGo[F real](p, g, m, v []F, c *adamwCoef[F]) {
-	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
-	for i := range p {
-		x := g[i] * c.scale
-		m[i] = F(m[i]*c.beta1) + F(x*c.rest1)
-		v[i] = F(v[i]*c.beta2) + F(F(x*x)*c.rest2)
-		root := F(math.Sqrt(float64(v[i])))
-		p[i] = F(p[i]*c.decay) - F(c.step*m[i])/(F(root*c.invRootBias)+c.eps)
-	}
 }

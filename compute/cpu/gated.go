@@ -47,7 +47,7 @@ func (e *engine[F]) GatedLinear(dst, x compute.Tensor, gate, up compute.Weight, 
 			}
 			for r := range m {
 				gr, ur := buf[r*wide:][:n], buf[(rows+r)*wide:][:n]
-				swiglu(e.k, gr, gr, ur)
+				e.k.swiglu(gr, gr, ur)
 				if d.half != nil {
 					e.k.narrow(d.halfRow(i + r)[j:][:n], gr)
 				} else {

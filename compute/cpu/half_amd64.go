@@ -49,13 +49,7 @@ func hasAMX() bool {
 
 // withHalf adds AVX512_BF16's kernels to those of AVX-512.
 func withHalf(k *kernels[float32]) {
-	k.narrow = func(dst []uint16, src []float32) {
-		full := len(src) &^ 15
-		if full > 0 {
-			narrowBF16(unsafe.SliceData(dst), unsafe.SliceData(src), full/16)
-		}
-		narrow(dst[full:], src[full:])
-	}
+	k.narrow = narrowWith(narrowBF16)
 	k.half = halfKernels{
 		rows: halfTileRows, even: true, step: 768, panels: 1, micro: microBF16, row: rowBF16,
 		interleave: func(dst, src []uint16, ld, pairs int) {

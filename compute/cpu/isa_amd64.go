@@ -80,14 +80,14 @@ func available() []*kernels[float32] {
 	have := []*kernels[float32]{portable[float32]()}
 	if cpu.X86.HasAVX2 && cpu.X86.HasFMA {
 		k := portable[float32]()
-		k.isa, k.mr, k.nr = "avx2", 6, 16
+		k.isa, k.mr, k.nr, k.vector = "avx2", 6, 16, vectorAVX2()
 		k.micro, k.expSum = microAVX2, expSumWith(expSumAVX2)
 		k.headRow = headRowWith(headRowAVX2)
 		have = append(have, k)
 	}
 	if cpu.X86.HasAVX512F && cpu.X86.HasPOPCNT {
 		k := portable[float32]()
-		k.isa, k.mr, k.nr = "avx512", 14, 32
+		k.isa, k.mr, k.nr, k.vector = "avx512", 14, 32, vectorAVX512()
 		k.micro, k.expSum = microAVX512, expSumWith(expSumAVX512)
 		k.headRow = headRowWith(headRowAVX512)
 		attentionAVX512(k)

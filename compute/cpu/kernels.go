@@ -4,14 +4,12 @@ package cpu
 // Each is defined by its portable version in this package; an element's sum is
 // always in ascending order or, for dot and the head, in a fixed number of lanes.
 type kernels[F real] struct {
-	isa    string
+	isa string
+	vector[F]
 	mr, nr int // rows and columns of the largest tile
 
 	micro func(t *tile[F])
 	packT func(dst, src []F, ld, n, k, nr int) // dst[i][j] = src[j][i], j < n, zeros up to nr
-	dot   func(a, b []F) F
-	axpy  func(dst, x []F, a F) // dst += a x
-	max   func(x []F) F
 	// expSum: x = exp(x - shift); returns the sum.
 	expSum func(x []F, shift F) F
 	// headRow: see headRowGo; len(x) is a multiple of lanes, val and id are longer
@@ -21,11 +19,7 @@ type kernels[F real] struct {
 	attend      func(ker *kernels[F], t *softTile[F], out []F, half []uint16, ld, n int)
 	softmaxBack func(ker *kernels[F], t *softBackTile[F])
 
-	adamw  func(p, g, m, v []F, c *adamwCoef[F])
-	round  func(dst, src []F)        // to bfloat16
-	widen  func(dst []F, s []uint16) // from bfloat16
-	narrow func(dst []uint16, src []F)
-	half   halfKernels
+	half halfKernels
 }
 
 // lanes is how many independent running sums a reduction has, whatever the
@@ -45,11 +39,9 @@ type tile[F real] struct {
 
 func portable[F real]() *kernels[F] {
 	return &kernels[F]{
-		isa: "generic", mr: 2, nr: 4,
-		micro: microGo[F], packT: packTGo[F], dot: dotGo[F], axpy: axpyGo[F], max: maxGo[F], expSum: expSumGo[F],
+		isa: "generic", vector: portableVector[F](), half: portableHalf(),
+		mr: 2, nr: 4, micro: microGo[F], packT: packTGo[F], expSum: expSumGo[F],
 		headRow: headRowGo[F], softmax: softmaxGo[F], attend: attendGo[F], softmaxBack: softmaxBackGo[F],
-		adamw: adamwGo[F],
-		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], half: portableHalf(),
 	}
 }
 
@@ -104,43 +96,3 @@ func packN[F real](dst, src []F, ld, n, k, nr int) {
 		clear(d[copy(d, src[i*ld:][:n]):])
 	}
 }
-
-// sumLanes adds the lanes in a fixed tree.
-func sumLanes[F real](s *[lanes]F) F {
-	for w := lanes / 2; w > 0; w /= 2 {
-		for l := range w {
-			s[l] += s[l+w]
-		}
-	}
-	return s[0]
-}
-
-func dotGo[F real](a, b []F) F {
-	var s [lanes]F
-	b = b[:len(a)]
-	for i, v := range a {
-		s[i%lanes] += F(v * b[i])
-	}
-	return sumLanes(&s)
-}
-
-func axpyGo[F real](dst, x []F, a F) {
-	x = x[:len(dst)]
-	for i := range dst {
-		dst[i] += F(a * x[i])
-	}
-}
-
-// maxGo ignores NaN; of nothing it is the lowest number.
-func maxGo[F real](x []F) F {
-	m := lowest[F]()
-	for _, v := range x {
-		if v > m {
-			m = v
-		}
-	}
-	return m
-}
-
-// lowest is the most negative float32: finite, so that differences are not NaN.
-func lowest[F real]() F { return F(-3.40282346638528859811704183484516925440e+38) }

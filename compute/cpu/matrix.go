@@ -105,19 +105,6 @@ func toBF16(x float32) uint16 {
 
 func fromBF16(h uint16) float32 { return math.Float32frombits(uint32(h) << 16) }
 
-// roundRow: dst[i] = src[i] rounded to bfloat16. dst may be src.
-func roundRow[F real](dst, src []F) {
-	for i, v := range src {
-		dst[i] = F(fromBF16(toBF16(float32(v))))
-	}
-}
-
-func widenRow[F real](dst []F, src []uint16) {
-	for i, v := range src {
-		dst[i] = F(fromBF16(v))
-	}
-}
-
 // NewTensor is a matrix of zeros.
 func (e *engine[F]) NewTensor(rows, cols int, dtype compute.DType) compute.Tensor {
 	if dtype == compute.BF16 {
@@ -225,12 +212,6 @@ func (e *engine[F]) NewWeight(n, k int, dtype compute.DType, fill func(row int, 
 		e.k.half.packRows(w.half.from(lo), stripe, ld, rows, k)
 	}
 	return w, nil
-}
-
-func narrow[F real](dst []uint16, src []F) {
-	for i, v := range src {
-		dst[i] = toBF16(float32(v))
-	}
 }
 
 // WeightOf makes the operand of a trained matrix; in F32 it shares its memory.

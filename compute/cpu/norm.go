@@ -31,11 +31,7 @@ func (e *engine[F]) RMSNorm(dst, rstd, x, w compute.Tensor, eps float32) {
 			if r != nil {
 				r.row(i)[h] = s
 			}
-			wt := g.data[:len(out)]
-			in = in[:len(out)]
-			for j := range out {
-				out[j] = F(in[j]*s) * wt[j]
-			}
+			e.k.norm(out, in, g.data, s)
 		}
 		if d.half != nil {
 			e.k.narrow(d.halfRow(i), row)
@@ -64,32 +60,24 @@ func (e *engine[F]) RMSNormBackward(dx, dw, dy, x, rstd, w compute.Tensor, add b
 		sum := dg.data[lo:hi]
 		for i := range a.rows {
 			for h := range groups {
-				s := r.row(i)[h]
-				y, v := gy.row(i)[h*c+lo:][:len(sum)], a.row(i)[h*c+lo:][:len(sum)]
-				for j := range sum {
-					sum[j] += F(y[j] * F(v[j]*s))
-				}
+				e.k.mulAdd(sum, a.row(i)[h*c+lo:][:hi-lo], gy.row(i)[h*c+lo:][:hi-lo], r.row(i)[h])
 			}
 		}
 	})
 	e.rowsOf(a.rows, a.cols, func(i int) {
-		tmp := e.buf.get(c)
 		for h := range groups {
 			s := r.row(i)[h]
-			v, out := a.row(i)[h*c:][:c], d.row(i)[h*c:][:c]
-			y := gy.row(i)[h*c:][:c]
-			for j := range tmp {
-				tmp[j] = y[j] * g.data[j]
+			v, out, y := a.row(i)[h*c:][:c], d.row(i)[h*c:][:c], gy.row(i)[h*c:][:c]
+			mean := F(e.k.dot3(y, g.data, v)*s) / F(c)
+			if add {
+				e.k.normBack(out, y, v, g.data, s, s*mean)
+				continue
 			}
-			mean := F(e.k.dot(tmp, v)*s) / F(c)
-			for j := range out {
-				t := s * (tmp[j] - F(F(v[j]*s)*mean))
-				if add {
-					t += out[j]
-				}
-				out[j] = t
-			}
+			tmp := e.buf.get(c)
+			clear(tmp)
+			e.k.normBack(tmp, y, v, g.data, s, s*mean)
+			copy(out, tmp)
+			e.buf.put(tmp)
 		}
-		e.buf.put(tmp)
 	})
 }

@@ -23,13 +23,7 @@ func (e *engine[F]) RoPE(x, cos, sin compute.Tensor, pos []int32, inverse bool) 
 		cr, sr := c.row(int(pos[i])), s.row(int(pos[i]))
 		row := a.row(i)
 		for h := 0; h < a.cols; h += 2 * half {
-			x1, x2 := row[h:][:half], row[h+half:][:half]
-			for j, co := range cr[:half] {
-				si := sign * sr[j]
-				u, v := x1[j], x2[j]
-				x1[j] = F(u*co) - F(v*si)
-				x2[j] = F(v*co) + F(u*si)
-			}
+			e.k.rope(row[h:][:half], row[h+half:][:half], cr, sr, sign)
 		}
 	})
 }

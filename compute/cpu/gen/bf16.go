@@ -330,13 +330,13 @@ func transpose() {
 	p("\tADDQ R10, DI\n\tADDQ R11, SI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
 
-// narrowBF16 rounds 16 n floats to bfloat16.
+// narrowBF16 rounds n floats, a multiple of 16, to bfloat16; denormal ones to 0.
 func narrowBF16() {
 	p("\n// func narrowBF16(dst *uint16, src *float32, n int)\nTEXT ·narrowBF16(SB), NOSPLIT, $0-24")
 	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ n+16(FP), CX")
 	p("loop:\n\tVMOVUPS (SI), Z0")
 	vcvtneps2bf16(0, 0)
-	p("\tVMOVUPS Y0, (DI)\n\tADDQ $64, SI\n\tADDQ $32, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+	p("\tVMOVUPS Y0, (DI)\n\tADDQ $64, SI\n\tADDQ $32, DI\n\tSUBQ $16, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
 
 func bf16Kernels() {

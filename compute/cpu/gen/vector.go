@@ -1,0 +1,308 @@
+package main
+
+import "fmt"
+
+// Element-wise loops over whole 16s; Go handles what is left in a padded copy.
+// In a body, o is the offset of the current register's part of the 16 elements.
+
+// op writes "OP src2, src1, dst" with register numbers, or a memory operand as string.
+func (s isa) op(name string, regs ...any) {
+	p("\t%s", s.line(name, regs...))
+}
+
+func (s isa) line(name string, regs ...any) string {
+	if s.r == "Z" && (name == "VPAND" || name == "VPOR") {
+		name += "D" // of 512 bits they name the width of an element
+	}
+	out := name
+	for i, r := range regs {
+		sep := ", "
+		if i == 0 {
+			sep = " "
+		}
+		if n, ok := r.(int); ok {
+			out += fmt.Sprintf("%s%s%d", sep, s.r, n)
+		} else {
+			out += fmt.Sprintf("%s%v", sep, r)
+		}
+	}
+	return out
+}
+
+var pointers = []string{"SI", "DI", "R8", "R9", "R10"}
+
+// loop declares name<ISA>(args, n int, more) and runs body for each register of
+// each 16 elements; sizes are the bytes of an element of each pointer, in order.
+func (s isa) loop(name, args, more string, frame int, sizes []int, setup func(), body func(o func(i int) string)) {
+	p("\n// func %s%s(%s, n int%s)\nTEXT ·%s%s(SB), NOSPLIT, $0-%d", name, s.name, args, more, name, s.name, frame)
+	names := argNames(args)
+	for i := range sizes {
+		p("\tMOVQ %s+%d(FP), %s", names[i], 8*i, pointers[i])
+	}
+	p("\tMOVQ n+%d(FP), CX", 8*len(sizes))
+	setup()
+	p("loop:")
+	for g := 0; g < 64; g += s.bytes {
+		body(func(i int) string { return fmt.Sprintf("%d(%s)", g*sizes[i]/4, pointers[i]) })
+	}
+	for i, size := range sizes {
+		p("\tADDQ $%d, %s", 16*size, pointers[i])
+	}
+	p("\tSUBQ $16, CX\n\tJNZ loop")
+}
+
+func argNames(args string) (names []string) {
+	word := ""
+	for _, c := range args + "," {
+		switch c {
+		case ',', ' ':
+			if word != "" && word[0] != '*' {
+				names = append(names, word)
+			}
+			word = ""
+		default:
+			word += string(c)
+		}
+	}
+	return names
+}
+
+func ret() { p("\tVZEROUPPER\n\tRET") }
+
+func (s isa) load(mem string, reg int)  { s.op("VMOVUPS", mem, reg) }
+func (s isa) store(reg int, mem string) { s.op("VMOVUPS", reg, mem) }
+
+// reductions keep 16 lanes, so that a sum does not depend on the register's width.
+func (s isa) reduce(name, args string, sizes []int, f func(o func(i int) string, acc int)) {
+	p("\n// func %s%s(%s, n int, lane *[16]float32)\nTEXT ·%s%s(SB), NOSPLIT, $0-%d", name, s.name, args, name, s.name, 8*len(sizes)+16)
+	names := argNames(args)
+	for i := range sizes {
+		p("\tMOVQ %s+%d(FP), %s", names[i], 8*i, pointers[i])
+	}
+	p("\tMOVQ n+%d(FP), CX\n\tMOVQ lane+%d(FP), DX", 8*len(sizes), 8*len(sizes)+8)
+	for g := 0; g < 64; g += s.bytes {
+		s.load(fmt.Sprintf("%d(DX)", g), 8+g/s.bytes)
+	}
+	p("loop:")
+	for g := 0; g < 64; g += s.bytes {
+		f(func(i int) string { return fmt.Sprintf("%d(%s)", g*sizes[i]/4, pointers[i]) }, 8+g/s.bytes)
+	}
+	for i, size := range sizes {
+		p("\tADDQ $%d, %s", 16*size, pointers[i])
+	}
+	p("\tSUBQ $16, CX\n\tJNZ loop")
+	for g := 0; g < 64; g += s.bytes {
+		s.store(8+g/s.bytes, fmt.Sprintf("%d(DX)", g))
+	}
+	ret()
+}
+
+func (s isa) broadcast(arg string, reg int) { s.op("VBROADCASTSS", arg, reg) }
+
+// roundInt rounds the floats of reg to bfloat16, nearest even, leaving 32-bit
+// integers below 2^16 in reg; a NaN keeps its upper half with the quiet bit.
+// Registers 12 to 14 hold 0x7fff, 1 and 64. Clobbers 2, 3 and 4.
+func (s isa) roundInt(reg int) {
+	s.op("VPSRLD", "$16", reg, 2)
+	s.op("VPAND", 13, 2, 3) // the lowest bit that stays
+	s.op("VPADDD", 12, 3, 3)
+	s.op("VPADDD", reg, 3, 3)
+	s.op("VPSRLD", "$16", 3, 3)
+	s.op("VPOR", 14, 2, 2)
+	if s.r == "Z" {
+		s.op("VCMPPS", "$3", reg, reg, "K1") // unordered
+		s.op("VMOVDQA32", 2, "K1", 3)
+		s.op("VMOVDQA64", 3, reg)
+		return
+	}
+	s.op("VCMPPS", "$3", reg, reg, 4)
+	s.op("VBLENDVPS", 4, 2, 3, reg)
+}
+
+func (s isa) roundConstants() {
+	for i, c := range []string{"0x7fff", "1", "64"} {
+		p("\tMOVL $%s, AX\n\tMOVQ AX, X%d", c, 12+i)
+		s.op("VPBROADCASTD", fmt.Sprintf("X%d", 12+i), 12+i)
+	}
+}
+
+func (s isa) vectors() {
+	f := 4 // bytes of a float32
+	none := func() {}
+	s.reduce("dot", "a, b *float32", []int{f, f}, func(o func(i int) string, acc int) {
+		s.load(o(0), 0)
+		s.op("VFMADD231PS", o(1), 0, acc)
+	})
+	s.reduce("dot3", "a, b, c *float32", []int{f, f, f}, func(o func(i int) string, acc int) {
+		s.load(o(0), 0)
+		s.op("VMULPS", o(1), 0, 0)
+		s.op("VFMADD231PS", o(2), 0, acc)
+	})
+	s.reduce("max", "x *float32", []int{f}, func(o func(i int) string, acc int) {
+		s.load(o(0), 0)
+		s.op("VMAXPS", acc, 0, acc) // NaN: the maximum stays
+	})
+	s.loop("axpy", "dst, x *float32", ", a float32", 28, []int{f, f}, func() { s.broadcast("a+24(FP)", 4) }, func(o func(i int) string) {
+		s.load(o(0), 0)
+		s.op("VFMADD231PS", o(1), 4, 0)
+		s.store(0, o(0))
+	})
+	ret()
+	s.loop("scale", "dst, x *float32", ", a float32", 28, []int{f, f}, func() { s.broadcast("a+24(FP)", 4) }, func(o func(i int) string) {
+		s.op("VMULPS", o(1), 4, 0)
+		s.store(0, o(0))
+	})
+	ret()
+	s.loop("norm", "dst, x, w *float32", ", a float32", 36, []int{f, f, f}, func() { s.broadcast("a+32(FP)", 4) }, func(o func(i int) string) {
+		s.op("VMULPS", o(1), 4, 0)
+		s.op("VMULPS", o(2), 0, 0)
+		s.store(0, o(0))
+	})
+	ret()
+	// dst += a (y w - x b), the row part of RMSNorm's gradient.
+	s.loop("normBack", "dst, y, x, w *float32", ", a, b float32", 48, []int{f, f, f, f}, func() { s.broadcast("a+40(FP)", 4); s.broadcast("b+44(FP)", 5) }, func(o func(i int) string) {
+		s.load(o(1), 0)
+		s.op("VMULPS", o(3), 0, 0)
+		s.load(o(2), 1)
+		s.op("VFNMADD231PS", 5, 1, 0)
+		s.load(o(0), 1)
+		s.op("VFMADD231PS", 4, 0, 1)
+		s.store(1, o(0))
+	})
+	ret()
+	// dst += a x y, its column part.
+	s.loop("mulAdd", "dst, x, y *float32", ", a float32", 36, []int{f, f, f}, func() { s.broadcast("a+32(FP)", 4) }, func(o func(i int) string) {
+		s.op("VMULPS", o(1), 4, 0)
+		s.load(o(0), 1)
+		s.op("VFMADD231PS", o(2), 0, 1)
+		s.store(1, o(0))
+	})
+	ret()
+	s.loop("rope", "x1, x2, cos, sin *float32", ", sign float32", 44, []int{f, f, f, f}, func() { s.broadcast("sign+40(FP)", 4) }, func(o func(i int) string) {
+		s.load(o(0), 0)
+		s.load(o(1), 1)
+		s.load(o(2), 2)
+		s.op("VMULPS", o(3), 4, 3)
+		s.op("VMULPS", 3, 1, 5)
+		s.op("VMULPS", 3, 0, 6)
+		s.op("VFMSUB213PS", 5, 2, 0) // x1 c - x2 s
+		s.op("VFMADD213PS", 6, 2, 1) // x2 c + x1 s
+		s.store(0, o(0))
+		s.store(1, o(1))
+	})
+	ret()
+	// sigmoid: register 1 = 1 / (1 + e^-gate), register 7 = gate; 9 holds 1.
+	sigmoid := func(gate string) {
+		s.load(gate, 7)
+		s.zero(0)
+		s.op("VSUBPS", 7, 0, 0)
+		s.exp()
+		s.op("VADDPS", 9, 1, 1)
+		s.op("VDIVPS", 1, 9, 1)
+	}
+	one := func() { s.op("VBROADCASTSS", fmt.Sprintf("·expc<>+%d(SB)", 64*12), 9) }
+	s.loop("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, one, func(o func(i int) string) {
+		// gate / (1 + e^-gate), so that e^-gate = Inf gives 0
+		s.load(o(1), 7)
+		s.zero(0)
+		s.op("VSUBPS", 7, 0, 0)
+		s.exp()
+		s.op("VADDPS", 9, 1, 1)
+		s.op("VDIVPS", 1, 7, 1)
+		s.op("VMULPS", o(2), 1, 1)
+		s.store(1, o(0))
+	})
+	ret()
+	s.loop("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, one, func(o func(i int) string) {
+		sigmoid(o(3))
+		s.op("VMULPS", 1, 7, 2) // silu
+		s.load(o(2), 3)         // dy
+		s.op("VMULPS", o(4), 3, 4)
+		s.op("VSUBPS", 1, 9, 5)
+		s.op("VFMADD213PS", 1, 2, 5) // s + silu (1 - s)
+		s.op("VMULPS", 2, 3, 3)
+		s.store(3, o(1))
+		s.op("VMULPS", 5, 4, 4)
+		s.store(4, o(0))
+	})
+	ret()
+	s.loop("adamw", "p, dp, m, v *float32", ", c *adamwCoef[float32]", 48, []int{f, f, f, f}, func() {
+		p("\tMOVQ c+40(FP), AX")
+		for i := range 9 {
+			s.op("VBROADCASTSS", fmt.Sprintf("%d(AX)", 4*i), 7+i)
+		}
+	}, func(o func(i int) string) {
+		s.op("VMULPS", o(1), 7, 0) // scale g
+		s.op("VMULPS", 0, 0, 1)
+		s.op("VMULPS", 10, 0, 0)
+		s.load(o(2), 2)
+		s.op("VFMADD213PS", 0, 9, 2) // m
+		s.store(2, o(2))
+		s.op("VMULPS", 12, 1, 1)
+		s.load(o(3), 3)
+		s.op("VFMADD213PS", 1, 11, 3) // v
+		s.store(3, o(3))
+		s.op("VSQRTPS", 3, 3)
+		s.op("VFMADD213PS", 15, 14, 3) // sqrt(v)/sqrt(bias) + eps
+		s.op("VMULPS", 13, 2, 2)
+		s.op("VDIVPS", 3, 2, 2)
+		s.op("VMULPS", o(0), 8, 0)
+		s.op("VSUBPS", 2, 0, 0)
+		s.store(0, o(0))
+	})
+	ret()
+	s.loop("widen", "dst *float32, src *uint16", "", 24, []int{f, 2}, none, func(o func(i int) string) {
+		s.op("VPMOVZXWD", o(1), 0)
+		s.op("VPSLLD", "$16", 0, 0)
+		s.store(0, o(0))
+	})
+	ret()
+	s.loop("round", "dst, src *float32", "", 24, []int{f, f}, s.roundConstants, func(o func(i int) string) {
+		s.load(o(1), 0)
+		s.roundInt(0)
+		s.op("VPSLLD", "$16", 0, 0)
+		s.store(0, o(0))
+	})
+	ret()
+	s.loop("narrow", "dst *uint16, src *float32", "", 24, []int{2, f}, s.roundConstants, func(o func(i int) string) {
+		s.load(o(1), 0)
+		s.roundInt(0)
+		if s.r == "Z" {
+			p("\tVPMOVDW Z0, Y0\n\tVMOVDQU Y0, %s", o(0))
+			return
+		}
+		p("\tVEXTRACTI128 $1, Y0, X1\n\tVPACKUSDW X1, X0, X0\n\tVMOVDQU X0, %s", o(0))
+	})
+	ret()
+	s.sumSquares()
+}
+
+// sumSquares adds the squares of 16 n floats to 16 lanes of float64.
+func (s isa) sumSquares() {
+	p("\n// func sumSquares%s(x *float32, n int, lane *[16]float64)\nTEXT ·sumSquares%s(SB), NOSPLIT, $0-24", s.name, s.name)
+	p("\tMOVQ x+0(FP), SI\n\tMOVQ n+8(FP), CX\n\tMOVQ lane+16(FP), DX")
+	regs := 128 / s.bytes
+	for i := range regs {
+		s.load(fmt.Sprintf("%d(DX)", i*s.bytes), 8+i)
+	}
+	p("loop:")
+	for i := range regs {
+		p("\tVCVTPS2PD %d(SI), %s0", i*s.bytes/2, s.r)
+		s.op("VMULPD", 0, 0, 0)
+		s.op("VADDPD", 0, 8+i, 8+i)
+	}
+	p("\tADDQ $64, SI\n\tSUBQ $16, CX\n\tJNZ loop")
+	for i := range regs {
+		s.store(8+i, fmt.Sprintf("%d(DX)", i*s.bytes))
+	}
+	ret()
+}
+
+func vectorKernels() {
+	header()
+	constants()
+	for _, s := range sets {
+		s.vectors()
+	}
+	save("vector_amd64.s")
+}

@@ -1,0 +1,178 @@
+package cpu
+
+import "math"
+
+// vector is the element-wise part of an instruction set. Slices of one call have
+// the length of the first; results may take an operand's place.
+type vector[F real] struct {
+	dot  func(a, b []F) F    // in lanes, then in a tree
+	dot3 func(a, b, c []F) F // sum of a b c, likewise
+	max  func(x []F) F       // ignores NaN; of nothing the lowest number
+
+	axpy     func(dst, x []F, a F)          // dst += a x
+	scale    func(dst, x []F, a F)          // dst = a x
+	norm     func(dst, x, w []F, a F)       // dst = a x w
+	normBack func(dst, y, x, w []F, a, b F) // dst += a (y w - b x)
+	mulAdd   func(dst, x, y []F, a F)       // dst += a x y
+	// rope: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin), sin times sign.
+	rope       func(x1, x2, cos, sin []F, sign F)
+	swiglu     func(dst, gate, up []F)
+	swigluBack func(dgate, dup, dy, gate, up []F)
+	adamw      func(p, g, m, v []F, c *adamwCoef[F])
+
+	round      func(dst, src []F)        // to bfloat16
+	widen      func(dst []F, s []uint16) // from bfloat16
+	narrow     func(dst []uint16, src []F)
+	sumSquares func(x []F, lane *[lanes]float64) // element i to lane i%lanes
+}
+
+func portableVector[F real]() vector[F] {
+	return vector[F]{
+		dot: dotGo[F], dot3: dot3Go[F], max: maxGo[F],
+		axpy: axpyGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
+		rope: ropeGo[F], swiglu: swigluGo[F], swigluBack: swigluBackGo[F], adamw: adamwGo[F],
+		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
+	}
+}
+
+// sumLanes adds the lanes in a fixed tree.
+func sumLanes[F real](s *[lanes]F) F {
+	for w := lanes / 2; w > 0; w /= 2 {
+		for l := range w {
+			s[l] += s[l+w]
+		}
+	}
+	return s[0]
+}
+
+func dotGo[F real](a, b []F) F {
+	var s [lanes]F
+	b = b[:len(a)]
+	for i, v := range a {
+		s[i%lanes] += F(v * b[i])
+	}
+	return sumLanes(&s)
+}
+
+func dot3Go[F real](a, b, c []F) F {
+	var s [lanes]F
+	b, c = b[:len(a)], c[:len(a)]
+	for i, v := range a {
+		s[i%lanes] += F(F(v*b[i]) * c[i])
+	}
+	return sumLanes(&s)
+}
+
+func maxGo[F real](x []F) F {
+	m := lowest[F]()
+	for _, v := range x {
+		if v > m {
+			m = v
+		}
+	}
+	return m
+}
+
+// lowest is the most negative float32: finite, so that differences are not NaN.
+func lowest[F real]() F { return F(-3.40282346638528859811704183484516925440e+38) }
+
+func axpyGo[F real](dst, x []F, a F) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] += F(a * x[i])
+	}
+}
+
+func scaleGo[F real](dst, x []F, a F) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] = a * x[i]
+	}
+}
+
+func normGo[F real](dst, x, w []F, a F) {
+	x, w = x[:len(dst)], w[:len(dst)]
+	for i := range dst {
+		dst[i] = F(a*x[i]) * w[i]
+	}
+}
+
+func normBackGo[F real](dst, y, x, w []F, a, b F) {
+	y, x, w = y[:len(dst)], x[:len(dst)], w[:len(dst)]
+	for i := range dst {
+		dst[i] += F(a * (F(y[i]*w[i]) - F(b*x[i])))
+	}
+}
+
+func mulAddGo[F real](dst, x, y []F, a F) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		dst[i] += F(F(a*x[i]) * y[i])
+	}
+}
+
+func ropeGo[F real](x1, x2, cos, sin []F, sign F) {
+	x2, cos, sin = x2[:len(x1)], cos[:len(x1)], sin[:len(x1)]
+	for i, u := range x1 {
+		v, c, s := x2[i], cos[i], sign*sin[i]
+		x1[i] = F(u*c) - F(v*s)
+		x2[i] = F(v*c) + F(u*s)
+	}
+}
+
+func swigluGo[F real](dst, gate, up []F) {
+	gate, up = gate[:len(dst)], up[:len(dst)]
+	for i, g := range gate {
+		dst[i] = F(g/(1+expOf(-g))) * up[i]
+	}
+}
+
+func swigluBackGo[F real](dgate, dup, dy, gate, up []F) {
+	dup, dy, gate, up = dup[:len(dgate)], dy[:len(dgate)], gate[:len(dgate)], up[:len(dgate)]
+	for i, y := range dy {
+		g, u := gate[i], up[i]
+		s := 1 / (1 + expOf(-g))
+		silu := F(g * s)
+		dup[i] = y * silu
+		dgate[i] = F(y*u) * (s + F(silu*(1-s)))
+	}
+}
+
+func adamwGo[F real](p, g, m, v []F, c *adamwCoef[F]) {
+	g, m, v = g[:len(p)], m[:len(p)], v[:len(p)]
+	for i := range p {
+		x := g[i] * c.scale
+		m[i] = F(m[i]*c.beta1) + F(x*c.rest1)
+		v[i] = F(v[i]*c.beta2) + F(F(x*x)*c.rest2)
+		root := F(math.Sqrt(float64(v[i])))
+		p[i] = F(p[i]*c.decay) - F(c.step*m[i])/(F(root*c.invRootBias)+c.eps)
+	}
+}
+
+// roundRow: dst[i] = src[i] rounded to bfloat16.
+func roundRow[F real](dst, src []F) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		dst[i] = F(fromBF16(toBF16(float32(v))))
+	}
+}
+
+func widenRow[F real](dst []F, src []uint16) {
+	src = src[:len(dst)]
+	for i, v := range src {
+		dst[i] = F(fromBF16(v))
+	}
+}
+
+func narrow[F real](dst []uint16, src []F) {
+	dst = dst[:len(src)]
+	for i, v := range src {
+		dst[i] = toBF16(float32(v))
+	}
+}
+
+func sumSquaresGo[F real](x []F, lane *[lanes]float64) {
+	for i, v := range x {
+		lane[i%lanes] += float64(float64(v) * float64(v))
+	}
+}
