@@ -43,7 +43,7 @@ func (m *Model) newActivations(in input, suffix string, shared bool) activations
 	a := activations{
 		x: get("x", T, s.Hidden), rstd1: get("rstd1", T, 1),
 		q: get("q", n, q), k: get("k", T, kv), v: get("v", T, kv),
-		attn: get("attn", n, q), lse: get("lse", n, s.Heads),
+		attn: m.ws.get("attn"+suffix, n, q, m.dtype), lse: get("lse", n, s.Heads),
 		rstd2: get("rstd2", n, 1),
 		gate:  get("gate", n, s.Intermediate), up: get("up", n, s.Intermediate),
 		inX: shared && in.asks == nil,
@@ -99,6 +99,7 @@ func (m *Model) attention(l *layer, in input) compute.Attention {
 		Heads: m.spec.Heads, KVHeads: m.spec.KVHeads, HeadDim: m.spec.HeadDim,
 		CuSeqlens: in.cu, Parent: in.parent, Queries: in.asks, Window: l.window,
 		Scale: float32(1 / math.Sqrt(float64(m.spec.HeadDim))),
+		DType: m.dtype,
 	}
 }
 

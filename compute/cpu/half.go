@@ -13,7 +13,7 @@ const halfPanel = 32
 
 // newHalf is n zeros that start on a cache line.
 func newHalf(n int) []uint16 {
-	buf := make([]uint16, n+lineHalf)
+	buf := allocate[uint16](n + lineHalf)
 	off := int(-uintptr(unsafe.Pointer(unsafe.SliceData(buf)))) & (lineBytes - 1) / 2
 	return buf[off:][:n:n]
 }
@@ -197,17 +197,20 @@ func (h *halfKernels) unpackRows(dst, panels []uint16, ld, n, pairs int) {
 }
 
 // repack packs for the sum over a weight's rows what is packed for the sum over
-// its columns: of w [K, N], rows [j, j+n) as panels of columns.
-func (h *halfKernels) repack(dst []uint16, w *packedHalf, j, n int) {
-	pairs := halfPairs(w.n)
+// its columns: of its rows [lo, hi), lo a multiple of 32, the columns [j, j+n).
+func (h *halfKernels) repack(dst []uint16, w *packedHalf, lo, hi, j, n int) {
+	pairs := halfPairs(hi - lo)
 	var tmp [halfPanel * halfPanel]uint16
-	for q := 0; q < w.n; q += halfPanel {
+	for q := lo; q < hi; q += halfPanel {
 		for c := 0; c < n; c += halfPanel {
 			src := w.from(q)[(j+c)*halfPanel:]
 			for half := range 2 {
 				h.transpose(tmp[half*16*halfPanel:], src[half*32:], halfPanel, 2*halfPanel, 0, 0, 1)
 			}
-			h.interleave(dst[c*2*pairs+q*halfPanel:], tmp[:], halfPanel, 16)
+			if rest := hi - q; rest < halfPanel { // the rows behind belong to another call
+				clear(tmp[rest*halfPanel:])
+			}
+			h.interleave(dst[c*2*pairs+(q-lo)*halfPanel:], tmp[:], halfPanel, 16)
 		}
 	}
 }

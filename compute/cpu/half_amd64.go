@@ -19,7 +19,7 @@ func microAMX(t *halfTile)
 func peakBF16(n int)
 
 //go:noescape
-func peakAMX(n int, cfg *tileConfig)
+func peakAMX(n int, cfg *tileConfig, data *uint16)
 
 //go:noescape
 func interleaveAVX512(dst, src *uint16, stride, pairs int)

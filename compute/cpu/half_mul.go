@@ -7,8 +7,8 @@ import (
 )
 
 const (
-	halfTaskRows  = 8       // tiles of rows in a task
-	halfTaskBytes = 3 << 18 // of packed panels in a task: they stay in the second cache
+	halfTaskRows   = 512 // of a task, at most: they stay in the second cache while panels pass
+	halfTaskPanels = 8   // of a task, at most
 )
 
 // leftHalf is a left-hand bfloat16 operand: rows ld apart, zero behind the
@@ -73,25 +73,29 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 	}
 }
 
-// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
+// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all
+// threads. Panels come from afar and serve many rows, so a task has as many rows
+// as there are for each thread, and the same thread meets them again.
 func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
 	h, pairs := &e.k.half, halfPairs(k)
 	size := pairs * 2 * halfPanel
 	panels := (n + halfPanel - 1) / halfPanel
-	per := max(1, min(panels, halfTaskBytes/(2*size)))
-	rows := h.rows * halfTaskRows
-	// Small products: at least 8 tasks for each thread.
-	for (m+rows-1)/rows*((panels+per-1)/per) < 8*e.pool.threads && (rows > 2*h.rows || per > 4) {
-		if rows > 2*h.rows {
-			rows /= 2
-		} else {
-			per = (per + 1) / 2
-		}
+	tiles := (m + h.rows - 1) / h.rows
+	down := min(tiles, max(e.pool.threads, (m+halfTaskRows-1)/halfTaskRows))
+	per := min(halfTaskPanels, panels)
+	// Small products: at least 8 tasks for each thread, unless they get too small
+	// for the panels or the rows of A to be read again from the first cache.
+	few := func() bool { return down*((panels+per-1)/per) < 8*e.pool.threads }
+	for few() && per > 4 {
+		per--
 	}
-	across, down := (panels+per-1)/per, (m+rows-1)/rows
+	for few() && down < tiles && m/down > 64 {
+		down++
+	}
+	across := (panels + per - 1) / per
 	e.pool.run(across*down, func(task int) {
 		i, p := task/across, task%across
-		lo, hi := i*rows, min(m, (i+1)*rows)
+		lo, hi := i*tiles/down*h.rows, min(m, (i+1)*tiles/down*h.rows)
 		j := p * per * halfPanel
 		mulHalfBlock(h, c[lo*ldc+j:], ldc, hi-lo, min(n-j, per*halfPanel), a.from(lo), b[p*per*size:], pairs, pairs, acc)
 	})
@@ -114,7 +118,7 @@ func (e *engine[F]) halfOperand(x *matrix[F]) (a leftHalf, done func()) {
 // linearBackwardHalf is LinearBackward with bfloat16 kernels. x is packed once
 // for all projections.
 func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.Projection) {
-	h, T := &e.k.half, x.rows
+	T := x.rows
 	a, done := e.halfOperand(x)
 	defer done()
 	xs := e.halves.get(packedSize(T, x.cols))
@@ -123,24 +127,36 @@ func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.P
 	for i, p := range ps {
 		g, w, dw := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW)
 		dy, done := e.halfOperand(g)
-		// dx += dy w, w packed anew for the sum over its rows.
-		const wide = halfPanel
-		ws := e.halves.get(packedSize(w.n, w.k))
-		e.chunks(w.k, wide, func(lo, hi int) { h.repack(ws[lo*2*halfPairs(w.n):], w.half, lo, hi-lo) })
-		e.mulHalf(d.data, d.cols, T, w.k, dy, ws, w.n, add || i > 0)
-		e.halves.put(ws)
-		// dw += dy^T x
-		pairs := halfPairs(T)
-		ld := halfStride(T)
-		gs := e.halves.get(packedSize(T, w.n))
-		gt := e.halves.get(w.n * ld)
-		e.packColsAll(gs, dy, w.n, T)
-		e.chunks(w.n, halfPanel, func(lo, hi int) { h.unpackRows(gt[lo*ld:], gs[lo*2*pairs:], ld, hi-lo, pairs) })
-		e.mulHalf(dw.data, dw.cols, w.n, w.k, leftHalf{gt, ld}, xs, T, true)
-		e.halves.put(gs)
-		e.halves.put(gt)
+		e.mulWeight(d.data, d.cols, T, dy, w, 0, w.n, add || i > 0)
+		e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T)
 		done()
 	}
+}
+
+// mulWeight computes c[m][w.k] (+)= a w for the rows [lo, hi) of w, which are
+// packed anew for the sum over them.
+func (e *engine[F]) mulWeight(c []F, ldc, m int, a leftHalf, w *weight[F], lo, hi int, acc bool) {
+	ws := e.halves.get(packedSize(hi-lo, w.k))
+	e.chunks(w.k, halfPanel, func(j, to int) {
+		e.k.half.repack(ws[j*2*halfPairs(hi-lo):], w.half, lo, hi, j, to-j)
+	})
+	e.mulHalf(c, ldc, m, w.k, a, ws, hi-lo, acc)
+	e.halves.put(ws)
+}
+
+// mulTurned computes c[m][n] += a^T b, where a has k rows of m columns and b, of k
+// rows too, is packed.
+func (e *engine[F]) mulTurned(c []F, ldc, m, n int, a leftHalf, b []uint16, k int) {
+	pairs, ld := halfPairs(k), halfStride(k)
+	turned := e.halves.get(m * ld)
+	e.chunks(m, halfPanel, func(lo, hi int) {
+		panel := e.halves.get(2 * halfPanel * pairs)
+		e.k.half.packCols(panel, a.data[lo:], a.ld, hi-lo, k)
+		e.k.half.unpackRows(turned[lo*ld:], panel, ld, hi-lo, pairs)
+		e.halves.put(panel)
+	})
+	e.mulHalf(c, ldc, m, n, leftHalf{turned, ld}, b, k, true)
+	e.halves.put(turned)
 }
 
 func (e *engine[F]) packColsAll(dst []uint16, a leftHalf, n, k int) {

@@ -133,3 +133,68 @@ func checkHalf(t *testing.T, name, isa string, got, a, b, start *matrix[float32]
 		}
 	}
 }
+
+// The gradient of the head in BF16 against float64 on the same rounded operands:
+// rounding dL/dlogits to bfloat16 moves a sum of g w by at most 2^-8 sum|g w|;
+// the logits' error, d u sum|x w| < 1e-5, moves g by as much of itself.
+func TestHeadBackwardHalf(t *testing.T) {
+	const n, d, v = 37, 45, 2100
+	r := rand.New(rand.NewPCG(12, 1))
+	x, w := newMat[float32](r, n, d), newMat[float32](r, v, d)
+	start := newMat[float32](r, v, d)
+	targets, coef, coef64 := make([]int32, n), random[float32](r, n), make([]float64, n)
+	for i := range targets {
+		targets[i], coef64[i] = int32(r.IntN(v)), float64(coef[i])
+	}
+	xr, wr := double(rounded(x)), double(rounded(w))
+	e64 := f64()
+	op64 := e64.WeightOf(wr, compute.F32)
+	lse64 := e64.headStats(xr, op64, targets, 1).lse
+	wantX, wantW := zeros[float64](n, d), zeros[float64](v, d)
+	e64.HeadBackward(wantX, wantW, xr, op64, targets, lse64, coef64)
+	// Sums of absolute values: g <= 0 only at the target.
+	sizeX, sizeW := zeros[float64](n, d), zeros[float64](v, d)
+	for i := range n {
+		for j := range v {
+			var s float64
+			for c := range d {
+				s += xr.row(i)[c] * wr.row(j)[c]
+			}
+			g := math.Exp(s - lse64[i])
+			if int(targets[i]) == j {
+				g = 1 - g
+			}
+			g *= math.Abs(coef64[i])
+			for c := range d {
+				sizeX.row(i)[c] += g * math.Abs(wr.row(j)[c])
+				sizeW.row(j)[c] += g * math.Abs(xr.row(i)[c])
+			}
+		}
+	}
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		var first [2]*matrix[float32]
+		for _, threads := range []int{1, 2, 3, 7} {
+			e := newEngine(ker, threads)
+			op := e.WeightOf(w, compute.BF16)
+			dx, dw := zeros[float32](n, d), zeros[float32](v, d)
+			lse := e.HeadStats(x, op, targets, 1).LogSumExp
+			e.HeadBackward(dx, dw, x, op, targets, lse, coef)
+			if threads == 1 {
+				near(t, "dx", dx, wantX, sizeX, 0x1p-8+1e-4)
+				near(t, "dw", dw, wantW, sizeW, 0x1p-8+1e-4)
+				first = [2]*matrix[float32]{dx, dw}
+			}
+			if !same(dx.data, first[0].data) || !same(dw.data, first[1].data) {
+				t.Fatalf("bits depend on threads: %d", threads)
+			}
+			more := zeros[float32](v, d)
+			copy(more.data, start.data)
+			e.HeadBackward(dx, more, x, op, targets, lse, coef)
+			for i, g := range more.data {
+				if want := start.data[i] + dw.data[i]; math.Abs(float64(g-want)) > float64(n)*0x1p-23*(math.Abs(float64(start.data[i]))+sizeW.data[i]) {
+					t.Fatalf("dw[%d] = %g, want %g added", i, g, want)
+				}
+			}
+		}
+	})
+}

@@ -3,14 +3,15 @@ package cpu
 import "eaft/compute"
 
 // headGradTile is how many columns of the vocabulary have their gradient at once.
-const headGradTile = 512
+const headGradTile = 1024
 
 // HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
 // dx = dlogits w and dw += dlogits^T x, tile by tile of the vocabulary in order.
 func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, targets []int32, lse, coef []F) {
 	gx, gw, a, w := mat[F](dx), mat[F](dw), mat[F](x), weightOf[F](cw)
 	n, d := a.rows, w.k
-	a.shape("HeadBackward", "x", len(targets), d)
+	a.shapeAny("HeadBackward", "x", len(targets), d)
+	checkOperand("HeadBackward", a, w)
 	gx.shape("HeadBackward", "dx", n, d)
 	gw.shape("HeadBackward", "dw", w.n, d)
 	if len(lse) != n || len(coef) != n {
@@ -20,7 +21,35 @@ func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 	if n == 0 {
 		return
 	}
-	data, done := e.operand(a, w.dtype)
+	h := &headGrad[F]{e: e, w: w, targets: targets, lse: lse, coef: coef}
+	if w.half != nil && e.k.half.micro != nil {
+		h.runHalf(gx, gw, a)
+	} else {
+		h.run(gx, gw, a)
+	}
+}
+
+type headGrad[F real] struct {
+	e         *engine[F]
+	w         *weight[F]
+	targets   []int32
+	lse, coef []F
+}
+
+// gradient turns row i of the logits from column lo on into those of dL/dlogits.
+func (h *headGrad[F]) gradient(row []F, i, lo int) {
+	h.e.k.expSum(row, h.lse[i])
+	for j := range row {
+		row[j] *= h.coef[i]
+	}
+	if y := int(h.targets[i]) - lo; y >= 0 && y < len(row) {
+		row[y] -= h.coef[i]
+	}
+}
+
+func (h *headGrad[F]) run(gx, gw, x *matrix[F]) {
+	e, w, n, d := h.e, h.w, x.rows, h.w.k
+	data, done := e.operand(x, w.dtype)
 	defer done()
 	nr := e.k.nr
 	packed := e.buf.get((d + nr - 1) / nr * nr * n) // x as a right operand, used by every tile
@@ -33,18 +62,42 @@ func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 		e.mul(dl, headGradTile, n, cols, left[F]{data, d, 1}, rightOf(w, lo, true), d, false)
 		e.rowsOf(n, cols, func(i int) {
 			row := dl[i*headGradTile:][:cols]
-			e.k.expSum(row, lse[i])
-			for j := range row {
-				row[j] *= coef[i]
-			}
-			if y := int(targets[i]) - lo; y >= 0 && y < cols {
-				row[y] -= coef[i]
-			}
+			h.gradient(row, i, lo)
 			if w.dtype == compute.BF16 {
 				e.k.round(row, row)
 			}
 		})
 		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, true)
 		e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
+	}
+}
+
+func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
+	e, w, n, d := h.e, h.w, x.rows, h.w.k
+	a, done := e.halfOperand(x)
+	defer done()
+	packed := e.halves.get(packedSize(n, d)) // x as a right operand, used by every tile
+	defer e.halves.put(packed)
+	e.packColsAll(packed, a, d, n)
+	ld := halfStride(headGradTile)
+	dl := e.halves.get(n * ld)
+	defer e.halves.put(dl)
+	rows, pairs := e.k.half.rows, w.half.pairs
+	for lo := 0; lo < w.n; lo += headGradTile {
+		cols := min(headGradTile, w.n-lo)
+		full := (cols + halfPanel - 1) / halfPanel * halfPanel
+		e.chunks(n, rows, func(i, to int) {
+			logits := e.buf.get(rows * headGradTile)
+			mulHalfBlock(&e.k.half, logits, headGradTile, to-i, full, a.from(i), w.half.from(lo), pairs, pairs, false)
+			for r := i; r < to; r++ {
+				row := logits[(r-i)*headGradTile:][:cols]
+				h.gradient(row, r, lo)
+				clear(dl[r*ld+cols : (r+1)*ld])
+				e.k.narrow(dl[r*ld:][:cols], row)
+			}
+			e.buf.put(logits)
+		})
+		e.mulWeight(gx.data, d, n, leftHalf{dl, ld}, w, lo, lo+cols, true)
+		e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
 	}
 }

@@ -124,7 +124,7 @@ func (e *engine[F]) NewTensor(rows, cols int, dtype compute.DType) compute.Tenso
 		ld := halfStride(cols)
 		return &matrix[F]{rows: rows, cols: cols, half: newHalf(rows * ld), ld: ld}
 	}
-	return dense(rows, cols, make([]F, rows*cols))
+	return dense(rows, cols, allocate[F](rows*cols))
 }
 
 // Write copies src into dst, row-major.
@@ -202,7 +202,7 @@ func (e *engine[F]) ScatterAddRows(dst, src compute.Tensor, rows []int32) {
 func (e *engine[F]) NewWeight(n, k int, dtype compute.DType, fill func(row int, dst []F) error) (compute.Weight, error) {
 	w := &weight[F]{n: n, k: k, dtype: dtype}
 	if dtype != compute.BF16 {
-		w.f = make([]F, n*k)
+		w.f = allocate[F](n * k)
 		for i := range n {
 			if err := fill(i, w.f[i*k:][:k]); err != nil {
 				return nil, err

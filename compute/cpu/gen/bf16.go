@@ -5,15 +5,14 @@ import "fmt"
 // Go's assembler knows neither AVX512_BF16 nor AMX, so their instructions are
 // raw bytes. Register numbers of the base and index of an address:
 const (
-	bx  = 3
-	si  = 6
 	dx  = 2
+	si  = 6
 	r8  = 8
-	r9  = 9
 	r10 = 10
 	r11 = 11
 	r12 = 12
-	r13 = 13
+	r14 = 14
+	r15 = 15
 )
 
 const halfRows = 14 // rows of the AVX512_BF16 tile: 14 x 32 = 28 accumulators
@@ -45,6 +44,7 @@ func vcvtneps2bf16(dst, src int) {
 // prefix of a VEX.128.0F38.W0 instruction, by its mandatory prefix.
 const (
 	vexNP = 0
+	vex66 = 1
 	vexF3 = 2
 	vexF2 = 3
 )
@@ -63,6 +63,11 @@ func tileMemory(pp, opcode, tmm, base, index, disp int) string {
 
 func tileload(tmm, base, index, disp int) {
 	p("\t%s // TILELOADD", tileMemory(vexF2, 0x4b, tmm, base, index, disp))
+}
+
+// tileloadT1 is tileload of what will not be read again soon: it leaves the first cache alone.
+func tileloadT1(tmm, base, index, disp int) {
+	p("\t%s // TILELOADDT1", tileMemory(vex66, 0x4b, tmm, base, index, disp))
 }
 
 func tilestore(tmm, base, index, disp int) {
@@ -186,6 +191,7 @@ func rowBF16() {
 // microAMX computes up to 32 rows against R13 panels: C tiles 0 1 / 2 3, A tiles
 // 4 / 5, B tiles 6 7. The tile configuration, which gives the rows of each
 // tile, is loaded on entry and released on exit: no tile state outlives a call.
+// The rows of A stay in the first cache; B passes it by.
 func microAMX() {
 	p("\n// func microAMX(t *halfTile)\nTEXT ·microAMX(SB), NOSPLIT, $0-8")
 	halfFields()
@@ -210,9 +216,9 @@ func microAMX() {
 		}
 		p("start%d:\n\tMOVQ DI, CX\n\tMOVQ $128, R15\n\tMOVQ BX, R14\n\tPCALIGN $64\nloop%d:", two, two)
 		tileload(4, si, r8, 0)
-		tileload(6, 14, 15, 0)
+		tileloadT1(6, r14, r15, 0)
 		tdpbf16ps(0, 4, 6)
-		tileload(7, 14, 15, 64)
+		tileloadT1(7, r14, r15, 64)
 		tdpbf16ps(1, 4, 7)
 		if two == 2 {
 			tileload(5, r11, r8, 0)
@@ -246,10 +252,11 @@ func peaks() {
 	}
 	p("\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 
-	p("\n// func peakAMX(n int, cfg *tileConfig)\nTEXT ·peakAMX(SB), NOSPLIT, $0-16\n\tMOVQ n+0(FP), CX\n\tMOVQ cfg+8(FP), DI")
+	p("\n// func peakAMX(n int, cfg *tileConfig, data *uint16)\nTEXT ·peakAMX(SB), NOSPLIT, $0-24\n\tMOVQ n+0(FP), CX\n\tMOVQ cfg+8(FP), DI\n\tMOVQ data+16(FP), SI\n\tMOVQ $64, R8")
 	ldtilecfg()
-	for i := range 8 {
+	for i := range 4 {
 		tilezero(i)
+		tileload(4+i, si, r8, 1024*i)
 	}
 	p("\tPCALIGN $64\nloop:")
 	for i := range 4 {
