@@ -135,6 +135,10 @@ type Device interface {
 	// Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
 	// x may be BF16 if w is.
 	Linear(dst, x Tensor, w Weight, bias Tensor, add bool)
+	// GatedLinear: dst[T,N] = silu(x gate^T) * (x up^T), without ever holding the
+	// two factors: the first half of a gated MLP where no backward pass follows.
+	// Biases may be nil. x and dst may be BF16 if the weights are.
+	GatedLinear(dst, x Tensor, gate, up Weight, gateBias, upBias Tensor)
 	// LinearBackward is the backward pass of projections of one input x [T,K]:
 	// dx = sum of dy w in their order, with add dx += that, and for each
 	// DW += dy^T x and DBias += column sums of dy. x and dy may be BF16 if W is.

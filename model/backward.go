@@ -17,16 +17,26 @@ func (l *linear) gradient(dy compute.Tensor) compute.Projection {
 func (l *layer) backward(m *Model, in input, a *activations, d, dx compute.Tensor) {
 	dev, s := m.dev, &m.spec
 	T, n := a.x.Rows(), a.mid.Rows()
-	hidden := m.ws.get("hidden", T, s.Hidden, compute.F32)
+	if a.keep == keepInput {
+		l.attend(m, in, a)
+	}
+	hidden := m.ws.get("hidden", T, s.Hidden, m.dtype)
 	dhidden := m.ws.get("dhidden", T, s.Hidden, compute.F32)
 	asked, dasked := hidden.Slice(0, n), dhidden.Slice(0, n)
+	if a.gate == nil {
+		m.factors(a, "")
+		l.factor(m, a, l.mlpInput(m, a))
+	}
 
 	// out = mid + down(silu(gate) * up)
-	act := m.ws.get("act", n, s.Intermediate, compute.F32)
+	act := m.ws.get("act", n, s.Intermediate, m.dtype)
 	dact := m.ws.get("dact", n, s.Intermediate, compute.F32)
 	dev.SwiGLU(act, a.gate, a.up)
 	dev.LinearBackward(dact, act, false, l.downProj.gradient(d))
 	dgate, dup := a.gate, a.up
+	if m.dtype == compute.BF16 {
+		dgate, dup = m.ws.get("dgate", n, s.Intermediate, m.dtype), m.ws.get("dup", n, s.Intermediate, m.dtype)
+	}
 	dev.SwiGLUBackward(dgate, dup, dact, a.gate, a.up)
 	dev.RMSNorm(asked, a.rstd2, a.mid, l.postAttentionNorm.value, s.Eps)
 	dev.LinearBackward(dasked, asked, false, l.gateProj.gradient(dgate), l.upProj.gradient(dup))
@@ -53,8 +63,9 @@ func (l *layer) backward(m *Model, in input, a *activations, d, dx compute.Tenso
 		dev.ScatterAddRows(dx, d, in.asks)
 		few := m.ws.get("asked", n, s.Hidden, compute.F32)
 		dev.GatherRows(few, a.x, in.asks)
-		dev.RMSNorm(few, a.rstd2, few, l.inputNorm.value, s.Eps)
-		dev.LinearBackward(d, few, false, l.qProj.gradient(dq))
+		normed := m.ws.get("asked.normed", n, s.Hidden, m.dtype)
+		dev.RMSNorm(normed, a.rstd2, few, l.inputNorm.value, s.Eps)
+		dev.LinearBackward(d, normed, false, l.qProj.gradient(dq))
 		dev.Zero(dhidden)
 		dev.ScatterAddRows(dhidden, d, in.asks)
 		dev.LinearBackward(dhidden, hidden, true, l.kProj.gradient(dk), l.vProj.gradient(dv))

@@ -2,8 +2,20 @@ package model
 
 import (
 	"math"
+	"strconv"
 
 	"eaft/compute"
+)
+
+// keep says what a block keeps of its forward pass for its backward pass, which
+// computes the rest again, with the same bits.
+type keep uint8
+
+const (
+	keepNothing   keep = iota // no backward pass follows
+	keepInput                 // x
+	keepAttention             // all but the factors of the MLP
+	keepAll
 )
 
 // activations are what one block's backward pass needs of its forward pass.
@@ -11,6 +23,7 @@ import (
 // Keys and values have a row for each of the T tokens, what comes of the queries
 // one for each of the n tokens that ask: all T, or fewer in the last block.
 type activations struct {
+	keep  keep
 	x     compute.Tensor // [T, D] the block's input
 	rstd1 compute.Tensor // [T, 1] of input_layernorm
 	qRaw  compute.Tensor // [n, H*C] before QK-norm; q itself without
@@ -19,47 +32,64 @@ type activations struct {
 	kRstd compute.Tensor // [T, KV]
 	q     compute.Tensor // [n, H*C] after RoPE
 	k, v  compute.Tensor // [T, KV*C]
-	attn  compute.Tensor // [n, H*C] attention's output
+	attn  compute.Tensor // [n, H*C] attention's output, in the model's dtype
 	lse   compute.Tensor // [n, H]
 	mid   compute.Tensor // [n, D] after attention's residual
 	rstd2 compute.Tensor // [n, 1] of post_attention_layernorm
-	gate  compute.Tensor // [n, F]
+	gate  compute.Tensor // [n, F], nil unless all is kept
 	up    compute.Tensor // [n, F]
 	inX   bool           // mid is x
 }
 
-// newActivations gets buffers for the tokens of in whose names end in suffix.
-// Shared buffers serve every layer in turn: scoring keeps nothing behind.
-func (m *Model) newActivations(in input, suffix string, shared bool) activations {
+// newActivations gets buffers for the tokens of in. What layer does not keep lies
+// in buffers that serve every layer in turn.
+func (m *Model) newActivations(in input, layer int, k keep) activations {
 	s := &m.spec
 	T, n := len(in.ids), len(in.ids)
 	if in.asks != nil {
 		n = len(in.asks)
 	}
 	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
-	get := func(name string, rows, cols int) compute.Tensor {
-		return m.ws.get(name+suffix, rows, cols, compute.F32)
+	own := "." + strconv.Itoa(layer)
+	get := func(kept keep, name string, rows, cols int, dtype compute.DType) compute.Tensor {
+		if k >= kept {
+			name += own
+		}
+		return m.ws.get(name, rows, cols, dtype)
+	}
+	part := func(name string, rows, cols int) compute.Tensor {
+		return get(keepAttention, name, rows, cols, compute.F32)
 	}
 	a := activations{
-		x: get("x", T, s.Hidden), rstd1: get("rstd1", T, 1),
-		q: get("q", n, q), k: get("k", T, kv), v: get("v", T, kv),
-		attn: m.ws.get("attn"+suffix, n, q, m.dtype), lse: get("lse", n, s.Heads),
-		rstd2: get("rstd2", n, 1),
-		gate:  get("gate", n, s.Intermediate), up: get("up", n, s.Intermediate),
-		inX: shared && in.asks == nil,
+		keep: k,
+		x:    get(keepInput, "x", T, s.Hidden, compute.F32), rstd1: part("rstd1", T, 1),
+		q: part("q", n, q), k: part("k", T, kv), v: part("v", T, kv),
+		attn: get(keepAttention, "attn", n, q, m.dtype), lse: part("lse", n, s.Heads),
+		rstd2: part("rstd2", n, 1),
+		inX:   k == keepNothing && in.asks == nil,
 	}
 	a.qRaw, a.kRaw = a.q, a.k
 	if s.QKNorm {
-		a.qRstd, a.kRstd = get("q_rstd", n, s.Heads), get("k_rstd", T, s.KVHeads)
-		if !shared {
-			a.qRaw, a.kRaw = get("q_raw", n, q), get("k_raw", T, kv)
+		a.qRstd, a.kRstd = part("q_rstd", n, s.Heads), part("k_rstd", T, s.KVHeads)
+		if k != keepNothing {
+			a.qRaw, a.kRaw = part("q_raw", n, q), part("k_raw", T, kv)
 		}
+	}
+	if k == keepAll {
+		m.factors(&a, own)
 	}
 	a.mid = a.x
 	if !a.inX {
-		a.mid = get("mid", n, s.Hidden)
+		a.mid = part("mid", n, s.Hidden)
 	}
 	return a
+}
+
+// factors gets buffers for the factors of the MLP.
+func (m *Model) factors(a *activations, suffix string) {
+	n := a.q.Rows()
+	a.gate = m.ws.get("gate"+suffix, n, m.spec.Intermediate, compute.F32)
+	a.up = m.ws.get("up"+suffix, n, m.spec.Intermediate, compute.F32)
 }
 
 // input is what a block knows of its tokens.
@@ -105,23 +135,46 @@ func (m *Model) attention(l *layer, in input) compute.Attention {
 
 // forward is dst = x w^T + bias, added to dst with add.
 func (l *linear) forward(dev compute.Device, dst, x compute.Tensor, add bool) {
-	var bias compute.Tensor
-	if l.bias != nil {
-		bias = l.bias.value
+	dev.Linear(dst, x, l.weight.op, l.bias.tensor(), add)
+}
+
+// tensor is a vector's values, nil for none.
+func (w *weight) tensor() compute.Tensor {
+	if w == nil {
+		return nil
 	}
-	dev.Linear(dst, x, l.weight.op, bias, add)
+	return w.value
 }
 
 // forward runs a block on a.x and writes its output to out [n, D]; nil: over
-// a.mid, which with shared buffers is a.x if all tokens ask.
+// a.mid, which is a.x where nothing is kept and all tokens ask.
 func (l *layer) forward(m *Model, in input, a *activations, out compute.Tensor) {
+	l.attend(m, in, a)
+	dev, n := m.dev, a.mid.Rows()
+	act := m.ws.get("act", n, m.spec.Intermediate, m.dtype)
+	hidden := l.mlpInput(m, a)
+	if a.gate == nil {
+		dev.GatedLinear(act, hidden, l.gateProj.weight.op, l.upProj.weight.op, l.gateProj.bias.tensor(), l.upProj.bias.tensor())
+	} else {
+		l.factor(m, a, hidden)
+		dev.SwiGLU(act, a.gate, a.up)
+	}
+	if out == nil {
+		out = a.mid
+	} else {
+		dev.Copy(out, a.mid)
+	}
+	l.downProj.forward(dev, out, act, true)
+}
+
+// attend computes everything up to a.mid.
+func (l *layer) attend(m *Model, in input, a *activations) {
 	dev, s := m.dev, &m.spec
 	T, n := a.x.Rows(), a.mid.Rows()
-
 	if !a.inX {
 		in.take(dev, a.mid, a.x)
 	}
-	hidden := m.ws.get("hidden", T, s.Hidden, compute.F32)
+	hidden := m.ws.get("hidden", T, s.Hidden, m.dtype)
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
 	l.kProj.forward(dev, a.kRaw, hidden, false)
 	l.vProj.forward(dev, a.v, hidden, false)
@@ -136,18 +189,23 @@ func (l *layer) forward(m *Model, in input, a *activations, out compute.Tensor) 
 	}
 	dev.RoPE(a.q, m.rope.cos, m.rope.sin, in.askPos, false)
 	dev.RoPE(a.k, m.rope.cos, m.rope.sin, in.pos, false)
-	dev.Attention(a.attn, a.lse, a.q, a.k, a.v, m.attention(l, in))
-	l.oProj.forward(dev, a.mid, a.attn, true)
-
-	dev.RMSNorm(hidden, a.rstd2, a.mid, l.postAttentionNorm.value, s.Eps)
-	l.gateProj.forward(dev, a.gate, hidden, false)
-	l.upProj.forward(dev, a.up, hidden, false)
-	act := m.ws.get("act", n, s.Intermediate, compute.F32)
-	dev.SwiGLU(act, a.gate, a.up)
-	if out == nil {
-		out = a.mid
-	} else {
-		dev.Copy(out, a.mid)
+	lse := a.lse
+	if a.keep == keepNothing {
+		lse = nil
 	}
-	l.downProj.forward(dev, out, act, true)
+	dev.Attention(a.attn, lse, a.q, a.k, a.v, m.attention(l, in))
+	l.oProj.forward(dev, a.mid, a.attn, true)
+}
+
+// mlpInput is a.mid normalised.
+func (l *layer) mlpInput(m *Model, a *activations) compute.Tensor {
+	hidden := m.ws.get("hidden", a.mid.Rows(), m.spec.Hidden, m.dtype)
+	m.dev.RMSNorm(hidden, a.rstd2, a.mid, l.postAttentionNorm.value, m.spec.Eps)
+	return hidden
+}
+
+// factor computes a.gate and a.up.
+func (l *layer) factor(m *Model, a *activations, hidden compute.Tensor) {
+	l.gateProj.forward(m.dev, a.gate, hidden, false)
+	l.upProj.forward(m.dev, a.up, hidden, false)
 }

@@ -4,6 +4,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strings"
 	"testing"
 
 	"eaft/compute"
@@ -97,6 +98,38 @@ func TestGradientsDoNotDependOnThreads(t *testing.T) {
 			for i, p := range m.Params() {
 				if !slices.Equal(read(dev, p.Grad), read(dev, first[i].Grad)) {
 					t.Errorf("%s: the gradient of %s depends on the number of threads", v, p.Name)
+				}
+			}
+		}
+	}
+}
+
+// What is computed again instead of kept has the same bits.
+func TestGradientsDoNotDependOnMemory(t *testing.T) {
+	for _, v := range variants {
+		for _, dtype := range []compute.DType{compute.F32, compute.BF16} {
+			e := readExpected(t, v)
+			dev := newDevice(t, 2)
+			var first []model.Param
+			// From more than enough down to what is refused, as if a batch were larger.
+			for limit := int64(512 << 20); ; limit = limit * 6 / 7 {
+				m := load(t, dev, "testdata/"+v, model.Options{Train: true, DType: dtype})
+				if err := m.FitMemory(limit, len(e.batch.IDs)*1000); err != nil {
+					if first == nil || !strings.Contains(err.Error(), "MiB were allowed") {
+						t.Errorf("%d bytes: %v", limit, err)
+					}
+					break
+				}
+				if _, err := m.Accumulate(e.batch, e.targets, topK, eaftWeights(topK)); err != nil {
+					t.Fatal(err)
+				}
+				if first == nil {
+					first = m.Params()
+				}
+				for i, p := range m.Params() {
+					if !slices.Equal(read(dev, p.Grad), read(dev, first[i].Grad)) {
+						t.Errorf("%s, %v: the gradient of %s depends on the memory allowed", v, dtype, p.Name)
+					}
 				}
 			}
 		}

@@ -28,6 +28,7 @@ type Model struct {
 	rope ropeTable
 	ws   workspace
 	acts []activations // of each layer, in training
+	keep []keep        // what each layer keeps
 }
 
 // layer is one decoder block. Field names follow Hugging Face's.
@@ -55,6 +56,7 @@ func (m *Model) wire() {
 	for i := range m.layers {
 		get := func(suffix string) *weight { return m.weights[layerName(i, suffix)] }
 		proj := func(name string) linear { return linear{get(name + ".weight"), get(name + ".bias")} }
+		m.keep = append(m.keep, keepAll)
 		m.layers[i] = layer{
 			inputNorm:         get("input_layernorm.weight"),
 			postAttentionNorm: get("post_attention_layernorm.weight"),

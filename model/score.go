@@ -3,7 +3,6 @@ package model
 import (
 	"errors"
 	"fmt"
-	"strconv"
 
 	"eaft/compute"
 )
@@ -22,13 +21,13 @@ func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, erro
 	}
 	in, want := m.newInput(b), b.asked(targets)
 	last := len(m.layers) - 1
-	a := m.newActivations(in, "", true)
+	a := m.newActivations(in, 0, keepNothing)
 	m.dev.Embed(a.x, m.embed.op, in.ids)
 	for i := range last {
 		m.layers[i].forward(m, in, &a, nil)
 	}
 	in = in.asking(want.rows)
-	a = m.newActivations(in, "", true)
+	a = m.newActivations(in, last, keepNothing)
 	m.layers[last].forward(m, in, &a, nil)
 	x := a.mid
 	if want.of != nil {
@@ -60,9 +59,9 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 	last := len(m.layers) - 1
 	m.acts = m.acts[:0]
 	for i := range last {
-		m.acts = append(m.acts, m.newActivations(in, "."+strconv.Itoa(i), false))
+		m.acts = append(m.acts, m.newActivations(in, i, m.keep[i]))
 	}
-	m.acts = append(m.acts, m.newActivations(asking, "."+strconv.Itoa(last), false))
+	m.acts = append(m.acts, m.newActivations(asking, last, m.keep[last]))
 	out := m.ws.get("x.out", len(targets), m.spec.Hidden, compute.F32)
 	m.dev.Embed(m.acts[0].x, m.embed.op, in.ids)
 	for i := range last {
@@ -105,7 +104,7 @@ type headInput struct {
 // positions that predict no target.
 func (m *Model) headForward(x compute.Tensor) headInput {
 	n := x.Rows()
-	h := headInput{x, m.ws.get("head.rstd", n, 1, compute.F32), m.ws.get("head.normed", n, m.spec.Hidden, compute.F32)}
+	h := headInput{x, m.ws.get("head.rstd", n, 1, compute.F32), m.ws.get("head.normed", n, m.spec.Hidden, m.dtype)}
 	m.dev.RMSNorm(h.normed, h.rstd, h.x, m.norm.value, m.spec.Eps)
 	return h
 }

@@ -37,6 +37,7 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
+	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
 	Scores string    `json:"-"` // folder of scores/1, "" without

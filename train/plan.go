@@ -50,6 +50,21 @@ func micro(rows []*row, limit int) [][]*row {
 	return out
 }
 
+// largest is the number of tokens of the largest micro-batch.
+func largest(steps []step) int {
+	most := 0
+	for _, s := range steps {
+		for _, rows := range micro(s.rows, MicroTokens) {
+			tokens := 0
+			for _, r := range rows {
+				tokens += len(r.ids)
+			}
+			most = max(most, tokens)
+		}
+	}
+	return most
+}
+
 // rate is the learning rate of step i of n, counted from 0: linear warm-up over
 // the first share of the steps, then a half cosine that reaches 0 after the
 // last step (Loshchilov and Hutter 2017).

@@ -80,6 +80,11 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	}
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
 	rec.Steps = len(steps)
+	if o.Memory > 0 {
+		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
+			return cli.Usagef("--memory: %w", err)
+		}
+	}
 	s, err := loop(ctx, newTrainer(dev, m, &o), rows, steps, in, &rec)
 	if err != nil {
 		return err

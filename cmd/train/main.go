@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then a cosine to 0")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the order of rows and of --from-scratch")
 	fs.StringVar(&o.DType, "dtype", o.DType, "operands of products: bf16 or f32")
+	memory := fs.String("memory", "", "memory that training may take, such as 4GiB: what of the activations does not fit is computed again; empty: any")
 	threads := fs.Int("threads", 0, "threads; 0: all cores")
 	fs.IntVar(&o.K, "k", o.K, "number of tokens in the top-k entropy")
 	fs.Float64Var(&o.MaxGradNorm, "max-grad-norm", o.MaxGradNorm, "gradients are scaled down to this norm; 0: never")
@@ -60,6 +61,13 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--steps and --epochs exclude each other")
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
+	}
+	if *memory != "" {
+		bytes, err := cli.ParseSize(*memory)
+		if err != nil {
+			return cli.Usagef("--memory: %w", err)
+		}
+		o.Memory = bytes
 	}
 	if fs.Changed("steps") {
 		o.Epochs = 0

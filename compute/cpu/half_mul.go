@@ -73,31 +73,33 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 	}
 }
 
-// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all
-// threads. Panels come from afar and serve many rows, so a task has as many rows
-// as there are for each thread, and the same thread meets them again.
-func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
-	h, pairs := &e.k.half, halfPairs(k)
-	size := pairs * 2 * halfPanel
-	panels := (n + halfPanel - 1) / halfPanel
-	tiles := (m + h.rows - 1) / h.rows
+// tasks cuts a product of m rows and n columns into blocks of columns j, j+wide
+// (whole panels) and many rows. Panels come from afar and serve many rows, so a
+// task has as many rows as there are for each thread, and the same thread meets
+// them again in the next operation.
+func (e *engine[F]) tasks(m, n, wide int, f func(lo, hi, j, n int)) {
+	tile := e.k.half.rows
+	tiles := (m + tile - 1) / tile
 	down := min(tiles, max(e.pool.threads, (m+halfTaskRows-1)/halfTaskRows))
-	per := min(halfTaskPanels, panels)
-	// Small products: at least 8 tasks for each thread, unless they get too small
-	// for the panels or the rows of A to be read again from the first cache.
-	few := func() bool { return down*((panels+per-1)/per) < 8*e.pool.threads }
-	for few() && per > 4 {
-		per--
-	}
-	for few() && down < tiles && m/down > 64 {
+	across := (n + wide - 1) / wide
+	for down*across < 8*e.pool.threads && down < tiles && m/down > 64 {
 		down++
 	}
-	across := (panels + per - 1) / per
 	e.pool.run(across*down, func(task int) {
 		i, p := task/across, task%across
-		lo, hi := i*tiles/down*h.rows, min(m, (i+1)*tiles/down*h.rows)
-		j := p * per * halfPanel
-		mulHalfBlock(h, c[lo*ldc+j:], ldc, hi-lo, min(n-j, per*halfPanel), a.from(lo), b[p*per*size:], pairs, pairs, acc)
+		f(i*tiles/down*tile, min(m, (i+1)*tiles/down*tile), p*wide, min(wide, n-p*wide))
+	})
+}
+
+// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
+func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
+	pairs := halfPairs(k)
+	// At least 8 tasks for each thread, but not so few panels that the rows of A
+	// are read again for little.
+	panels := (n + halfPanel - 1) / halfPanel
+	per := max(min(4, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
+	e.tasks(m, n, per*halfPanel, func(lo, hi, j, n int) {
+		mulHalfBlock(&e.k.half, c[lo*ldc+j:], ldc, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, acc)
 	})
 }
 

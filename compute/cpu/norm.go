@@ -12,14 +12,21 @@ import (
 func (e *engine[F]) RMSNorm(dst, rstd, x, w compute.Tensor, eps float32) {
 	d, r, a, g := mat[F](dst), mat[F](rstd), mat[F](x), mat[F](w)
 	groups := normGroups(a, g)
-	d.shape("RMSNorm", "dst", a.rows, a.cols)
+	d.shapeAny("RMSNorm", "dst", a.rows, a.cols)
 	if r != nil {
 		r.shape("RMSNorm", "rstd", a.rows, groups)
 	}
 	c := g.cols
 	e.rowsOf(a.rows, a.cols, func(i int) {
+		var row []F
+		if d.half != nil {
+			row = e.buf.get(d.cols)
+			defer e.buf.put(row)
+		} else {
+			row = d.row(i)
+		}
 		for h := range groups {
-			in, out := a.row(i)[h*c:][:c], d.row(i)[h*c:][:c]
+			in, out := a.row(i)[h*c:][:c], row[h*c:][:c]
 			s := F(1 / math.Sqrt(float64(e.k.dot(in, in)/F(c)+F(eps))))
 			if r != nil {
 				r.row(i)[h] = s
@@ -29,6 +36,9 @@ func (e *engine[F]) RMSNorm(dst, rstd, x, w compute.Tensor, eps float32) {
 			for j := range out {
 				out[j] = F(in[j]*s) * wt[j]
 			}
+		}
+		if d.half != nil {
+			e.k.narrow(d.halfRow(i), row)
 		}
 	})
 }

@@ -153,7 +153,12 @@ func (b *halfBuffers) get(n int) []uint16 {
 func (b *halfBuffers) put(v []uint16) { b.free.give(v) }
 
 // lending keeps slices by size: a small request must not use up a large slice.
-type lending[T any] struct{ free [256]sync.Pool }
+// They are kept for good, unlike a sync.Pool's, because a large one would be
+// faulted in again page by page after every garbage collection.
+type lending[T any] struct {
+	mu   sync.Mutex
+	free [256][][]T
+}
 
 // lent is the capacity lent for n: at most a quarter more.
 func lent(n int) int {
@@ -169,13 +174,22 @@ func class(lent int) int {
 }
 
 func (l *lending[T]) take(n int) ([]T, bool) {
-	if v, ok := l.free[class(lent(n))].Get().(*[]T); ok {
-		return (*v)[:n], true
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	free := &l.free[class(lent(n))]
+	last := len(*free) - 1
+	if last < 0 {
+		return nil, false
 	}
-	return nil, false
+	v := (*free)[last]
+	*free = (*free)[:last]
+	return v[:n], true
 }
 
 func (l *lending[T]) give(v []T) {
 	v = v[:cap(v)]
-	l.free[class(len(v))].Put(&v)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	free := &l.free[class(len(v))]
+	*free = append(*free, v)
 }

@@ -1,0 +1,73 @@
+package model
+
+import (
+	"fmt"
+
+	"eaft/compute"
+)
+
+// FitMemory decides what the blocks keep of their forward passes so that
+// training with AdamW on batches of so many tokens stays within limit bytes:
+// as much as fits, because the rest is computed again, up to a third more work.
+// Results do not depend on it. It fails if the least is too much, and says how
+// much that is.
+func (m *Model) FitMemory(limit int64, tokens int) error {
+	fixed := m.stateBytes() + int64(tokens)*m.passBytes()
+	for i := range m.keep {
+		m.keep[i] = keepInput
+		fixed += int64(tokens) * m.keptBytes(keepInput)
+	}
+	if fixed > limit {
+		return fmt.Errorf("training this model on batches of %d tokens takes at least %d MiB, of which %d MiB are weights, gradients and moments; %d MiB were allowed",
+			tokens, mib(fixed), mib(m.stateBytes()), limit>>20)
+	}
+	for k := keepAttention; k <= keepAll; k++ {
+		more := int64(tokens) * (m.keptBytes(k) - m.keptBytes(k-1))
+		for i := len(m.keep) - 1; i >= 0 && fixed+more <= limit; i-- {
+			m.keep[i] = k
+			fixed += more
+		}
+	}
+	return nil
+}
+
+func mib(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
+
+// stateBytes is what does not depend on the batch: the process, the float32
+// masters, gradients and two moments, and the operands of products.
+func (m *Model) stateBytes() int64 {
+	n := int64(64 << 20)
+	for _, w := range m.order {
+		size := int64(w.rows) * int64(w.cols)
+		n += 16 * size
+		if w.kind == matrix && m.dtype == compute.BF16 {
+			n += 2 * size
+		}
+	}
+	return n
+}
+
+// keptBytes is what a block keeps of a token.
+func (m *Model) keptBytes(k keep) int64 {
+	s := &m.spec
+	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
+	n := 4 * s.Hidden
+	if k >= keepAttention {
+		n += 4 * (s.Hidden + 2*q + 2*kv + s.Heads + 2)
+		if s.QKNorm {
+			n += 4 * (q + kv + s.Heads + s.KVHeads)
+		}
+	}
+	if k >= keepAll {
+		n += 8 * s.Intermediate
+	}
+	return int64(n)
+}
+
+// passBytes is what the passes need of a token whatever the blocks keep: one
+// block's activations and their gradients, and the operands made of them.
+func (m *Model) passBytes() int64 {
+	s := &m.spec
+	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
+	return m.keptBytes(keepAll) + int64(6*4*s.Hidden+4*(2*q+2*kv)+3*4*s.Intermediate)
+}
