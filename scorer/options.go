@@ -21,8 +21,9 @@ const (
 	All     Targets = "all"
 )
 
-// DefaultBudget is how many tokens a batch holds beside what all its rows begin
-// with; a longer row is a batch of its own.
+// DefaultBudget is how many tokens a batch computes beside what all its rows
+// begin with, or as many as that has if it is longer; a longer row is a batch of
+// its own.
 const DefaultBudget = 2048
 
 // MinK and MaxK bound Options.K: the entropy of one token is no entropy.

@@ -50,12 +50,14 @@ func (f *forest) shared(row []int32) int {
 	return n
 }
 
-// fits says whether a row can be added within a budget of tokens. It does not
-// count what all rows begin with: a beginning as long as the budget would leave
-// no room to share it. So a batch is at most a budget and the longest row.
+// fits says whether a row can be added within a budget of tokens. What all rows
+// begin with does not count, and if it is longer than the budget the rest may be
+// as long: every batch computes it once, so that smaller ones would do little
+// else. So a batch is at most twice the longest row, or that row and a budget.
 func (f *forest) fits(row []int32, budget int) bool {
 	n := f.shared(row)
-	return f.last == nil || f.size+len(row)-n-min(f.root, n) <= budget
+	root := min(f.root, n)
+	return f.last == nil || f.size+len(row)-n-root <= max(budget, root)
 }
 
 // add takes a row up and returns the segment that ends it.
@@ -66,19 +68,15 @@ func (f *forest) add(row []int32) int {
 		end = f.path[whole]
 		whole++
 	}
-	var cut int
-	if whole < len(f.path) {
-		cut = f.path[whole]
-	}
-	split := whole < len(f.path) && f.segs[cut].lo < n
+	rest := f.path[whole:]
 	f.path = f.path[:whole]
-	if split {
+	if len(rest) > 0 && f.segs[rest[0]].lo < n {
 		// The new segment is the head, so that rows and children of the cut one
 		// stay with its tail.
-		s := &f.segs[cut]
-		head := segment{s.row, s.lo, n, s.parent}
+		cut := &f.segs[rest[0]]
+		head := segment{cut.row, cut.lo, n, cut.parent}
 		end = len(f.segs)
-		s.lo, s.parent = n, end
+		cut.lo, cut.parent = n, end
 		f.segs, f.path = append(f.segs, head), append(f.path, end)
 	}
 	if n < len(row) {

@@ -125,8 +125,8 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 	began := time.Now()
 	var ahead window
 	flush := func() error {
-		if err := r.score(ctx, &ahead, progress); err != nil {
-			return fmt.Errorf("%s: %w", path, err)
+		if err := r.score(ctx, path, &ahead, progress); err != nil {
+			return err
 		}
 		for k := range ahead.tasks {
 			if err := w.Write(&ahead.tasks[k].out); err != nil {
@@ -165,8 +165,8 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 	return info, ledger, err
 }
 
-// score runs the tasks of a window, in batches of rows that begin alike.
-func (r *run) score(ctx context.Context, w *window, progress *cli.Progress) error {
+// score runs a window of the shard path, in batches of rows that begin alike.
+func (r *run) score(ctx context.Context, path string, w *window, progress *cli.Progress) error {
 	todo := w.order(!r.o.NoPrefixSharing)
 	progress.Add(int64(len(w.tasks)-len(todo)), "")
 	for i := range w.tasks {
@@ -181,7 +181,7 @@ func (r *run) score(ctx context.Context, w *window, progress *cli.Progress) erro
 		var b *batch
 		b, todo = nextBatch(todo, r.o.Budget, !r.o.NoPrefixSharing)
 		if err := b.run(r.model, r.o.K); err != nil {
-			return err
+			return fmt.Errorf("%s: %w", path, err)
 		}
 		for _, t := range b.tasks {
 			r.work.Tokens += int64(t.tokens)
