@@ -189,7 +189,12 @@ func narrowWith(f func(dst *uint16, src *float32, n int)) func(dst []uint16, src
 		if n > 0 {
 			f(unsafe.SliceData(dst), at(src), n)
 		}
-		narrow(dst[n:], src[n:])
+		if n < len(src) {
+			var h [lanes]uint16
+			p := padded(src[n:])
+			f(&h[0], &p[0], lanes)
+			copy(dst[n:], h[:])
+		}
 	}
 }
 
