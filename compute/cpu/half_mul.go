@@ -39,6 +39,17 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 	if n%halfPanel != 0 {
 		edge = make([]F, h.rows*halfPanel)
 	}
+	if m == 1 && h.row != nil && !acc { // a token alone: bound by memory, and by latency if its sums went one by one
+		t.a, t.pairs = unsafe.Pointer(&a.data[0]), pairs
+		for ; full >= 4; full -= 4 {
+			t.b, t.c = unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])
+			h.row(&t)
+			if n -= 4 * halfPanel; n == 0 {
+				return
+			}
+			b, c = b[4*size:], c[4*halfPanel:]
+		}
+	}
 	blocks := (m + h.rows - 1) / h.rows
 	for k := 0; k < pairs; k += h.step {
 		t.pairs, t.acc = min(h.step, pairs-k), 0

@@ -90,6 +90,23 @@ func TestExp(t *testing.T) {
 	})
 }
 
+// One token against a weight of 57 MB: what a product is bound by when decoding.
+func BenchmarkDecode(b *testing.B) {
+	for _, ker := range available() {
+		b.Run(ker.isa, func(b *testing.B) {
+			const n, k = 49152, 576
+			r := rand.New(rand.NewPCG(1, 1))
+			e := newEngine(ker, 2)
+			op := e.WeightOf(newMat[float32](r, n, k), compute.BF16)
+			x, y := e.NewTensor(1, k, compute.BF16), zeros[float32](1, n)
+			for b.Loop() {
+				e.Linear(y, x, op, nil, false)
+			}
+			b.ReportMetric(2*n*k*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
+		})
+	}
+}
+
 func BenchmarkLinear(b *testing.B) {
 	for _, ker := range available() {
 		for _, s := range [][3]int{{256, 576, 576}, {1024, 1536, 576}, {1024, 576, 1536}, {2048, 192, 576}} {
