@@ -28,13 +28,13 @@ func Load(dev compute.Device, c *weights.Checkpoint, o Options) (*Model, error) 
 		return nil, err
 	}
 	if o.RandomInit {
-		return build(dev, spec, o, randomRows(o.Seed))
+		return build(dev, spec, o, randomRows(o.Seed), func() {})
 	}
 	src := newSource(c, &spec)
 	if err := src.check(); err != nil {
 		return nil, err
 	}
-	return build(dev, spec, o, src.readRow)
+	return build(dev, spec, o, src.readRow, c.Release)
 }
 
 // initStd is the standard deviation of new matrices: transformers' initializer_range.
@@ -64,14 +64,17 @@ func randomRows(seed uint64) fillRow {
 	}
 }
 
-// build allocates a model and fills its weights in the order of Spec.tensors.
-func build(dev compute.Device, spec Spec, o Options, fill fillRow) (*Model, error) {
+// build allocates a model and fills its weights in the order of Spec.tensors. It
+// calls release after each, so that a file's pages and their copies are not in
+// memory together.
+func build(dev compute.Device, spec Spec, o Options, fill fillRow, release func()) (*Model, error) {
 	m := &Model{dev: dev, spec: spec, dtype: o.DType, ws: workspace{dev: dev}, weights: map[string]*weight{}}
 	for _, t := range spec.tensors() {
 		w, err := newWeight(dev, t, o, fill)
 		if err != nil {
 			return nil, err
 		}
+		release()
 		m.weights[t.name] = w
 		m.order = append(m.order, w)
 	}

@@ -48,8 +48,9 @@ type Checkpoint struct {
 }
 
 type weightFile struct {
-	name string
-	data []byte
+	name   string
+	data   []byte
+	mapped bool // by mapFile
 }
 
 // Open opens a Hugging Face folder (safetensors, sharded by
@@ -64,7 +65,7 @@ func Open(ref string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder or a .gguf file: %w", ref, err)
 	}
 	if st.IsDir() {
-		return openFolder(os.DirFS(ref), ref, func(name string) ([]byte, func() error, error) {
+		return openFolder(os.DirFS(ref), ref, true, func(name string) ([]byte, func() error, error) {
 			return mapFile(filepath.Join(ref, filepath.FromSlash(name)))
 		})
 	}
@@ -75,7 +76,7 @@ func Open(ref string) (*Checkpoint, error) {
 	if err != nil {
 		return nil, fmt.Errorf("model %s: %w", ref, err)
 	}
-	c := &Checkpoint{ref: ref, close: []func() error{done}, files: []weightFile{{filepath.Base(ref), data}}}
+	c := &Checkpoint{ref: ref, close: []func() error{done}, files: []weightFile{{filepath.Base(ref), data, true}}}
 	if c.gguf, c.tensors, err = readGGUF(ref, data); err != nil {
 		c.Close()
 		return nil, err
@@ -86,13 +87,13 @@ func Open(ref string) (*Checkpoint, error) {
 // OpenFS opens a Hugging Face folder that is not on disk, such as an embedded
 // one. ref names it in errors.
 func OpenFS(fsys fs.FS, ref string) (*Checkpoint, error) {
-	return openFolder(fsys, ref, func(name string) ([]byte, func() error, error) {
+	return openFolder(fsys, ref, false, func(name string) ([]byte, func() error, error) {
 		data, err := fs.ReadFile(fsys, name)
 		return data, func() error { return nil }, err
 	})
 }
 
-func openFolder(fsys fs.FS, ref string, load func(string) ([]byte, func() error, error)) (*Checkpoint, error) {
+func openFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, func() error, error)) (*Checkpoint, error) {
 	c := &Checkpoint{ref: ref, fsys: fsys, tensors: map[string]tensor{}}
 	var err error
 	c.config, err = c.File("config.json")
@@ -110,7 +111,7 @@ func openFolder(fsys fs.FS, ref string, load func(string) ([]byte, func() error,
 			return nil, fmt.Errorf("%s: %w", path.Join(ref, name), err)
 		}
 		c.close = append(c.close, done)
-		c.files = append(c.files, weightFile{name, data})
+		c.files = append(c.files, weightFile{name, data, mapped})
 		if err := readSafetensors(path.Join(ref, name), data, c.tensors); err != nil {
 			c.Close()
 			return nil, err
@@ -210,10 +211,29 @@ func (c *Checkpoint) Hash() (string, error) {
 	h.Write(c.config)
 	for _, f := range c.files {
 		fmt.Fprintf(h, "weights %d\n", len(f.data))
-		h.Write(f.data)
+		const chunk = 16 << 20
+		for lo := 0; lo < len(f.data); lo += chunk {
+			part := f.data[lo:min(lo+chunk, len(f.data))]
+			h.Write(part)
+			f.drop(part)
+		}
 	}
 	c.hash = "sha256:" + hex.EncodeToString(h.Sum(nil))
 	return c.hash, nil
+}
+
+// Release gives back the memory of what has been read; it may be read again.
+func (c *Checkpoint) Release() {
+	for _, f := range c.files {
+		f.drop(f.data)
+	}
+}
+
+// drop forgets a part of a mapped file that starts on a page.
+func (f *weightFile) drop(part []byte) {
+	if f.mapped {
+		dropPages(part)
+	}
 }
 
 // Close unmaps the files. Nothing read before it depends on them.

@@ -33,3 +33,11 @@ func mapFile(name string) (data []byte, done func() error, err error) {
 	}
 	return data, func() error { return unix.Munmap(data) }, nil
 }
+
+// dropPages forgets the pages of a mapped file that lie within data; they are
+// read again when they are touched.
+func dropPages(data []byte) {
+	if len(data) > 0 {
+		_ = unix.Madvise(data, unix.MADV_DONTNEED) // memory is at stake, not the result
+	}
+}
