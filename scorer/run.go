@@ -88,6 +88,7 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 				if r.model, err = model.Load(dev, c, model.Options{DType: r.o.DType}); err != nil {
 					return sum, unusable(err)
 				}
+				cli.SteadyHeap()
 				if v := r.model.Spec().Vocab; r.o.K > v {
 					return sum, cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
 				}

@@ -78,6 +78,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
+	cli.SteadyHeap()
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
 	rec.Steps = len(steps)
 	if o.Memory > 0 {
