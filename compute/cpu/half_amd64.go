@@ -1,7 +1,6 @@
 package cpu
 
 import (
-	"syscall"
 	"unsafe"
 
 	"golang.org/x/sys/cpu"
@@ -36,16 +35,8 @@ func hasBF16() bool {
 	return cpu.X86.HasAVX512F && cpu.X86.HasAVX512BW && cpu.X86.HasAVX512BF16
 }
 
-// hasAMX asks the kernel for permission to use tile data, once for the process
-// (Documentation/arch/x86/xstate.rst: arch_prctl, feature 18).
-func hasAMX() bool {
-	if !cpu.X86.HasAMXTile || !cpu.X86.HasAMXBF16 {
-		return false
-	}
-	const archReqXcompPerm, xtileData = 0x1023, 18
-	_, _, errno := syscall.RawSyscall(syscall.SYS_ARCH_PRCTL, archReqXcompPerm, xtileData, 0)
-	return errno == 0
-}
+// hasAMX says whether the CPU has AMX with bfloat16 and this process may use it.
+func hasAMX() bool { return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && permitTiles() }
 
 // withHalf adds AVX512_BF16's kernels to those of AVX-512.
 func withHalf(k *kernels[float32]) {
