@@ -238,4 +238,5 @@ func main() {
 	save("kernels_amd64.s")
 	bf16Kernels()
 	attentionKernels()
+	peakKernels()
 }
