@@ -351,8 +351,13 @@ func (b *bench) runLlama(d *data, work string, round int) error {
 		return nil
 	}
 	m, err := b.script(measurement{Work: work, Tool: llama, Rows: d.n}, "llama_rival.py", b.o.gguf, d.rows, strconv.Itoa(b.o.threads))
-	if exit := new(exec.ExitError); errors.As(err, &exit) && exit.ExitCode() == 3 {
-		fmt.Fprintln(os.Stderr, "llama-cpp-python is not installed: llama.cpp is left out")
+	if exit := new(exec.ExitError); errors.As(err, &exit) && b.ctx.Err() == nil {
+		why := exit.String()
+		if exit.ExitCode() == 3 {
+			why = "llama-cpp-python is not installed"
+		}
+		b.report.LeftOut = fmt.Sprintf("%s is left out: %s.", llama, why)
+		fmt.Fprintln(os.Stderr, b.report.LeftOut)
 		b.llama = false
 		return nil
 	}

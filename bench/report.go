@@ -25,6 +25,7 @@ type report struct {
 	Best       map[string]int    `json:"best_batch"` // of the rival, by work
 	Runs       []measurement     `json:"runs"`
 	Memories   []measurement     `json:"memory_runs"`
+	LeftOut    string            `json:"left_out,omitempty"` // a rival, and why
 
 	counted bool
 }
@@ -97,6 +98,9 @@ func (r *report) long() string {
 	b.WriteString("\nEvery run:\n\n| work | tool | batch | round | tokens/s | peak memory, MB | whole program, s | mean logprob |\n|---|---|---|---|---|---|---|---|\n")
 	for _, m := range r.Runs {
 		b.WriteString(m.row(fmt.Sprint(m.Round)))
+	}
+	if r.LeftOut != "" {
+		fmt.Fprintf(&b, "\n%s\n", r.LeftOut)
 	}
 	if len(r.Memories) == 0 {
 		return b.String()
