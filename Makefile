@@ -1,7 +1,7 @@
 # Needs Go 1.26 and nothing else; see CONTRIBUTING.md.
 export CGO_ENABLED = 0
 
-.PHONY: build test check demo demo-model generate stress
+.PHONY: bench build test check demo demo-model generate stress
 
 build:
 	go build -trimpath -o bin/ ./cmd/...
@@ -29,3 +29,8 @@ generate:
 # What takes longer than the tests may: fuzzing of every parser.
 stress:
 	internal/stress.sh
+
+# Measures eaft and its rivals in turn and writes the tables; see docs/benchmarks.md.
+#   make bench BENCH="--model DIR --corpus train.jsonl --python venv/bin/python"
+bench: build
+	go run ./bench --write $(BENCH)

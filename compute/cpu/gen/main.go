@@ -239,4 +239,5 @@ func main() {
 	bf16Kernels()
 	attentionKernels()
 	vectorKernels()
+	peakKernels()
 }
