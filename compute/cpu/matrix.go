@@ -147,15 +147,15 @@ func (e *engine[F]) Read(dst []F, src compute.Tensor) {
 // Zero clears dst.
 func (e *engine[F]) Zero(dst compute.Tensor) {
 	d := mat[F](dst)
-	clear(d.data)
-	clear(d.half)
+	e.spans(len(d.data), func(lo, hi int) { clear(d.data[lo:hi]) })
+	e.spans(len(d.half), func(lo, hi int) { clear(d.half[lo:hi]) })
 }
 
 // Copy: dst = src.
 func (e *engine[F]) Copy(dst, src compute.Tensor) {
 	d, s := mat[F](dst), mat[F](src)
 	d.shape("Copy", "dst", s.rows, s.cols)
-	copy(d.data, s.data)
+	e.spans(len(d.data), func(lo, hi int) { copy(d.data[lo:hi], s.data[lo:hi]) })
 }
 
 // Add: dst += src.
@@ -169,9 +169,7 @@ func (e *engine[F]) Add(dst, src compute.Tensor) {
 func (e *engine[F]) GatherRows(dst, src compute.Tensor, rows []int32) {
 	d, s := mat[F](dst), mat[F](src)
 	d.shape("GatherRows", "dst", len(rows), s.cols)
-	for i, r := range rows {
-		copy(d.row(i), s.row(int(r)))
-	}
+	e.rowsOf(d.rows, d.cols, func(i int) { copy(d.row(i), s.row(int(rows[i]))) })
 }
 
 // ScatterAddRows: dst[rows[i]] += src[i], i ascending.

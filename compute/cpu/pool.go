@@ -5,6 +5,7 @@ import (
 	"sync"
 	"sync/atomic"
 	"time"
+	"unsafe"
 )
 
 // A product of 150 us is over before a parked goroutine wakes (5-50 us in a
@@ -153,12 +154,16 @@ func (b *halfBuffers) get(n int) []uint16 {
 func (b *halfBuffers) put(v []uint16) { b.free.give(v) }
 
 // lending keeps slices by size: a small request must not use up a large slice.
-// They are kept for good, unlike a sync.Pool's, because a large one would be
-// faulted in again page by page after every garbage collection.
+// Large ones are kept for good, because one that the garbage collector takes is
+// faulted in again page by page; small ones, which are asked for row by row, lie
+// in a sync.Pool, which has no lock.
 type lending[T any] struct {
-	mu   sync.Mutex
-	free [256][][]T
+	small [256]sync.Pool
+	mu    sync.Mutex
+	large [256][][]T
 }
+
+const lendSmall = 1 << 16 // elements
 
 // lent is the capacity lent for n: at most a quarter more.
 func lent(n int) int {
@@ -174,9 +179,16 @@ func class(lent int) int {
 }
 
 func (l *lending[T]) take(n int) ([]T, bool) {
+	size := lent(n)
+	if size <= lendSmall {
+		if v, ok := l.small[class(size)].Get().(*T); ok {
+			return unsafe.Slice(v, size)[:n], true
+		}
+		return nil, false
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	free := &l.free[class(lent(n))]
+	free := &l.large[class(size)]
 	last := len(*free) - 1
 	if last < 0 {
 		return nil, false
@@ -187,9 +199,13 @@ func (l *lending[T]) take(n int) ([]T, bool) {
 }
 
 func (l *lending[T]) give(v []T) {
-	v = v[:cap(v)]
+	size := cap(v)
+	if size <= lendSmall {
+		l.small[class(size)].Put(unsafe.SliceData(v)) // a pointer: nothing to allocate
+		return
+	}
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	free := &l.free[class(len(v))]
-	*free = append(*free, v)
+	free := &l.large[class(size)]
+	*free = append(*free, v[:size])
 }
