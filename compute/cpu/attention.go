@@ -8,9 +8,11 @@ import (
 )
 
 const (
-	keyBlock   = 128 // keys of one tile of scores
-	queryTiles = 4   // float32 tiles of queries in a block
-	queryChunk = 256 // queries of a task
+	keyBlock   = 128           // keys of one tile of scores
+	scoreRow   = keyBlock + 16 // distance of a tile's rows, see apart
+	probRow    = keyBlock + 32 // in bfloat16, see halfStride
+	queryTiles = 4             // float32 tiles of queries in a block
+	queryChunk = 256           // queries of a task
 )
 
 // attn is one call's sizes. Blocks of keys start at the row's start, so that a
@@ -201,14 +203,15 @@ func (t *attn[F]) step() int {
 func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F]) {
 	e, d, n := f.e, f.HeadDim, hi-lo
 	depth := (d + halfPanel - 1) / halfPanel * halfPanel
-	buf := e.buf.get(n * (keyBlock + depth + 2))
+	ldo := apart(depth)
+	buf := e.buf.get(n * (scoreRow + ldo + 2))
 	defer e.buf.put(buf)
 	const most = 64 // queries of a block
 	var bounds [2 * most]int32
 	t := softTile[F]{
-		x: buf[:n*keyBlock], ldx: keyBlock,
-		o: buf[n*keyBlock:][:n*depth], ldo: depth, depth: depth,
-		top: buf[n*(keyBlock+depth):][:n], sum: buf[n*(keyBlock+depth+1):][:n],
+		x: buf[:n*scoreRow], ldx: scoreRow,
+		o: buf[n*scoreRow:][:n*ldo], ldo: ldo, depth: depth,
+		top: buf[n*(scoreRow+ldo):][:n], sum: buf[n*(scoreRow+ldo+1):][:n],
 		lo: bounds[:n], hi: bounds[most:][:n], rows: n, scale: F(f.Scale),
 	}
 	clear(t.o)
@@ -217,8 +220,8 @@ func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F]) {
 		t.top[i] = lowest[F]()
 	}
 	if f.half {
-		t.half = e.halves.get(n * keyBlock)
-		t.ldh = keyBlock
+		t.half = e.halves.get(n * probRow)
+		t.ldh = probRow
 		defer e.halves.put(t.half)
 	}
 	q, done := f.rowsOf(&f.q, lo, n, h)
@@ -235,7 +238,7 @@ func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F]) {
 		if f.DType == compute.BF16 && !f.half {
 			e.k.round(t.x, t.x)
 		}
-		p.values(t.o, depth, n, &t, j, use)
+		p.values(&t, j, use)
 	}
 	at := lo*f.out.cols + h*d
 	if f.out.half != nil {

@@ -75,12 +75,12 @@ func (b *attnBack[F]) run(c queries) {
 
 func (b *attnBack[F]) block(c queries, h, lo, hi int, kv, vk *packedHeads[F]) {
 	e, d, n := b.e, b.HeadDim, hi-lo
-	buf := e.buf.get(2 * n * keyBlock)
+	buf := e.buf.get(2 * n * scoreRow)
 	defer e.buf.put(buf)
 	var bounds [2 * backBlock]int32
 	var rows [2 * backBlock]F
 	t := softBackTile[F]{
-		x: buf[:n*keyBlock], y: buf[n*keyBlock:], ldx: keyBlock,
+		x: buf[:n*scoreRow], y: buf[n*scoreRow:], ldx: scoreRow,
 		lo: bounds[:n], hi: bounds[backBlock:][:n], lse: rows[:n], delta: rows[backBlock:][:n],
 		rows: n, scale: F(b.Scale),
 	}
@@ -94,9 +94,9 @@ func (b *attnBack[F]) block(c queries, h, lo, hi int, kv, vk *packedHeads[F]) {
 	over := b.overQueries(q, do, n)
 	defer over.free()
 	if b.half {
-		pair := e.halves.get(2 * n * keyBlock)
+		pair := e.halves.get(2 * n * probRow)
 		defer e.halves.put(pair)
-		t.p, t.ds, t.ldh = pair[:n*keyBlock], pair[n*keyBlock:], keyBlock
+		t.p, t.ds, t.ldh = pair[:n*probRow], pair[n*probRow:], probRow
 	}
 	end := b.position(c.seg, hi-1) + 1
 	start := int(b.CuSeqlens[c.seg])

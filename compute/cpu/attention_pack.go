@@ -126,28 +126,28 @@ func (t *attn[F]) rowsOf(x *heads[F], lo, n, h int) (leftRows[F], func()) {
 	return leftRows[F]{h: leftHalf{buf, ld}}, func() { t.e.halves.put(buf) }
 }
 
-// scores: x[n][use] = q keys for the positions [j, j+use); rows of x are keyBlock apart.
+// scores: x[n][use] = q keys for the positions [j, j+use); rows of x are scoreRow apart.
 func (p *packedHeads[F]) scores(x []F, n int, q leftRows[F], j, use int) {
 	d := p.HeadDim
 	if p.half {
 		pairs := halfPairs(d)
 		use = (use + halfPanel - 1) / halfPanel * halfPanel
-		mulHalfBlock(&p.e.k.half, x, keyBlock, n, use, q.h, p.keysHalf[j*2*pairs:], pairs, pairs, false)
+		mulHalfBlock(&p.e.k.half, x, scoreRow, n, use, q.h, p.keysHalf[j*2*pairs:], pairs, pairs, false)
 		return
 	}
-	mulBlock(p.e.k, x, keyBlock, n, use, q.f, p.keys[j*d:], d, false)
+	mulBlock(p.e.k, x, scoreRow, n, use, q.f, p.keys[j*d:], d, false)
 }
 
-// values: o[n][HeadDim] += the probabilities t times the values of the positions
-// [j, j+use), of which the last rows of a tile see fewer.
-func (p *packedHeads[F]) values(o []F, ldo, n int, t *softTile[F], j, use int) {
+// values: the outputs of a tile += its probabilities times the values of the
+// positions [j, j+use).
+func (p *packedHeads[F]) values(t *softTile[F], j, use int) {
 	w := min(keyBlock, p.n-j)
 	block := j / keyBlock * p.blockSize(keyBlock)
 	if p.half {
-		mulHalfBlock(&p.e.k.half, o, ldo, n, ldo, leftHalf{t.half, t.ldh}, p.valsHalf[block:], halfPairs(w), halfPairs(use), true)
+		mulHalfBlock(&p.e.k.half, t.o, t.ldo, t.rows, t.depth, leftHalf{t.half, t.ldh}, p.valsHalf[block:], halfPairs(w), halfPairs(use), true)
 		return
 	}
-	p.times(o, ldo, n, left[F]{t.x, t.ldx, 1}, p.vals[block:], w, use)
+	p.times(t.o, t.ldo, t.rows, left[F]{t.x, t.ldx, 1}, p.vals[block:], w, use)
 }
 
 // times: c[m][HeadDim] += a[m][k] b, b being packed for n >= k positions.

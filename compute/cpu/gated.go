@@ -30,23 +30,24 @@ func (e *engine[F]) GatedLinear(dst, x compute.Tensor, gate, up compute.Weight, 
 	defer done()
 	pairs, rows := g.half.pairs, e.k.half.rows
 	const wide = gatedPanels * halfPanel
+	ld := apart(wide)
 	e.tasks(d.rows, d.cols, wide, func(lo, hi, j, n int) {
-		buf := e.buf.get(2 * rows * wide)
+		buf := e.buf.get(2 * rows * ld)
 		defer e.buf.put(buf)
 		full := (n + halfPanel - 1) / halfPanel * halfPanel
 		for i := lo; i < hi; i += rows {
 			m := min(rows, hi-i)
 			for f, w := range [2]*weight[F]{g, u} {
-				out := buf[f*rows*wide:]
-				mulHalfBlock(&e.k.half, out, wide, m, full, left.from(i), w.half.from(j), pairs, pairs, false)
+				out := buf[f*rows*ld:]
+				mulHalfBlock(&e.k.half, out, ld, m, full, left.from(i), w.half.from(j), pairs, pairs, false)
 				if b := biases[f]; b != nil {
 					for r := range m {
-						e.k.axpy(out[r*wide:][:n], b.data[j:][:n], 1)
+						e.k.axpy(out[r*ld:][:n], b.data[j:][:n], 1)
 					}
 				}
 			}
 			for r := range m {
-				gr, ur := buf[r*wide:][:n], buf[(rows+r)*wide:][:n]
+				gr, ur := buf[r*ld:][:n], buf[(rows+r)*ld:][:n]
 				e.k.swiglu(gr, gr, ur)
 				if d.half != nil {
 					e.k.narrow(d.halfRow(i + r)[j:][:n], gr)

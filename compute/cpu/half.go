@@ -29,6 +29,10 @@ func halfStride(k int) int {
 	return lines * lineHalf
 }
 
+// apart is the distance of float32 rows of n that a tile writes, for the same
+// reason an odd number of cache lines.
+func apart(n int) int { return ((n+lanes-1)/lanes | 1) * lanes }
+
 // halfPairs is the number of pairs (k, k+1) of a packed operand: whole cache
 // lines of a row of the left-hand one.
 func halfPairs(k int) int { return (k + lineHalf - 1) / lineHalf * lineHalf / 2 }
@@ -87,7 +91,7 @@ type halfTile struct {
 	panels  int
 	bs      int            // bytes from one panel to the next
 	acc     int            // 1: start from c, 0: from zero
-	next    unsafe.Pointer // read soon: brought to the second cache
+	next    uintptr        // read soon, if there is anything: brought to the second cache
 	cfg     unsafe.Pointer // AMX: set by the kernel's wrapper
 }
 

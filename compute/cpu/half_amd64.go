@@ -58,7 +58,7 @@ const halfTileRows = 14
 
 // withAMX puts AMX in the place of VDPBF16PS.
 func withAMX(k *kernels[float32]) {
-	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 384, 16, nil
+	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 288, 16, nil
 	k.half.micro = func(t *halfTile) {
 		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])
 		microAMX(t)

@@ -51,34 +51,43 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 		}
 	}
 	blocks := (m + h.rows - 1) / h.rows
-	for k := 0; k < pairs; k += h.step {
-		t.pairs, t.acc = min(h.step, pairs-k), 0
-		if acc || k > 0 {
-			t.acc = 1
-		}
-		for i := range blocks {
-			lo, hi := h.block(i, blocks, m)
-			t.rows, t.a, t.ldc = hi-lo, unsafe.Pointer(&a.data[lo*a.ld+2*k]), 4*ldc
+	t.next = uintptr(unsafe.Pointer(unsafe.SliceData(b))) + uintptr(full*2*size) // the panels of the next task
+	for i := range blocks {
+		lo, hi := h.block(i, blocks, m)
+		t.rows = hi - lo
+		for k := 0; k < pairs; k += h.step {
+			t.a, t.ldc, t.pairs, t.acc = unsafe.Pointer(&a.data[lo*a.ld+2*k]), 4*ldc, min(h.step, pairs-k), 0
+			if acc || k > 0 {
+				t.acc = 1
+			}
 			for p := 0; p < full; p += h.panels {
 				t.panels = min(h.panels, full-p)
 				t.b, t.c = unsafe.Pointer(&b[p*size+k*2*halfPanel]), unsafe.Pointer(&c[lo*ldc+p*halfPanel])
-				if t.next = t.b; p == 0 && hi < m {
-					t.next = unsafe.Pointer(&a.data[hi*a.ld+2*k])
+				if h.even {
+					if t.next = uintptr(t.b); p == 0 && hi < m {
+						t.next = uintptr(unsafe.Pointer(&a.data[hi*a.ld+2*k]))
+					}
 				}
+				h.micro(&t)
+				t.next += uintptr(t.panels * t.pairs / 16 * 2 * lineBytes)
+			}
+		}
+		if edge != nil {
+			j := full * halfPanel
+			for r := range t.rows {
+				copy(edge[r*halfPanel:][:n-j], c[(lo+r)*ldc+j:])
+			}
+			t.panels, t.ldc = 1, 4*halfPanel
+			for k := 0; k < pairs; k += h.step {
+				t.a, t.pairs, t.acc = unsafe.Pointer(&a.data[lo*a.ld+2*k]), min(h.step, pairs-k), 0
+				if acc || k > 0 {
+					t.acc = 1
+				}
+				t.b, t.c = unsafe.Pointer(&b[full*size+k*2*halfPanel]), unsafe.Pointer(&edge[0])
 				h.micro(&t)
 			}
-			if edge != nil {
-				j := full * halfPanel
-				for r := range t.rows {
-					copy(edge[r*halfPanel:][:n-j], c[(lo+r)*ldc+j:])
-				}
-				t.panels, t.ldc = 1, 4*halfPanel
-				t.b, t.c = unsafe.Pointer(&b[full*size+k*2*halfPanel]), unsafe.Pointer(&edge[0])
-				t.next = t.b
-				h.micro(&t)
-				for r := range t.rows {
-					copy(c[(lo+r)*ldc+j:][:n-j], edge[r*halfPanel:])
-				}
+			for r := range t.rows {
+				copy(c[(lo+r)*ldc+j:][:n-j], edge[r*halfPanel:])
 			}
 		}
 	}

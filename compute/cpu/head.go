@@ -188,7 +188,8 @@ func (h *headPass[F]) groups(tile int, f func(lo, hi int)) {
 // rows folds the columns [first, last) into rows [lo, hi), tile by tile.
 func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
 	e, d := h.e, h.w.k
-	logits := e.buf.get(tile * headTile)
+	ld := apart(headTile)
+	logits := e.buf.get(tile * ld)
 	defer e.buf.put(logits)
 	var val [headTile + lanes]F // a register more: candidates are stored by whole ones
 	var id [headTile + lanes]int32
@@ -198,12 +199,12 @@ func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
 		for i := lo; i < hi; i += tile {
 			m := min(tile, hi-i)
 			if h.x == nil {
-				mulHalfBlock(&e.k.half, logits, headTile, m, (n+halfPanel-1)/halfPanel*halfPanel, h.half.from(i), h.w.half.from(j), h.w.half.pairs, h.w.half.pairs, false)
+				mulHalfBlock(&e.k.half, logits, ld, m, (n+halfPanel-1)/halfPanel*halfPanel, h.half.from(i), h.w.half.from(j), h.w.half.pairs, h.w.half.pairs, false)
 			} else {
-				mulBlock(e.k, logits, headTile, m, n, left[F]{h.x[i*d:], d, 1}, h.packed[(j-h.first)*d:], d, false)
+				mulBlock(e.k, logits, ld, m, n, left[F]{h.x[i*d:], d, 1}, h.packed[(j-h.first)*d:], d, false)
 			}
 			for r := range m {
-				row := logits[r*headTile:][:full]
+				row := logits[r*ld:][:full]
 				for c := n; c < full; c++ {
 					row[c] = F(math.Inf(-1))
 				}

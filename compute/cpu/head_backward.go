@@ -87,10 +87,10 @@ func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
 		cols := min(headGradTile, w.n-lo)
 		full := (cols + halfPanel - 1) / halfPanel * halfPanel
 		e.chunks(n, rows, func(i, to int) {
-			logits := e.buf.get(rows * headGradTile)
-			mulHalfBlock(&e.k.half, logits, headGradTile, to-i, full, a.from(i), w.half.from(lo), pairs, pairs, false)
+			logits := e.buf.get(rows * apart(headGradTile))
+			mulHalfBlock(&e.k.half, logits, apart(headGradTile), to-i, full, a.from(i), w.half.from(lo), pairs, pairs, false)
 			for r := i; r < to; r++ {
-				row := logits[(r-i)*headGradTile:][:cols]
+				row := logits[(r-i)*apart(headGradTile):][:cols]
 				h.gradient(row, r, lo)
 				clear(dl[r*ld+cols : (r+1)*ld])
 				e.k.narrow(dl[r*ld:][:cols], row)

@@ -191,11 +191,12 @@ func rowBF16() {
 // microAMX computes up to 32 rows against R13 panels: C tiles 0 1 / 2 3, A tiles
 // 4 / 5, B tiles 6 7. The tile configuration, which gives the rows of each
 // tile, is loaded on entry and released on exit: no tile state outlives a call.
-// The rows of A stay in the first cache; B passes it by.
+// The rows of A stay in the first cache; B passes it by, and what is read soon is
+// brought to the second, two lines in each step. X0 holds its address.
 func microAMX() {
 	p("\n// func microAMX(t *halfTile)\nTEXT ·microAMX(SB), NOSPLIT, $0-8")
 	halfFields()
-	p("\tMOVQ 88(DI), DI")
+	p("\tMOVQ R11, X0\n\tMOVQ 88(DI), DI")
 	ldtilecfg()
 	p("\tMOVQ CX, DI\n\tSHRQ $4, DI // steps of 16 pairs")
 	p("\tSHLQ $4, R8\n\tMOVQ R8, R11\n\tSHRQ $4, R8 // R11: 16 rows of A")
@@ -214,18 +215,20 @@ func microAMX() {
 			tileload(2, r12, r10, 0)
 			tileload(3, r12, r10, 64)
 		}
-		p("start%d:\n\tMOVQ DI, CX\n\tMOVQ $128, R15\n\tMOVQ BX, R14\n\tPCALIGN $64\nloop%d:", two, two)
+		p("start%d:\n\tMOVQ DI, CX\n\tMOVQ $128, R15\n\tMOVQ BX, R14\n\tMOVQ X0, R12\n\tPCALIGN $64\nloop%d:", two, two)
 		tileload(4, si, r8, 0)
 		tileloadT1(6, r14, r15, 0)
 		tdpbf16ps(0, 4, 6)
+		p("\tPREFETCHT1 (R12)")
 		tileloadT1(7, r14, r15, 64)
 		tdpbf16ps(1, 4, 7)
+		p("\tPREFETCHT1 64(R12)\n\tADDQ R15, R12")
 		if two == 2 {
 			tileload(5, r11, r8, 0)
 			tdpbf16ps(2, 5, 6)
 			tdpbf16ps(3, 5, 7)
 		}
-		p("\tADDQ $64, SI\n\tADDQ $64, R11\n\tADDQ $2048, R14\n\tDECQ CX\n\tJNZ loop%d", two)
+		p("\tADDQ $64, SI\n\tADDQ $64, R11\n\tADDQ $2048, R14\n\tDECQ CX\n\tJNZ loop%d\n\tMOVQ R12, X0", two)
 		tilestore(0, dx, r10, 0)
 		tilestore(1, dx, r10, 64)
 		if two == 2 {
