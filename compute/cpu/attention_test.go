@@ -35,14 +35,6 @@ func double(m *matrix[float32]) *matrix[float64] {
 	return x
 }
 
-func absolute(m *matrix[float64]) *matrix[float64] {
-	x := zeros[float64](m.rows, m.cols)
-	for i, v := range m.data {
-		x.data[i] = math.Abs(v)
-	}
-	return x
-}
-
 // Against the float64 engine, whose gradients finite differences check, on the
 // same (in BF16: rounded) operands. An output is a sum of p v: rounding p to
 // bfloat16 moves it by at most 2^-8 sum p|v|, and likewise for the gradients with

@@ -16,42 +16,68 @@ func seen() {
 }
 
 // softmax is one step of the online softmax over a tile of scores; see softmaxGo.
+// A row lies in registers 24 to 31, columns that are not seen holding the lowest
+// number, whose exponential is 0. One variant for each width spares the loops.
 func softmax() {
 	z := isa{"AVX512", "Z", 64, 14}
+	p("\nDATA ·lowest<>(SB)/4, $0xff7fffff\nGLOBL ·lowest<>(SB), RODATA|NOPTR, $4")
 	p("\n// func softmaxAVX512(t *softTile[float32])\nTEXT ·softmaxAVX512(SB), NOSPLIT, $0-8")
 	p("\tMOVQ t+0(FP), DI")
 	for i, r := range []string{"SI", "R8", "R9", "R10", "R11", "R12", "R13"} {
 		p("\tMOVQ %d(DI), %s", 24*i, r)
 	}
-	p("\tMOVQ 192(DI), CX\n\tVBROADCASTSS 216(DI), Z20\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
-	p("row:\n\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z11\n\tVMOVAPS Z11, Z4")
-	p("\tVMOVUPS ·iota<>(SB), Z8\n\tMOVQ SI, AX\n\tMOVQ 200(DI), BX")
-	p("first:")
-	seen()
-	p("\tVMOVUPS (AX), Z0\n\tVMAXPS Z4, Z0, K1, Z4 // NaN: the maximum stays")
-	p("\tVPADDD Z9, Z8, Z8\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ first")
-	horizontal("VMAXPS", 4)
-	p("\tVMOVAPS Z0, Z4 // new maximum\n\tVMOVSS (R13), X10 // sum\n\tVUCOMISS X4, X11\n\tJEQ same")
-	p("\tVSUBPS Z4, Z11, Z0\n\tVMULPS Z20, Z0, Z0")
-	z.exp()
-	p("\tVMULSS X1, X10, X10\n\tVMOVSS X4, (R12)\n\tMOVQ R9, AX\n\tMOVQ 208(DI), BX")
-	p("fade:\n\tVMULPS (AX), Z1, Z0\n\tVMOVUPS Z0, (AX)\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ fade")
-	p("same:\n\tVPXORD Z5, Z5, Z5\n\tVMOVUPS ·iota<>(SB), Z8\n\tMOVQ SI, AX\n\tMOVQ R8, DX\n\tMOVQ 200(DI), BX")
-	p("second:")
-	seen()
-	p("\tVMOVUPS (AX), Z0\n\tVSUBPS Z4, Z0, Z0\n\tVMULPS Z20, Z0, Z0")
-	z.exp()
-	p("\tVMOVAPS.Z Z1, K1, Z1\n\tVADDPS Z1, Z5, Z5\n\tTESTQ R8, R8\n\tJNZ half")
-	p("\tVMOVUPS Z1, (AX)\n\tJMP next")
-	p("half:")
-	vcvtneps2bf16(1, 1)
-	p("\tVMOVUPS Y1, (DX)\n\tADDQ $32, DX")
-	p("next:\n\tVPADDD Z9, Z8, Z8\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ second")
-	horizontal("VADDPS", 5)
-	p("\tVADDSS X0, X10, X10\n\tVMOVSS X10, (R13)")
-	p("\tMOVQ 168(DI), AX\n\tLEAQ (SI)(AX*4), SI\n\tMOVQ 184(DI), AX\n\tLEAQ (R9)(AX*4), R9")
-	p("\tTESTQ R8, R8\n\tJEQ single\n\tMOVQ 176(DI), AX\n\tLEAQ (R8)(AX*2), R8")
-	p("single:\n\tADDQ $4, R10\n\tADDQ $4, R11\n\tADDQ $4, R12\n\tADDQ $4, R13\n\tDECQ CX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
+	p("\tMOVQ 192(DI), CX\n\tVBROADCASTSS 216(DI), Z20\n\tVBROADCASTSS ·lowest<>(SB), Z7\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
+	p("\tVMOVUPS ·iota<>(SB), Z12")
+	for v := 1; v < 8; v++ {
+		p("\tVPADDD Z9, Z%d, Z%d", 11+v, 12+v)
+	}
+	p("\tMOVQ 200(DI), AX")
+	for n := 2; n < 8; n += 2 {
+		p("\tCMPQ AX, $%d\n\tJEQ row%d", 16*n, n)
+	}
+	p("\tJMP row8")
+	for n := 2; n <= 8; n += 2 {
+		p("\nrow%d:\n\tMOVL (R10), AX\n\tCMPL AX, (R11)\n\tJEQ unseen%d", n, n)
+		p("\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z11\n\tVMOVAPS Z11, Z4\n\tVMOVAPS Z11, Z6")
+		for v := range n {
+			p("\tVPCMPD $5, Z21, Z%d, K1\n\tVPCMPD $1, Z22, Z%d, K1, K1", 12+v, 12+v)
+			p("\tVMOVAPS Z7, Z%d\n\tVMOVUPS %d(SI), K1, Z%d", 24+v, 64*v, 24+v)
+			p("\tVMAXPS Z%d, Z%d, Z%d // NaN: the maximum stays", 4+v%2*2, 24+v, 4+v%2*2)
+		}
+		p("\tVMAXPS Z6, Z4, Z4")
+		horizontal("VMAXPS", 4)
+		p("\tVMOVAPS Z0, Z4 // new maximum\n\tVMOVSS (R13), X10 // sum\n\tVUCOMISS X4, X11\n\tJEQ same%d", n)
+		p("\tVSUBPS Z4, Z11, Z0\n\tVMULPS Z20, Z0, Z0")
+		z.exp()
+		p("\tVMULSS X1, X10, X10\n\tVMOVSS X4, (R12)\n\tMOVQ R9, AX\n\tMOVQ 208(DI), BX")
+		p("fade%d:\n\tVMULPS (AX), Z1, Z0\n\tVMOVUPS Z0, (AX)\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ fade%d", n, n)
+		p("same%d:\n\tVPXORD Z5, Z5, Z5\n\tVPXORD Z6, Z6, Z6", n)
+		for v := range n {
+			p("\tVSUBPS Z4, Z%d, Z0\n\tVMULPS Z20, Z0, Z0", 24+v)
+			z.exp()
+			p("\tVMOVAPS Z1, Z%d\n\tVADDPS Z1, Z%d, Z%d", 24+v, 5+v%2, 5+v%2)
+		}
+		p("\tVADDPS Z6, Z5, Z5")
+		horizontal("VADDPS", 5)
+		p("\tVADDSS X0, X10, X10\n\tVMOVSS X10, (R13)")
+		p("store%d:\n\tTESTQ R8, R8\n\tJNZ half%d", n, n)
+		for v := range n {
+			p("\tVMOVUPS Z%d, %d(SI)", 24+v, 64*v)
+		}
+		p("\tJMP next%d\nhalf%d:", n, n)
+		for v := range n {
+			vcvtneps2bf16(0, 24+v)
+			p("\tVMOVUPS Y0, %d(R8)", 32*v)
+		}
+		p("\tMOVQ 176(DI), AX\n\tLEAQ (R8)(AX*2), R8")
+		p("next%d:\n\tMOVQ 168(DI), AX\n\tLEAQ (SI)(AX*4), SI\n\tMOVQ 184(DI), AX\n\tLEAQ (R9)(AX*4), R9", n)
+		p("\tADDQ $4, R10\n\tADDQ $4, R11\n\tADDQ $4, R12\n\tADDQ $4, R13\n\tDECQ CX\n\tJNZ row%d\n\tVZEROUPPER\n\tRET", n)
+		p("unseen%d:", n)
+		for v := range n {
+			p("\tVPXORD Z%d, Z%d, Z%d", 24+v, 24+v, 24+v)
+		}
+		p("\tJMP store%d", n)
+	}
 }
 
 // attend divides by the sum: out = o / sum in float32 or bfloat16.
