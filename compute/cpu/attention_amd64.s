@@ -2,22 +2,22 @@
 
 #include "textflag.h"
 
-DATA ·expc<>+0(SB)/4, $0xc2d00000
-DATA ·expc<>+4(SB)/4, $0xc2d00000
-DATA ·expc<>+8(SB)/4, $0xc2d00000
-DATA ·expc<>+12(SB)/4, $0xc2d00000
-DATA ·expc<>+16(SB)/4, $0xc2d00000
-DATA ·expc<>+20(SB)/4, $0xc2d00000
-DATA ·expc<>+24(SB)/4, $0xc2d00000
-DATA ·expc<>+28(SB)/4, $0xc2d00000
-DATA ·expc<>+32(SB)/4, $0xc2d00000
-DATA ·expc<>+36(SB)/4, $0xc2d00000
-DATA ·expc<>+40(SB)/4, $0xc2d00000
-DATA ·expc<>+44(SB)/4, $0xc2d00000
-DATA ·expc<>+48(SB)/4, $0xc2d00000
-DATA ·expc<>+52(SB)/4, $0xc2d00000
-DATA ·expc<>+56(SB)/4, $0xc2d00000
-DATA ·expc<>+60(SB)/4, $0xc2d00000
+DATA ·expc<>+0(SB)/4, $0xc2ae0000
+DATA ·expc<>+4(SB)/4, $0xc2ae0000
+DATA ·expc<>+8(SB)/4, $0xc2ae0000
+DATA ·expc<>+12(SB)/4, $0xc2ae0000
+DATA ·expc<>+16(SB)/4, $0xc2ae0000
+DATA ·expc<>+20(SB)/4, $0xc2ae0000
+DATA ·expc<>+24(SB)/4, $0xc2ae0000
+DATA ·expc<>+28(SB)/4, $0xc2ae0000
+DATA ·expc<>+32(SB)/4, $0xc2ae0000
+DATA ·expc<>+36(SB)/4, $0xc2ae0000
+DATA ·expc<>+40(SB)/4, $0xc2ae0000
+DATA ·expc<>+44(SB)/4, $0xc2ae0000
+DATA ·expc<>+48(SB)/4, $0xc2ae0000
+DATA ·expc<>+52(SB)/4, $0xc2ae0000
+DATA ·expc<>+56(SB)/4, $0xc2ae0000
+DATA ·expc<>+60(SB)/4, $0xc2ae0000
 DATA ·expc<>+64(SB)/4, $0x42b20000
 DATA ·expc<>+68(SB)/4, $0x42b20000
 DATA ·expc<>+72(SB)/4, $0x42b20000
@@ -332,7 +332,8 @@ row2:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMULSS X1, X10, X10
 	VMOVSS X4, (R12)
 	MOVQ R9, AX
@@ -365,7 +366,8 @@ same2:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z24
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z25, Z0
@@ -387,7 +389,8 @@ same2:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z25
 	VADDPS Z1, Z6, Z6
 	VADDPS Z6, Z5, Z5
@@ -495,7 +498,8 @@ row4:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMULSS X1, X10, X10
 	VMOVSS X4, (R12)
 	MOVQ R9, AX
@@ -528,7 +532,8 @@ same4:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z24
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z25, Z0
@@ -550,7 +555,8 @@ same4:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z25
 	VADDPS Z1, Z6, Z6
 	VSUBPS Z4, Z26, Z0
@@ -572,7 +578,8 @@ same4:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z26
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z27, Z0
@@ -594,7 +601,8 @@ same4:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z27
 	VADDPS Z1, Z6, Z6
 	VADDPS Z6, Z5, Z5
@@ -720,7 +728,8 @@ row6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMULSS X1, X10, X10
 	VMOVSS X4, (R12)
 	MOVQ R9, AX
@@ -753,7 +762,8 @@ same6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z24
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z25, Z0
@@ -775,7 +785,8 @@ same6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z25
 	VADDPS Z1, Z6, Z6
 	VSUBPS Z4, Z26, Z0
@@ -797,7 +808,8 @@ same6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z26
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z27, Z0
@@ -819,7 +831,8 @@ same6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z27
 	VADDPS Z1, Z6, Z6
 	VSUBPS Z4, Z28, Z0
@@ -841,7 +854,8 @@ same6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z28
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z29, Z0
@@ -863,7 +877,8 @@ same6:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z29
 	VADDPS Z1, Z6, Z6
 	VADDPS Z6, Z5, Z5
@@ -1007,7 +1022,8 @@ row8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMULSS X1, X10, X10
 	VMOVSS X4, (R12)
 	MOVQ R9, AX
@@ -1040,7 +1056,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z24
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z25, Z0
@@ -1062,7 +1079,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z25
 	VADDPS Z1, Z6, Z6
 	VSUBPS Z4, Z26, Z0
@@ -1084,7 +1102,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z26
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z27, Z0
@@ -1106,7 +1125,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z27
 	VADDPS Z1, Z6, Z6
 	VSUBPS Z4, Z28, Z0
@@ -1128,7 +1148,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z28
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z29, Z0
@@ -1150,7 +1171,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z29
 	VADDPS Z1, Z6, Z6
 	VSUBPS Z4, Z30, Z0
@@ -1172,7 +1194,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z30
 	VADDPS Z1, Z5, Z5
 	VSUBPS Z4, Z31, Z0
@@ -1194,7 +1217,8 @@ same8:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS Z1, Z31
 	VADDPS Z1, Z6, Z6
 	VADDPS Z6, Z5, Z5
@@ -1354,7 +1378,8 @@ column:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVAPS.Z Z1, K1, Z1
 	VMOVUPS (R8)(AX*4), Z0
 	VSUBPS Z5, Z0, Z0

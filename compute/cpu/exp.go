@@ -9,17 +9,16 @@ import (
 // n = round(x log2 e) and r = x - n ln 2 in two steps (Cody and Waite), |r| <= ln2/2.
 // The polynomial's remainder is r^8/8! < 6e-9.
 const (
-	expLow  = -104 // below: 0
-	expHigh = 89   // above: +Inf
+	expLow  = -87 // up to here: 0, so that no result is denormal, which some CPUs make by microcode
+	expHigh = 89  // above: +Inf
 	ln2High = 0.693359375
 	ln2Low  = -2.12194440e-4
 )
 
-// exp32 is e^x within 2 ulp, without a branch that depends on x's value beyond
-// the clamps; NaN gives NaN.
+// exp32 is e^x within 2 ulp; NaN gives NaN.
 func exp32(x float32) float32 {
-	if x < expLow {
-		x = expLow
+	if x <= expLow {
+		return 0
 	}
 	if x > expHigh {
 		x = expHigh
@@ -38,7 +37,7 @@ func exp32(x float32) float32 {
 	p = float32(p*r) + 1
 	p = float32(p*r) + 1
 	i := int32(n)
-	h := i >> 1 // in two factors: 2^n alone may overflow or be denormal
+	h := i >> 1 // in two factors: 2^n alone may overflow
 	return p * math.Float32frombits(uint32(h+127)<<23) * math.Float32frombits(uint32(i-h+127)<<23)
 }
 

@@ -2,22 +2,22 @@
 
 #include "textflag.h"
 
-DATA ·expc<>+0(SB)/4, $0xc2d00000
-DATA ·expc<>+4(SB)/4, $0xc2d00000
-DATA ·expc<>+8(SB)/4, $0xc2d00000
-DATA ·expc<>+12(SB)/4, $0xc2d00000
-DATA ·expc<>+16(SB)/4, $0xc2d00000
-DATA ·expc<>+20(SB)/4, $0xc2d00000
-DATA ·expc<>+24(SB)/4, $0xc2d00000
-DATA ·expc<>+28(SB)/4, $0xc2d00000
-DATA ·expc<>+32(SB)/4, $0xc2d00000
-DATA ·expc<>+36(SB)/4, $0xc2d00000
-DATA ·expc<>+40(SB)/4, $0xc2d00000
-DATA ·expc<>+44(SB)/4, $0xc2d00000
-DATA ·expc<>+48(SB)/4, $0xc2d00000
-DATA ·expc<>+52(SB)/4, $0xc2d00000
-DATA ·expc<>+56(SB)/4, $0xc2d00000
-DATA ·expc<>+60(SB)/4, $0xc2d00000
+DATA ·expc<>+0(SB)/4, $0xc2ae0000
+DATA ·expc<>+4(SB)/4, $0xc2ae0000
+DATA ·expc<>+8(SB)/4, $0xc2ae0000
+DATA ·expc<>+12(SB)/4, $0xc2ae0000
+DATA ·expc<>+16(SB)/4, $0xc2ae0000
+DATA ·expc<>+20(SB)/4, $0xc2ae0000
+DATA ·expc<>+24(SB)/4, $0xc2ae0000
+DATA ·expc<>+28(SB)/4, $0xc2ae0000
+DATA ·expc<>+32(SB)/4, $0xc2ae0000
+DATA ·expc<>+36(SB)/4, $0xc2ae0000
+DATA ·expc<>+40(SB)/4, $0xc2ae0000
+DATA ·expc<>+44(SB)/4, $0xc2ae0000
+DATA ·expc<>+48(SB)/4, $0xc2ae0000
+DATA ·expc<>+52(SB)/4, $0xc2ae0000
+DATA ·expc<>+56(SB)/4, $0xc2ae0000
+DATA ·expc<>+60(SB)/4, $0xc2ae0000
 DATA ·expc<>+64(SB)/4, $0x42b20000
 DATA ·expc<>+68(SB)/4, $0x42b20000
 DATA ·expc<>+72(SB)/4, $0x42b20000
@@ -662,6 +662,8 @@ loop:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VMOVUPS Y1, 0(SI)
 	VADDPS Y1, Y5, Y5
 	VMOVUPS 32(SI), Y0
@@ -692,6 +694,8 @@ loop:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VMOVUPS Y1, 32(SI)
 	VADDPS Y1, Y6, Y6
 	ADDQ $64, SI
@@ -783,6 +787,8 @@ none:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VFMADD231PS Y0, Y8, Y9
 	VMULPS Y1, Y8, Y8
 	VMULPS Y1, Y9, Y9
@@ -817,6 +823,8 @@ second0:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VADDPS Y1, Y8, Y8
 	VFMADD231PS Y0, Y1, Y9
 	ADDQ $64, SI
@@ -856,6 +864,8 @@ second0:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VFMADD231PS Y0, Y8, Y9
 	VMULPS Y1, Y8, Y8
 	VMULPS Y1, Y9, Y9
@@ -890,6 +900,8 @@ second32:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VADDPS Y1, Y8, Y8
 	VFMADD231PS Y0, Y1, Y9
 	ADDQ $64, SI
@@ -2409,7 +2421,8 @@ loop:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VMOVUPS Z1, 0(SI)
 	VADDPS Z1, Z5, Z5
 	ADDQ $64, SI
@@ -2478,7 +2491,8 @@ none:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VFMADD231PS Z0, Z8, Z9
 	VMULPS Z1, Z8, Z8
 	VMULPS Z1, Z9, Z9
@@ -2504,7 +2518,8 @@ second0:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VADDPS Z1, Z8, Z8
 	VFMADD231PS Z0, Z1, Z9
 	ADDQ $64, SI

@@ -2,22 +2,22 @@
 
 #include "textflag.h"
 
-DATA ·expc<>+0(SB)/4, $0xc2d00000
-DATA ·expc<>+4(SB)/4, $0xc2d00000
-DATA ·expc<>+8(SB)/4, $0xc2d00000
-DATA ·expc<>+12(SB)/4, $0xc2d00000
-DATA ·expc<>+16(SB)/4, $0xc2d00000
-DATA ·expc<>+20(SB)/4, $0xc2d00000
-DATA ·expc<>+24(SB)/4, $0xc2d00000
-DATA ·expc<>+28(SB)/4, $0xc2d00000
-DATA ·expc<>+32(SB)/4, $0xc2d00000
-DATA ·expc<>+36(SB)/4, $0xc2d00000
-DATA ·expc<>+40(SB)/4, $0xc2d00000
-DATA ·expc<>+44(SB)/4, $0xc2d00000
-DATA ·expc<>+48(SB)/4, $0xc2d00000
-DATA ·expc<>+52(SB)/4, $0xc2d00000
-DATA ·expc<>+56(SB)/4, $0xc2d00000
-DATA ·expc<>+60(SB)/4, $0xc2d00000
+DATA ·expc<>+0(SB)/4, $0xc2ae0000
+DATA ·expc<>+4(SB)/4, $0xc2ae0000
+DATA ·expc<>+8(SB)/4, $0xc2ae0000
+DATA ·expc<>+12(SB)/4, $0xc2ae0000
+DATA ·expc<>+16(SB)/4, $0xc2ae0000
+DATA ·expc<>+20(SB)/4, $0xc2ae0000
+DATA ·expc<>+24(SB)/4, $0xc2ae0000
+DATA ·expc<>+28(SB)/4, $0xc2ae0000
+DATA ·expc<>+32(SB)/4, $0xc2ae0000
+DATA ·expc<>+36(SB)/4, $0xc2ae0000
+DATA ·expc<>+40(SB)/4, $0xc2ae0000
+DATA ·expc<>+44(SB)/4, $0xc2ae0000
+DATA ·expc<>+48(SB)/4, $0xc2ae0000
+DATA ·expc<>+52(SB)/4, $0xc2ae0000
+DATA ·expc<>+56(SB)/4, $0xc2ae0000
+DATA ·expc<>+60(SB)/4, $0xc2ae0000
 DATA ·expc<>+64(SB)/4, $0x42b20000
 DATA ·expc<>+68(SB)/4, $0x42b20000
 DATA ·expc<>+72(SB)/4, $0x42b20000
@@ -505,6 +505,8 @@ loop:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VADDPS Y9, Y1, Y1
 	VDIVPS Y1, Y7, Y1
 	VMULPS 0(R8), Y1, Y1
@@ -538,6 +540,8 @@ loop:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VADDPS Y9, Y1, Y1
 	VDIVPS Y1, Y7, Y1
 	VMULPS 32(R8), Y1, Y1
@@ -589,6 +593,8 @@ loop:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VADDPS Y9, Y1, Y1
 	VDIVPS Y1, Y9, Y1
 	VMULPS Y1, Y7, Y2
@@ -629,6 +635,8 @@ loop:
 	VPADDD ·expc<>+832(SB), Y2, Y2
 	VPSLLD $23, Y2, Y2
 	VMULPS Y2, Y1, Y1
+	VCMPPS $22, ·expc<>+0(SB), Y0, Y2
+	VANDPS Y2, Y1, Y1 // not <=: NaN passes
 	VADDPS Y9, Y1, Y1
 	VDIVPS Y1, Y9, Y1
 	VMULPS Y1, Y7, Y2
@@ -1061,7 +1069,8 @@ loop:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VADDPS Z9, Z1, Z1
 	VDIVPS Z1, Z7, Z1
 	VMULPS 0(R8), Z1, Z1
@@ -1104,7 +1113,8 @@ loop:
 	VFMADD213PS ·expc<>+640(SB), Z3, Z1
 	VFMADD213PS ·expc<>+704(SB), Z3, Z1
 	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VSCALEFPS Z2, Z1, Z1
+	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VADDPS Z9, Z1, Z1
 	VDIVPS Z1, Z9, Z1
 	VMULPS Z1, Z7, Z2
