@@ -132,16 +132,21 @@ type Device interface {
 	Embed(dst Tensor, table Weight, ids []int32)
 	EmbedBackward(dTable, dy Tensor, ids []int32)
 
-	// Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
-	// x may be BF16 if w is.
-	Linear(dst, x Tensor, w Weight, bias Tensor, add bool)
-	// GatedLinear: dst[T,N] = silu(x gate^T) * (x up^T), without ever holding the
-	// two factors: the first half of a gated MLP where no backward pass follows.
-	// Biases may be nil. x and dst may be BF16 if the weights are.
-	GatedLinear(dst, x Tensor, gate, up Weight, gateBias, upBias Tensor)
+	// Linear: dst[T,N] = x[T,K] w^T + bias + residual; either may be nil, and
+	// residual may be dst. x may be BF16 if w is, and dst too without a residual.
+	Linear(dst, x Tensor, w Weight, bias, residual Tensor)
+	// GatedLinear is the first half of a gated MLP (Shazeer 2020): with the factors
+	// g = x gate^T and u = x up^T [T,N], act = silu(g) * u. Biases may be nil, and g
+	// and u where no backward pass follows: then they are never held. What is BF16
+	// of x, act, g and u must have BF16 weights; act is made of unrounded factors.
+	GatedLinear(act, g, u, x Tensor, gate, up Weight, gateBias, upBias Tensor)
+	// GatedBackward is the backward pass of act down^T, act = silu(g) * u, from
+	// down.DY: dg and du, which may be g and u, and down.DW and DBias.
+	GatedBackward(dg, du, g, u Tensor, down Projection)
 	// LinearBackward is the backward pass of projections of one input x [T,K]:
 	// dx = sum of dy w in their order, with add dx += that, and for each
-	// DW += dy^T x and DBias += column sums of dy. x and dy may be BF16 if W is.
+	// DW += dy^T x and DBias += column sums of dy. x and dy may be BF16 if W is, and
+	// dx if it is that of a single projection and nothing is added.
 	LinearBackward(dx, x Tensor, add bool, ps ...Projection)
 
 	// RMSNorm over the last groups columns-wise: x [T, G*C] is normalised in G
@@ -153,24 +158,19 @@ type Device interface {
 	// dx may be dy when add is false.
 	RMSNormBackward(dx, dw, dy, x, rstd, w Tensor, add bool)
 
-	// RoPE rotates each head of x [T, heads*headDim] in place in the half-split
+	// RoPE: dst is x [T, heads*headDim] with each head rotated in the half-split
 	// layout of Hugging Face: (x1, x2) -> (x1 c - x2 s, x2 c + x1 s), with
 	// cos, sin [positions, headDim/2] at pos[t]. inverse rotates back, which is
-	// also the backward pass.
-	RoPE(x, cos, sin Tensor, pos []int32, inverse bool)
+	// also the backward pass. dst may be x, or BF16.
+	RoPE(dst, x, cos, sin Tensor, pos []int32, inverse bool)
 
 	// Attention: dst [T, Heads*HeadDim] from q (same shape), k, v [T, KVHeads*HeadDim];
 	// lse [T, Heads] is kept for the backward pass. Memory is linear in T.
-	// dst may be BF16.
+	// All but lse may be BF16 if the description says so.
 	Attention(dst, lse, q, k, v Tensor, a Attention)
-	// AttentionBackward writes dq, dk, dv from do and the forward's out, which may
-	// be BF16, and lse.
+	// AttentionBackward writes dq, dk, dv from do, the forward's out, q, k and v,
+	// which may be BF16, and lse.
 	AttentionBackward(dq, dk, dv, do, out, lse, q, k, v Tensor, a Attention)
-
-	// SwiGLU: dst = silu(gate) * up; dst, and the backward pass's dgate and dup,
-	// may be BF16. Backward may write over gate and up.
-	SwiGLU(dst, gate, up Tensor)
-	SwiGLUBackward(dgate, dup, dy, gate, up Tensor)
 
 	// HeadStats: statistics of softmax(x w^T) at each row of x [n, D], without
 	// ever holding n x V logits.

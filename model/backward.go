@@ -25,34 +25,32 @@ func (l *layer) backward(m *Model, in input, a *activations, d, dx compute.Tenso
 	asked, dasked := hidden.Slice(0, n), dhidden.Slice(0, n)
 	if a.gate == nil {
 		m.factors(a, "")
-		l.factor(m, a, l.mlpInput(m, a))
+		l.gated(m, a)
 	}
 
 	// out = mid + down(silu(gate) * up)
-	act := m.ws.get("act", n, s.Intermediate, m.dtype)
-	dact := m.ws.get("dact", n, s.Intermediate, compute.F32)
-	dev.SwiGLU(act, a.gate, a.up)
-	dev.LinearBackward(dact, act, false, l.downProj.gradient(d))
 	dgate, dup := a.gate, a.up
-	if m.dtype == compute.BF16 {
-		dgate, dup = m.ws.get("dgate", n, s.Intermediate, m.dtype), m.ws.get("dup", n, s.Intermediate, m.dtype)
-	}
-	dev.SwiGLUBackward(dgate, dup, dact, a.gate, a.up)
+	dev.GatedBackward(dgate, dup, a.gate, a.up, l.downProj.gradient(d))
 	dev.RMSNorm(asked, a.rstd2, a.mid, l.postAttentionNorm.value, s.Eps)
 	dev.LinearBackward(dasked, asked, false, l.gateProj.gradient(dgate), l.upProj.gradient(dup))
 	dev.RMSNormBackward(d, l.postAttentionNorm.grad, dasked, a.mid, a.rstd2, l.postAttentionNorm.value, true)
 
 	// mid = x + o(attention(q, k, v))
 	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
-	dattn := m.ws.get("dattn", n, q, compute.F32)
+	dattn := m.ws.get("dattn", n, q, m.dtype)
 	dq, dk, dv := m.ws.get("dq", n, q, compute.F32), m.ws.get("dk", T, kv, compute.F32), m.ws.get("dv", T, kv, compute.F32)
 	dev.LinearBackward(dattn, a.attn, false, l.oProj.gradient(d))
 	dev.AttentionBackward(dq, dk, dv, dattn, a.attn, a.lse, a.q, a.k, a.v, m.attention(l, in))
-	dev.RoPE(dq, m.rope.cos, m.rope.sin, in.askPos, true)
-	dev.RoPE(dk, m.rope.cos, m.rope.sin, in.pos, true)
 	if s.QKNorm {
+		dev.RoPE(dq, dq, m.rope.cos, m.rope.sin, in.askPos, true)
+		dev.RoPE(dk, dk, m.rope.cos, m.rope.sin, in.pos, true)
 		dev.RMSNormBackward(dq, l.qNorm.grad, dq, a.qRaw, a.qRstd, l.qNorm.value, false)
 		dev.RMSNormBackward(dk, l.kNorm.grad, dk, a.kRaw, a.kRstd, l.kNorm.value, false)
+	} else {
+		dqRaw, dkRaw := m.ws.get("dq_raw", n, q, m.dtype), m.ws.get("dk_raw", T, kv, m.dtype)
+		dev.RoPE(dqRaw, dq, m.rope.cos, m.rope.sin, in.askPos, true)
+		dev.RoPE(dkRaw, dk, m.rope.cos, m.rope.sin, in.pos, true)
+		dq, dk = dqRaw, dkRaw
 	}
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
 	if in.asks == nil {

@@ -26,17 +26,17 @@ type activations struct {
 	keep  keep
 	x     compute.Tensor // [T, D] the block's input
 	rstd1 compute.Tensor // [T, 1] of input_layernorm
-	qRaw  compute.Tensor // [n, H*C] before QK-norm; q itself without
+	qRaw  compute.Tensor // [n, H*C] before QK-norm and RoPE
 	kRaw  compute.Tensor // [T, KV*C]
 	qRstd compute.Tensor // [n, H]
 	kRstd compute.Tensor // [T, KV]
-	q     compute.Tensor // [n, H*C] after RoPE
+	q     compute.Tensor // [n, H*C] after RoPE, in the model's dtype as k, v and attn
 	k, v  compute.Tensor // [T, KV*C]
-	attn  compute.Tensor // [n, H*C] attention's output, in the model's dtype
+	attn  compute.Tensor // [n, H*C] attention's output
 	lse   compute.Tensor // [n, H]
 	mid   compute.Tensor // [n, D] after attention's residual
 	rstd2 compute.Tensor // [n, 1] of post_attention_layernorm
-	gate  compute.Tensor // [n, F], nil unless all is kept
+	gate  compute.Tensor // [n, F] in the model's dtype, nil unless all is kept
 	up    compute.Tensor // [n, F]
 	inX   bool           // mid is x
 }
@@ -60,21 +60,23 @@ func (m *Model) newActivations(in input, layer int, k keep) activations {
 	part := func(name string, rows, cols int) compute.Tensor {
 		return get(keepAttention, name, rows, cols, compute.F32)
 	}
+	operand := func(name string, rows, cols int) compute.Tensor {
+		return get(keepAttention, name, rows, cols, m.dtype)
+	}
 	a := activations{
 		keep: k,
 		x:    get(keepInput, "x", T, s.Hidden, compute.F32), rstd1: part("rstd1", T, 1),
-		q: part("q", n, q), k: part("k", T, kv), v: part("v", T, kv),
-		attn: get(keepAttention, "attn", n, q, m.dtype), lse: part("lse", n, s.Heads),
+		q: operand("q", n, q), k: operand("k", T, kv), v: operand("v", T, kv),
+		attn: operand("attn", n, q), lse: part("lse", n, s.Heads),
 		rstd2: part("rstd2", n, 1),
 		inX:   k == keepNothing && in.asks == nil,
 	}
-	a.qRaw, a.kRaw = a.q, a.k
+	raw := keepAll + 1 // never kept
 	if s.QKNorm {
+		raw = keepAttention
 		a.qRstd, a.kRstd = part("q_rstd", n, s.Heads), part("k_rstd", T, s.KVHeads)
-		if k != keepNothing {
-			a.qRaw, a.kRaw = part("q_raw", n, q), part("k_raw", T, kv)
-		}
 	}
+	a.qRaw, a.kRaw = get(raw, "q_raw", n, q, compute.F32), get(raw, "k_raw", T, kv, compute.F32)
 	if k == keepAll {
 		m.factors(&a, own)
 	}
@@ -88,8 +90,8 @@ func (m *Model) newActivations(in input, layer int, k keep) activations {
 // factors gets buffers for the factors of the MLP.
 func (m *Model) factors(a *activations, suffix string) {
 	n := a.q.Rows()
-	a.gate = m.ws.get("gate"+suffix, n, m.spec.Intermediate, compute.F32)
-	a.up = m.ws.get("up"+suffix, n, m.spec.Intermediate, compute.F32)
+	a.gate = m.ws.get("gate"+suffix, n, m.spec.Intermediate, m.dtype)
+	a.up = m.ws.get("up"+suffix, n, m.spec.Intermediate, m.dtype)
 }
 
 // input is what a block knows of its tokens.
@@ -115,15 +117,6 @@ func (in input) asking(rows []int32) input {
 	return in
 }
 
-// take copies the rows of x [T, D] that ask to dst [n, D].
-func (in input) take(dev compute.Device, dst, x compute.Tensor) {
-	if in.asks == nil {
-		dev.Copy(dst, x)
-		return
-	}
-	dev.GatherRows(dst, x, in.asks)
-}
-
 func (m *Model) attention(l *layer, in input) compute.Attention {
 	return compute.Attention{
 		Heads: m.spec.Heads, KVHeads: m.spec.KVHeads, HeadDim: m.spec.HeadDim,
@@ -133,9 +126,9 @@ func (m *Model) attention(l *layer, in input) compute.Attention {
 	}
 }
 
-// forward is dst = x w^T + bias, added to dst with add.
-func (l *linear) forward(dev compute.Device, dst, x compute.Tensor, add bool) {
-	dev.Linear(dst, x, l.weight.op, l.bias.tensor(), add)
+// forward is dst = x w^T + bias + residual.
+func (l *linear) forward(dev compute.Device, dst, x, residual compute.Tensor) {
+	dev.Linear(dst, x, l.weight.op, l.bias.tensor(), residual)
 }
 
 // tensor is a vector's values, nil for none.
@@ -150,62 +143,53 @@ func (w *weight) tensor() compute.Tensor {
 // a.mid, which is a.x where nothing is kept and all tokens ask.
 func (l *layer) forward(m *Model, in input, a *activations, out compute.Tensor) {
 	l.attend(m, in, a)
-	dev, n := m.dev, a.mid.Rows()
-	act := m.ws.get("act", n, m.spec.Intermediate, m.dtype)
-	hidden := l.mlpInput(m, a)
-	if a.gate == nil {
-		dev.GatedLinear(act, hidden, l.gateProj.weight.op, l.upProj.weight.op, l.gateProj.bias.tensor(), l.upProj.bias.tensor())
-	} else {
-		l.factor(m, a, hidden)
-		dev.SwiGLU(act, a.gate, a.up)
-	}
+	act := l.gated(m, a)
 	if out == nil {
 		out = a.mid
-	} else {
-		dev.Copy(out, a.mid)
 	}
-	l.downProj.forward(dev, out, act, true)
+	l.downProj.forward(m.dev, out, act, a.mid)
 }
 
 // attend computes everything up to a.mid.
 func (l *layer) attend(m *Model, in input, a *activations) {
 	dev, s := m.dev, &m.spec
 	T, n := a.x.Rows(), a.mid.Rows()
-	if !a.inX {
-		in.take(dev, a.mid, a.x)
+	residual := a.x
+	if in.asks != nil {
+		dev.GatherRows(a.mid, a.x, in.asks)
+		residual = a.mid
 	}
 	hidden := m.ws.get("hidden", T, s.Hidden, m.dtype)
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
-	l.kProj.forward(dev, a.kRaw, hidden, false)
-	l.vProj.forward(dev, a.v, hidden, false)
+	l.kProj.forward(dev, a.kRaw, hidden, nil)
+	l.vProj.forward(dev, a.v, hidden, nil)
 	if in.asks != nil {
 		hidden = hidden.Slice(0, n)
 		dev.RMSNorm(hidden, a.rstd2, a.mid, l.inputNorm.value, s.Eps)
 	}
-	l.qProj.forward(dev, a.qRaw, hidden, false)
+	l.qProj.forward(dev, a.qRaw, hidden, nil)
+	q, k := a.qRaw, a.kRaw
 	if s.QKNorm {
-		dev.RMSNorm(a.q, a.qRstd, a.qRaw, l.qNorm.value, s.Eps)
-		dev.RMSNorm(a.k, a.kRstd, a.kRaw, l.kNorm.value, s.Eps)
+		q, k = m.ws.get("q_normed", n, q.Cols(), compute.F32), m.ws.get("k_normed", T, k.Cols(), compute.F32)
+		dev.RMSNorm(q, a.qRstd, a.qRaw, l.qNorm.value, s.Eps)
+		dev.RMSNorm(k, a.kRstd, a.kRaw, l.kNorm.value, s.Eps)
 	}
-	dev.RoPE(a.q, m.rope.cos, m.rope.sin, in.askPos, false)
-	dev.RoPE(a.k, m.rope.cos, m.rope.sin, in.pos, false)
+	dev.RoPE(a.q, q, m.rope.cos, m.rope.sin, in.askPos, false)
+	dev.RoPE(a.k, k, m.rope.cos, m.rope.sin, in.pos, false)
 	lse := a.lse
 	if a.keep == keepNothing {
 		lse = nil
 	}
 	dev.Attention(a.attn, lse, a.q, a.k, a.v, m.attention(l, in))
-	l.oProj.forward(dev, a.mid, a.attn, true)
+	l.oProj.forward(dev, a.mid, a.attn, residual)
 }
 
-// mlpInput is a.mid normalised.
-func (l *layer) mlpInput(m *Model, a *activations) compute.Tensor {
+// gated is silu(gate) * up [n, F] of a.mid normalised, and computes a.gate and
+// a.up if they are kept.
+func (l *layer) gated(m *Model, a *activations) compute.Tensor {
 	hidden := m.ws.get("hidden", a.mid.Rows(), m.spec.Hidden, m.dtype)
 	m.dev.RMSNorm(hidden, a.rstd2, a.mid, l.postAttentionNorm.value, m.spec.Eps)
-	return hidden
-}
-
-// factor computes a.gate and a.up.
-func (l *layer) factor(m *Model, a *activations, hidden compute.Tensor) {
-	l.gateProj.forward(m.dev, a.gate, hidden, false)
-	l.upProj.forward(m.dev, a.up, hidden, false)
+	act := m.ws.get("act", a.mid.Rows(), m.spec.Intermediate, m.dtype)
+	m.dev.GatedLinear(act, a.gate, a.up, hidden, l.gateProj.weight.op, l.upProj.weight.op, l.gateProj.bias.tensor(), l.upProj.bias.tensor())
+	return act
 }

@@ -65,9 +65,9 @@ func (t *attn[F]) asking() int {
 }
 
 func (t *attn[F]) shapes(op string, q, k, v *matrix[F]) {
-	q.shape(op, "q", t.asking(), t.Heads*t.HeadDim)
-	k.shape(op, "k", t.tokens(), t.KVHeads*t.HeadDim)
-	v.shape(op, "v", t.tokens(), t.KVHeads*t.HeadDim)
+	q.shapeAny(op, "q", t.asking(), t.Heads*t.HeadDim)
+	k.shapeAny(op, "k", t.tokens(), t.KVHeads*t.HeadDim)
+	v.shapeAny(op, "v", t.tokens(), t.KVHeads*t.HeadDim)
 }
 
 // queries are rows [lo, hi) of q: tokens of one segment, for all query heads of
@@ -168,6 +168,7 @@ func (t *attn[F]) operand(x *matrix[F]) (heads[F], func()) {
 		data, done := t.e.operand(x, compute.BF16)
 		return heads[F]{dense(x.rows, x.cols, data), leftHalf{}}, done
 	}
+	x.shape("Attention", "an operand in f32", x.rows, x.cols)
 	return heads[F]{x, leftHalf{}}, func() {}
 }
 

@@ -14,7 +14,10 @@ func (e *engine[F]) AttentionBackward(dq, dk, dv, do, out, lse, q, k, v compute.
 	qm, km, vm, dom := mat[F](q), mat[F](k), mat[F](v), mat[F](do)
 	t.shapes(op, qm, km, vm)
 	t.shapes(op, b.dq, b.dk, b.dv)
-	dom.shape(op, "do", qm.rows, qm.cols)
+	dom.shapeAny(op, "do", qm.rows, qm.cols)
+	for _, m := range []*matrix[F]{b.dq, b.dk, b.dv} {
+		m.shape(op, "a gradient", m.rows, m.cols)
+	}
 	b.out.shapeAny(op, "out", qm.rows, qm.cols)
 	b.lse.shape(op, "lse", qm.rows, a.Heads)
 	var done [4]func()
@@ -24,16 +27,11 @@ func (e *engine[F]) AttentionBackward(dq, dk, dv, do, out, lse, q, k, v compute.
 	b.do, done[3] = t.operand(dom)
 	b.delta = dense(qm.rows, a.Heads, e.buf.get(qm.rows*a.Heads))
 	e.rowsOf(qm.rows, qm.cols, func(i int) {
-		var row []F
-		if b.out.half != nil {
-			row = e.buf.get(qm.cols)
-			defer e.buf.put(row)
-			e.k.widen(row, b.out.halfRow(i))
-		} else {
-			row = b.out.row(i)
-		}
+		buf := e.buf.get(2 * qm.cols)
+		defer e.buf.put(buf)
+		do, out := e.wideRow(dom, i, buf[:qm.cols]), e.wideRow(b.out, i, buf[qm.cols:])
 		for h := range a.Heads {
-			b.delta.row(i)[h] = e.k.dot(dom.row(i)[h*a.HeadDim:][:a.HeadDim], row[h*a.HeadDim:][:a.HeadDim])
+			b.delta.row(i)[h] = e.k.dot(do[h*a.HeadDim:][:a.HeadDim], out[h*a.HeadDim:][:a.HeadDim])
 		}
 	})
 	e.Zero(dq)

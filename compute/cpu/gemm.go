@@ -175,25 +175,59 @@ func checkOperand[F real](op string, x *matrix[F], w *weight[F]) {
 	}
 }
 
-// Linear: dst[T,N] = x[T,K] w^T + bias (nil: none); with add, dst += that.
-func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias compute.Tensor, add bool) {
-	d, a, b, bs := mat[F](dst), mat[F](x), weightOf[F](w), mat[F](bias)
+// Linear: dst[T,N] = x[T,K] w^T + bias + residual; see compute.Device.
+func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias, residual compute.Tensor) {
+	d, a, b, bs, res := mat[F](dst), mat[F](x), weightOf[F](w), mat[F](bias), mat[F](residual)
 	a.shapeAny("Linear", "x", d.rows, b.k)
-	d.shape("Linear", "dst", a.rows, b.n)
+	d.shapeAny("Linear", "dst", a.rows, b.n)
 	checkOperand("Linear", a, b)
-	if b.half != nil && e.k.half.micro != nil {
-		left, done := e.halfOperand(a)
-		e.mulHalf(d.data, d.cols, d.rows, d.cols, left, b.half.data, b.k, add)
-		done()
-	} else {
-		data, done := e.operand(a, b.dtype)
-		e.mul(d.data, d.cols, d.rows, d.cols, left[F]{data, b.k, 1}, rightOf(b, 0, true), b.k, add)
-		done()
-	}
+	checkOperand("Linear", d, b)
 	if bs != nil {
 		bs.shape("Linear", "bias", 1, b.n)
-		e.rowsOf(d.rows, d.cols, func(i int) { e.k.axpy(d.row(i), bs.data, 1) })
 	}
+	if res != nil {
+		res.shape("Linear", "residual", d.rows, d.cols)
+		d.shape("Linear", "dst, to which a residual is added,", d.rows, d.cols)
+	}
+	if b.half != nil && e.k.half.micro != nil {
+		left, done := e.halfOperand(a)
+		e.linearHalf(d, left, b.half.data, b.k, bs, res)
+		done()
+		return
+	}
+	out, round := e.wideResult(d)
+	if res != nil && res != d {
+		e.Copy(d, res)
+	}
+	data, done := e.operand(a, b.dtype)
+	e.mul(out, d.cols, d.rows, d.cols, left[F]{data, b.k, 1}, rightOf(b, 0, true), b.k, res != nil)
+	done()
+	if bs != nil {
+		e.rowsOf(d.rows, d.cols, func(i int) { e.k.axpy(out[i*d.cols:][:d.cols], bs.data, 1) })
+	}
+	round()
+}
+
+// wideResult is where d's elements are computed in F; round writes them to d if
+// it is bfloat16.
+func (e *engine[F]) wideResult(d *matrix[F]) (data []F, round func()) {
+	if d.half == nil {
+		return d.data, func() {}
+	}
+	data = e.buf.get(d.rows * d.cols)
+	return data, func() {
+		e.rowsOf(d.rows, d.cols, func(i int) { e.k.narrow(d.halfRow(i), data[i*d.cols:][:d.cols]) })
+		e.buf.put(data)
+	}
+}
+
+// wideRow is row i of x in F, in buf if it is bfloat16.
+func (e *engine[F]) wideRow(x *matrix[F], i int, buf []F) []F {
+	if x.half == nil {
+		return x.row(i)
+	}
+	e.k.widen(buf, x.halfRow(i))
+	return buf
 }
 
 // LinearBackward is the backward pass of projections of one input; see compute.Device.
@@ -203,7 +237,7 @@ func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute
 	for _, p := range ps {
 		g, w, dw, db := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW), mat[F](p.DBias)
 		g.shapeAny("LinearBackward", "dy", a.rows, w.n)
-		d.shape("LinearBackward", "dx", a.rows, w.k)
+		d.shapeAny("LinearBackward", "dx", a.rows, w.k)
 		dw.shape("LinearBackward", "dw", w.n, w.k)
 		checkOperand("LinearBackward", a, w)
 		checkOperand("LinearBackward", g, w)
@@ -213,15 +247,20 @@ func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute
 			e.addRows(db.data, g)
 		}
 	}
+	if d.half != nil && (add || len(ps) > 1) {
+		panic("cpu: LinearBackward: a bf16 dx of a sum")
+	}
 	if half {
 		e.linearBackwardHalf(d, a, add, ps)
 		return
 	}
+	out, round := e.wideResult(d)
+	defer round()
 	for i, p := range ps {
 		g, w, dw := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW)
 		gd, done := e.operand(g, w.dtype)
 		ad, done2 := e.operand(a, w.dtype)
-		e.mul(d.data, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, rightOf(w, 0, false), w.n, add || i > 0)
+		e.mul(out, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, rightOf(w, 0, false), w.n, add || i > 0)
 		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, g.rows, true)
 		done()
 		done2()

@@ -61,7 +61,7 @@ func TestLinearGradient(t *testing.T) {
 		x, w, b := newMat[float64](r, s[0], s[2]), newMat[float64](r, s[1], s[2]), newMat[float64](r, 1, s[1])
 		y, dy := zeros[float64](s[0], s[1]), newMat[float64](r, s[0], s[1])
 		op := e.WeightOf(w, compute.F32)
-		loss := func() float64 { e.Linear(y, x, op, b, false); return weighted(y.data, dy.data) }
+		loss := func() float64 { e.Linear(y, x, op, b, nil); return weighted(y.data, dy.data) }
 		dx, dw, db := zeros[float64](s[0], s[2]), zeros[float64](s[1], s[2]), zeros[float64](1, s[1])
 		e.LinearBackward(dx, x, false, compute.Projection{W: op, DY: dy, DW: dw, DBias: db})
 		checkGrad(t, "x", x.data, dx.data, loss)
@@ -107,23 +107,47 @@ func TestRoPEGradient(t *testing.T) {
 	pos := []int32{3, 0, 8, 3}
 	loss := func() float64 {
 		y := dense(4, 12, append([]float64(nil), x.data...))
-		e.RoPE(y, cos, sin, pos, false)
+		e.RoPE(y, y, cos, sin, pos, false)
 		return weighted(y.data, dy.data)
 	}
 	dx := dense(4, 12, append([]float64(nil), dy.data...))
-	e.RoPE(dx, cos, sin, pos, true)
+	e.RoPE(dx, dx, cos, sin, pos, true)
 	checkGrad(t, "x", x.data, dx.data, loss)
 }
 
-func TestSwiGLUGradient(t *testing.T) {
+func TestGatedGradient(t *testing.T) {
 	r := rand.New(rand.NewPCG(4, 1))
 	e := f64()
-	g, u, dy, y := newMat[float64](r, 3, 11), newMat[float64](r, 3, 11), newMat[float64](r, 3, 11), zeros[float64](3, 11)
-	loss := func() float64 { e.SwiGLU(y, g, u); return weighted(y.data, dy.data) }
-	dg, du := zeros[float64](3, 11), zeros[float64](3, 11)
-	e.SwiGLUBackward(dg, du, dy, g, u)
-	checkGrad(t, "gate", g.data, dg.data, loss)
-	checkGrad(t, "up", u.data, du.data, loss)
+	for _, s := range [][3]int{{1, 1, 1}, {3, 11, 5}, {5, 4, 9}} { // tokens, factors, hidden
+		T, f, d := s[0], s[1], s[2]
+		x, gate, up, down := newMat[float64](r, T, d), newMat[float64](r, f, d), newMat[float64](r, f, d), newMat[float64](r, d, f)
+		gb, ub, db := newMat[float64](r, 1, f), newMat[float64](r, 1, f), newMat[float64](r, 1, d)
+		ops := [3]compute.Weight{e.WeightOf(gate, compute.F32), e.WeightOf(up, compute.F32), e.WeightOf(down, compute.F32)}
+		g, u, act, y, dy := zeros[float64](T, f), zeros[float64](T, f), zeros[float64](T, f), zeros[float64](T, d), newMat[float64](r, T, d)
+		loss := func() float64 {
+			e.GatedLinear(act, g, u, x, ops[0], ops[1], gb, ub)
+			e.Linear(y, act, ops[2], db, nil)
+			return weighted(y.data, dy.data)
+		}
+		loss()
+		dg, du, dx := zeros[float64](T, f), zeros[float64](T, f), zeros[float64](T, d)
+		dGate, dUp, dDown := zeros[float64](f, d), zeros[float64](f, d), zeros[float64](d, f)
+		dgb, dub, ddb := zeros[float64](1, f), zeros[float64](1, f), zeros[float64](1, d)
+		e.GatedBackward(dg, du, g, u, compute.Projection{W: ops[2], DY: dy, DW: dDown, DBias: ddb})
+		e.LinearBackward(dx, x, false, compute.Projection{W: ops[0], DY: dg, DW: dGate, DBias: dgb}, compute.Projection{W: ops[1], DY: du, DW: dUp, DBias: dub})
+		for _, c := range []struct {
+			name string
+			x, d *matrix[float64]
+		}{{"x", x, dx}, {"gate", gate, dGate}, {"up", up, dUp}, {"down", down, dDown}, {"gate's bias", gb, dgb}, {"up's bias", ub, dub}, {"down's bias", db, ddb}} {
+			checkGrad(t, c.name, c.x.data, c.d.data, loss)
+		}
+		e.GatedBackward(g, u, g, u, compute.Projection{W: ops[2], DY: dy, DW: dDown})
+		for i := range dg.data {
+			if g.data[i] != dg.data[i] || u.data[i] != du.data[i] {
+				t.Fatalf("gradients in the factors' place differ at %d", i)
+			}
+		}
+	}
 }
 
 var attentionCases = []compute.Attention{

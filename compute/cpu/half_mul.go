@@ -111,15 +111,74 @@ func (e *engine[F]) tasks(m, n, wide int, f func(lo, hi, j, n int)) {
 	})
 }
 
+// taskPanels is how many panels a task of a product of m rows and n columns has:
+// at least 8 tasks for each thread, but not so few panels that the rows of A are
+// read again for little.
+func (e *engine[F]) taskPanels(m, n int) int {
+	panels := (n + halfPanel - 1) / halfPanel
+	return max(min(4, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
+}
+
 // mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
 func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
 	pairs := halfPairs(k)
-	// At least 8 tasks for each thread, but not so few panels that the rows of A
-	// are read again for little.
-	panels := (n + halfPanel - 1) / halfPanel
-	per := max(min(4, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
-	e.tasks(m, n, per*halfPanel, func(lo, hi, j, n int) {
+	e.tasks(m, n, e.taskPanels(m, n)*halfPanel, func(lo, hi, j, n int) {
 		mulHalfBlock(&e.k.half, c[lo*ldc+j:], ldc, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, acc)
+	})
+}
+
+// linearHalf computes d = a b + bias + res, either nil for none.
+func (e *engine[F]) linearHalf(d *matrix[F], a leftHalf, b []uint16, k int, bias, res *matrix[F]) {
+	if d.half != nil {
+		e.mulTiles(d.rows, d.cols, e.taskPanels(d.rows, d.cols), a, b, k, func(lo, hi, j int, t tileOf[F]) {
+			for i := lo; i < hi; i++ {
+				row := t.row(i - lo)
+				if bias != nil {
+					e.k.axpy(row, bias.data[j:], 1)
+				}
+				e.writeRow(d, i, j, row)
+			}
+		})
+		return
+	}
+	pairs := halfPairs(k)
+	e.tasks(d.rows, d.cols, e.taskPanels(d.rows, d.cols)*halfPanel, func(lo, hi, j, n int) {
+		if res != nil && res != d {
+			for i := lo; i < hi; i++ {
+				copy(d.row(i)[j:][:n], res.row(i)[j:])
+			}
+		}
+		mulHalfBlock(&e.k.half, d.data[lo*d.cols+j:], d.cols, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, res != nil)
+		if bias != nil {
+			for i := lo; i < hi; i++ {
+				e.k.axpy(d.row(i)[j:][:n], bias.data[j:], 1)
+			}
+		}
+	})
+}
+
+// tileOf is a tile of a product: n columns of rows that are ld apart.
+type tileOf[F real] struct {
+	data  []F
+	n, ld int
+}
+
+func (t tileOf[F]) row(i int) []F { return t.data[i*t.ld:][:t.n] }
+
+// mulTiles computes a b [m][n] and hands it out while it is in the first caches:
+// f gets rows [lo, hi) from column j on.
+func (e *engine[F]) mulTiles(m, n, panels int, a leftHalf, b []uint16, k int, f func(lo, hi, j int, t tileOf[F])) {
+	pairs, rows := halfPairs(k), e.k.half.rows
+	ld := apart(panels * halfPanel)
+	e.tasks(m, n, panels*halfPanel, func(lo, hi, j, n int) {
+		buf := e.buf.get(rows * ld)
+		defer e.buf.put(buf)
+		full := (n + halfPanel - 1) / halfPanel * halfPanel
+		for i := lo; i < hi; i += rows {
+			m := min(rows, hi-i)
+			mulHalfBlock(&e.k.half, buf, ld, m, full, a.from(i), b[j*2*pairs:], pairs, pairs, false)
+			f(i, i+m, j, tileOf[F]{buf, n, ld})
+		}
 	})
 }
 
@@ -149,21 +208,25 @@ func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.P
 	for i, p := range ps {
 		g, w, dw := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW)
 		dy, done := e.halfOperand(g)
-		e.mulWeight(d.data, d.cols, T, dy, w, 0, w.n, add || i > 0)
+		ws := e.repack(w, 0, w.n)
+		if d.half != nil {
+			e.linearHalf(d, dy, ws, w.n, nil, nil)
+		} else {
+			e.mulHalf(d.data, d.cols, T, d.cols, dy, ws, w.n, add || i > 0)
+		}
+		e.halves.put(ws)
 		e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T)
 		done()
 	}
 }
 
-// mulWeight computes c[m][w.k] (+)= a w for the rows [lo, hi) of w, which are
-// packed anew for the sum over them.
-func (e *engine[F]) mulWeight(c []F, ldc, m int, a leftHalf, w *weight[F], lo, hi int, acc bool) {
+// repack packs the rows [lo, hi) of w anew, for the sum over them.
+func (e *engine[F]) repack(w *weight[F], lo, hi int) []uint16 {
 	ws := e.halves.get(packedSize(hi-lo, w.k))
 	e.chunks(w.k, halfPanel, func(j, to int) {
 		e.k.half.repack(ws[j*2*halfPairs(hi-lo):], w.half, lo, hi, j, to-j)
 	})
-	e.mulHalf(c, ldc, m, w.k, a, ws, hi-lo, acc)
-	e.halves.put(ws)
+	return ws
 }
 
 // mulTurned computes c[m][n] += a^T b, where a has k rows of m columns and b, of k

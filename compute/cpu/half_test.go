@@ -74,7 +74,7 @@ func TestHalfProducts(t *testing.T) {
 				for i, in := range [][2]compute.Tensor{{x, dy}, {xh, gh}} {
 					y, dx, dw := zeros[float32](s[0], s[1]), zeros[float32](s[0], s[2]), zeros[float32](s[1], s[2])
 					copy(dw.data, start.data)
-					e.Linear(y, in[0], op, nil, false)
+					e.Linear(y, in[0], op, nil, nil)
 					e.LinearBackward(dx, in[0], false, compute.Projection{W: op, DY: in[1], DW: dw})
 					if first == nil {
 						first = []*matrix[float32]{y, dx, dw}
@@ -89,7 +89,7 @@ func TestHalfProducts(t *testing.T) {
 					}
 				}
 				one := zeros[float32](1, s[1])
-				e.Linear(one, x.Slice(s[0]-1, s[0]), op, nil, false)
+				e.Linear(one, x.Slice(s[0]-1, s[0]), op, nil, nil)
 				if !same(one.data, first[0].row(s[0]-1)) {
 					t.Fatalf("%v: the last row alone has other bits", s)
 				}

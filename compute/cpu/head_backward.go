@@ -97,7 +97,9 @@ func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
 			}
 			e.buf.put(logits)
 		})
-		e.mulWeight(gx.data, d, n, leftHalf{dl, ld}, w, lo, lo+cols, true)
+		ws := e.repack(w, lo, lo+cols)
+		e.mulHalf(gx.data, d, n, d, leftHalf{dl, ld}, ws, cols, true)
+		e.halves.put(ws)
 		e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
 	}
 }

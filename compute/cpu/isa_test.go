@@ -31,7 +31,7 @@ func TestLinearAgainstFloat64(t *testing.T) {
 			for threads := 1; threads <= 3; threads++ {
 				e := newEngine(ker, threads)
 				y := zeros[float32](s[0], s[1])
-				e.Linear(y, x, e.WeightOf(w, compute.F32), nil, false)
+				e.Linear(y, x, e.WeightOf(w, compute.F32), nil, nil)
 				for i := range s[0] {
 					for j := range s[1] {
 						var want, size float64
@@ -48,7 +48,7 @@ func TestLinearAgainstFloat64(t *testing.T) {
 					first = y.data
 				}
 				one := zeros[float32](1, s[1])
-				e.Linear(one, x.Slice(s[0]-1, s[0]), e.WeightOf(w, compute.F32), nil, false)
+				e.Linear(one, x.Slice(s[0]-1, s[0]), e.WeightOf(w, compute.F32), nil, nil)
 				if !same(first, y.data) || !same(one.data, y.row(s[0]-1)) {
 					t.Fatalf("%v: bits depend on threads or on the rows beside", s)
 				}
@@ -104,7 +104,7 @@ func BenchmarkDecode(b *testing.B) {
 			op := e.WeightOf(newMat[float32](r, n, k), compute.BF16)
 			x, y := e.NewTensor(1, k, compute.BF16), zeros[float32](1, n)
 			for b.Loop() {
-				e.Linear(y, x, op, nil, false)
+				e.Linear(y, x, op, nil, nil)
 			}
 			b.ReportMetric(2*n*k*float64(b.N)/b.Elapsed().Seconds()/1e9, "GB/s")
 		})
@@ -123,7 +123,7 @@ func BenchmarkLinear(b *testing.B) {
 					for b.Loop() {
 						switch dir {
 						case "forward":
-							e.Linear(y, x, op, nil, false)
+							e.Linear(y, x, op, nil, nil)
 						default:
 							e.LinearBackward(x, x, false, compute.Projection{W: op, DY: y, DW: w})
 						}

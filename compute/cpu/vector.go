@@ -127,6 +127,7 @@ func swigluGo[F real](dst, gate, up []F) {
 	}
 }
 
+// swigluBackGo: dgate and dup from dy, in whose place it leaves silu(gate) * up.
 func swigluBackGo[F real](dgate, dup, dy, gate, up []F) {
 	dup, dy, gate, up = dup[:len(dgate)], dy[:len(dgate)], gate[:len(dgate)], up[:len(dgate)]
 	for i, y := range dy {
@@ -135,6 +136,7 @@ func swigluBackGo[F real](dgate, dup, dy, gate, up []F) {
 		silu := F(g * s)
 		dup[i] = y * silu
 		dgate[i] = F(y*u) * (s + F(silu*(1-s)))
+		dy[i] = silu * u
 	}
 }
 

@@ -143,6 +143,7 @@ func swigluBackWith(f func(dgate, dup, dy, gate, up *float32, n int)) func(dgate
 			f(&p[0], &q[0], &r[0], &s[0], &t[0], lanes)
 			copy(dgate[n:], p[:])
 			copy(dup[n:], q[:])
+			copy(dy[n:], r[:])
 		}
 	}
 }

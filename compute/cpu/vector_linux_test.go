@@ -59,13 +59,14 @@ var vectorCases = []vectorCase{
 			v := x[1][i] / (1 + math.Exp(-x[1][i])) * x[2][i]
 			return []float64{v}, []float64{8 * math.Abs(v)} // exp 4, sum, quotient, product
 		}},
-	{"swigluBack", 5, 2, func(k *kernels[float32], x [][]float32) { k.swigluBack(x[0], x[1], x[2], x[3], x[4]) },
+	{"swigluBack", 5, 3, func(k *kernels[float32], x [][]float32) { k.swigluBack(x[0], x[1], x[2], x[3], x[4]) },
 		func(x [][]float64, i int) (y, s []float64) {
 			d, g, u := x[2][i], x[3][i], x[4][i]
 			sig := 1 / (1 + math.Exp(-g))
 			silu := g * sig
 			// 1 - sig loses what sig's 6 units are of 1, which silu multiplies.
-			return []float64{d * u * (sig + silu*(1-sig)), d * silu}, []float64{math.Abs(d*u) * (10*sig + 12*math.Abs(silu)), 8 * math.Abs(d*silu)}
+			return []float64{d * u * (sig + silu*(1-sig)), d * silu, silu * u},
+				[]float64{math.Abs(d*u) * (10*sig + 12*math.Abs(silu)), 8 * math.Abs(d*silu), 8 * math.Abs(silu*u)}
 		}},
 	{"adamw", 4, 4, func(k *kernels[float32], x [][]float32) {
 		for i := range x[3] {

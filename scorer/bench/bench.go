@@ -184,7 +184,7 @@ func (p *Profile) decode(ctx context.Context, o Options, k int) (sample, error) 
 			if q.head {
 				p.HeadStats(q.x, q.w, []int32{0}, k)
 			} else {
-				p.Linear(q.dst, q.x, q.w, nil, false)
+				p.Linear(q.dst, q.x, q.w, nil, nil)
 			}
 		}
 		return nil

@@ -110,16 +110,16 @@ func (p *Profile) EmbedBackward(dTable, dy compute.Tensor, ids []int32) {
 	p.timed("embed", moved(dy, dy, dy), func() { p.Device.EmbedBackward(dTable, dy, ids) })
 }
 
-func (p *Profile) Linear(dst, x compute.Tensor, w compute.Weight, bias compute.Tensor, add bool) {
+func (p *Profile) Linear(dst, x compute.Tensor, w compute.Weight, bias, residual compute.Tensor) {
 	name, ok := p.names[w]
 	if !ok {
-		name = p.name(w, add)
+		name = p.name(w, residual != nil)
 		p.product(w, false, name)
 	}
-	p.timed(name, linearCost(x.Rows(), w), func() { p.Device.Linear(dst, x, w, bias, add) })
+	p.timed(name, linearCost(x.Rows(), w), func() { p.Device.Linear(dst, x, w, bias, residual) })
 }
 
-func (p *Profile) GatedLinear(dst, x compute.Tensor, gate, up compute.Weight, gateBias, upBias compute.Tensor) {
+func (p *Profile) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.Weight, gateBias, upBias compute.Tensor) {
 	for _, w := range [2]compute.Weight{gate, up} {
 		if _, ok := p.names[w]; !ok {
 			p.product(w, false, p.name(w, false))
@@ -127,8 +127,13 @@ func (p *Profile) GatedLinear(dst, x compute.Tensor, gate, up compute.Weight, ga
 	}
 	c := linearCost(x.Rows(), gate)
 	c.flops *= 2
-	c.bytes = 0 // bound by its products
-	p.timed("gate, up, SwiGLU", c, func() { p.Device.GatedLinear(dst, x, gate, up, gateBias, upBias) })
+	p.timed("gate, up, SwiGLU", c, func() { p.Device.GatedLinear(act, g, u, x, gate, up, gateBias, upBias) })
+}
+
+func (p *Profile) GatedBackward(dg, du, g, u compute.Tensor, down compute.Projection) {
+	c := linearCost(g.Rows(), down.W)
+	c.flops *= 2
+	p.timed(join(p.names[down.W], "SwiGLU"), c, func() { p.Device.GatedBackward(dg, du, g, u, down) })
 }
 
 func (p *Profile) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute.Projection) {
@@ -157,8 +162,8 @@ func (p *Profile) RMSNormBackward(dx, dw, dy, x, rstd, w compute.Tensor, add boo
 	p.timed("RMSNorm's gradient", c, func() { p.Device.RMSNormBackward(dx, dw, dy, x, rstd, w, add) })
 }
 
-func (p *Profile) RoPE(x, cos, sin compute.Tensor, pos []int32, inverse bool) {
-	p.timed("RoPE", moved(x, x), func() { p.Device.RoPE(x, cos, sin, pos, inverse) })
+func (p *Profile) RoPE(dst, x, cos, sin compute.Tensor, pos []int32, inverse bool) {
+	p.timed("RoPE", moved(dst, x), func() { p.Device.RoPE(dst, x, cos, sin, pos, inverse) })
 }
 
 func (p *Profile) Attention(dst, lse, q, k, v compute.Tensor, a compute.Attention) {
@@ -167,14 +172,6 @@ func (p *Profile) Attention(dst, lse, q, k, v compute.Tensor, a compute.Attentio
 
 func (p *Profile) AttentionBackward(dq, dk, dv, do, out, lse, q, k, v compute.Tensor, a compute.Attention) {
 	p.timed("attention's gradient", attentionCost(a, 5), func() { p.Device.AttentionBackward(dq, dk, dv, do, out, lse, q, k, v, a) })
-}
-
-func (p *Profile) SwiGLU(dst, gate, up compute.Tensor) {
-	p.timed("SwiGLU", moved(dst, gate, up), func() { p.Device.SwiGLU(dst, gate, up) })
-}
-
-func (p *Profile) SwiGLUBackward(dgate, dup, dy, gate, up compute.Tensor) {
-	p.timed("SwiGLU's gradient", moved(dgate, dup, dy, gate, up), func() { p.Device.SwiGLUBackward(dgate, dup, dy, gate, up) })
 }
 
 func (p *Profile) HeadStats(x compute.Tensor, w compute.Weight, targets []int32, k int) (s *compute.HeadStats) {

@@ -217,13 +217,16 @@ func (s isa) vectors() {
 		sigmoid(o(3))
 		s.op("VMULPS", 1, 7, 2) // silu
 		s.load(o(2), 3)         // dy
-		s.op("VMULPS", o(4), 3, 4)
+		s.load(o(4), 6)         // up
+		s.op("VMULPS", 6, 3, 4)
 		s.op("VSUBPS", 1, 9, 5)
 		s.op("VFMADD213PS", 1, 2, 5) // s + silu (1 - s)
 		s.op("VMULPS", 2, 3, 3)
 		s.store(3, o(1))
 		s.op("VMULPS", 5, 4, 4)
 		s.store(4, o(0))
+		s.op("VMULPS", 6, 2, 2)
+		s.store(2, o(2))
 	})
 	ret()
 	s.loop("adamw", "p, dp, m, v *float32", ", c *adamwCoef[float32]", 48, []int{f, f, f, f}, func() {
