@@ -163,6 +163,8 @@ type Device interface {
 	// cos, sin [positions, headDim/2] at pos[t]. inverse rotates back, which is
 	// also the backward pass. dst may be x, or BF16.
 	RoPE(dst, x, cos, sin Tensor, pos []int32, inverse bool)
+	// LinearRoPE is RoPE of x w^T + bias.
+	LinearRoPE(dst, x Tensor, w Weight, bias, cos, sin Tensor, pos []int32)
 
 	// Attention: dst [T, Heads*HeadDim] from q (same shape), k, v [T, KVHeads*HeadDim];
 	// lse [T, Heads] is kept for the backward pass. Memory is linear in T.

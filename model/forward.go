@@ -26,7 +26,7 @@ type activations struct {
 	keep  keep
 	x     compute.Tensor // [T, D] the block's input
 	rstd1 compute.Tensor // [T, 1] of input_layernorm
-	qRaw  compute.Tensor // [n, H*C] before QK-norm and RoPE
+	qRaw  compute.Tensor // [n, H*C] before QK-norm; nil without
 	kRaw  compute.Tensor // [T, KV*C]
 	qRstd compute.Tensor // [n, H]
 	kRstd compute.Tensor // [T, KV]
@@ -71,12 +71,10 @@ func (m *Model) newActivations(in input, layer int, k keep) activations {
 		rstd2: part("rstd2", n, 1),
 		inX:   k == keepNothing && in.asks == nil,
 	}
-	raw := keepAll + 1 // never kept
 	if s.QKNorm {
-		raw = keepAttention
+		a.qRaw, a.kRaw = part("q_raw", n, q), part("k_raw", T, kv)
 		a.qRstd, a.kRstd = part("q_rstd", n, s.Heads), part("k_rstd", T, s.KVHeads)
 	}
-	a.qRaw, a.kRaw = get(raw, "q_raw", n, q, compute.F32), get(raw, "k_raw", T, kv, compute.F32)
 	if k == keepAll {
 		m.factors(&a, own)
 	}
@@ -161,27 +159,33 @@ func (l *layer) attend(m *Model, in input, a *activations) {
 	}
 	hidden := m.ws.get("hidden", T, s.Hidden, m.dtype)
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
-	l.kProj.forward(dev, a.kRaw, hidden, nil)
+	l.rotated(m, a.k, hidden, &l.kProj, l.kNorm, a.kRaw, a.kRstd, in.pos)
 	l.vProj.forward(dev, a.v, hidden, nil)
 	if in.asks != nil {
 		hidden = hidden.Slice(0, n)
 		dev.RMSNorm(hidden, a.rstd2, a.mid, l.inputNorm.value, s.Eps)
 	}
-	l.qProj.forward(dev, a.qRaw, hidden, nil)
-	q, k := a.qRaw, a.kRaw
-	if s.QKNorm {
-		q, k = m.ws.get("q_normed", n, q.Cols(), compute.F32), m.ws.get("k_normed", T, k.Cols(), compute.F32)
-		dev.RMSNorm(q, a.qRstd, a.qRaw, l.qNorm.value, s.Eps)
-		dev.RMSNorm(k, a.kRstd, a.kRaw, l.kNorm.value, s.Eps)
-	}
-	dev.RoPE(a.q, q, m.rope.cos, m.rope.sin, in.askPos, false)
-	dev.RoPE(a.k, k, m.rope.cos, m.rope.sin, in.pos, false)
+	l.rotated(m, a.q, hidden, &l.qProj, l.qNorm, a.qRaw, a.qRstd, in.askPos)
 	lse := a.lse
 	if a.keep == keepNothing {
 		lse = nil
 	}
 	dev.Attention(a.attn, lse, a.q, a.k, a.v, m.attention(l, in))
 	l.oProj.forward(dev, a.mid, a.attn, residual)
+}
+
+// rotated is RoPE of a projection of hidden, normalised in between where the
+// family does that: then raw and rstd take what the backward pass needs.
+func (l *layer) rotated(m *Model, dst, hidden compute.Tensor, proj *linear, norm *weight, raw, rstd compute.Tensor, pos []int32) {
+	dev := m.dev
+	if norm == nil {
+		dev.LinearRoPE(dst, hidden, proj.weight.op, proj.bias.tensor(), m.rope.cos, m.rope.sin, pos)
+		return
+	}
+	proj.forward(dev, raw, hidden, nil)
+	normed := m.ws.get("normed."+strconv.Itoa(raw.Cols()), raw.Rows(), raw.Cols(), compute.F32)
+	dev.RMSNorm(normed, rstd, raw, norm.value, m.spec.Eps)
+	dev.RoPE(dst, normed, m.rope.cos, m.rope.sin, pos, false)
 }
 
 // gated is silu(gate) * up [n, F] of a.mid normalised, and computes a.gate and

@@ -2365,3 +2365,22 @@ loop:
 	JNZ loop
 	VZEROUPPER
 	RET
+
+// func streamBF16(dst *uint16, src *float32, n int)
+TEXT ·streamBF16(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ n+16(FP), CX
+loop:
+	VMOVUPS (SI), Z0
+	VMOVUPS 64(SI), Z1
+	LONG $0x487ef262; WORD $0xc072 // VCVTNEPS2BF16 Z0, Y0
+	LONG $0x487ef262; WORD $0xc972 // VCVTNEPS2BF16 Z1, Y1
+	VINSERTF64X4 $1, Y1, Z0, Z0
+	VMOVNTPS Z0, (DI)
+	ADDQ $128, SI
+	ADDQ $64, DI
+	SUBQ $32, CX
+	JNZ loop
+	VZEROUPPER
+	RET

@@ -63,7 +63,7 @@ func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.We
 func (e *engine[F]) gate(act *matrix[F], factors [2]*matrix[F], i, j int, gr, ur []F) {
 	for f, row := range [2][]F{gr, ur} {
 		if factors[f] != nil {
-			e.writeRow(factors[f], i, j, row)
+			e.streamRow(factors[f], i, j, row)
 		}
 	}
 	e.k.swiglu(gr, gr, ur)
@@ -85,6 +85,15 @@ func (e *engine[F]) readRow(row []F, s *matrix[F], i, j int) {
 		e.k.widen(row, s.halfRow(i)[j:][:len(row)])
 	} else {
 		copy(row, s.row(i)[j:])
+	}
+}
+
+// streamRow is writeRow for what is not read soon.
+func (e *engine[F]) streamRow(d *matrix[F], i, j int, row []F) {
+	if d.half != nil {
+		e.k.narrowStream(d.halfRow(i)[j:][:len(row)], row)
+	} else {
+		copy(d.row(i)[j:], row)
 	}
 }
 
@@ -131,7 +140,7 @@ func (e *engine[F]) GatedBackward(dg, du, g, u compute.Tensor, down compute.Proj
 	ld := halfStride(w.k)
 	act := &matrix[F]{rows: T, cols: w.k, half: e.halves.get(T * ld), ld: ld}
 	ws := e.repack(w, 0, w.n)
-	e.mulTiles(T, w.k, gatedPanels, left, ws, w.n, func(lo, hi, j int, t tileOf[F]) { b.tile(act, lo, hi, j, t) })
+	e.mulTiles(T, w.k, tilePanels(w.k, w.n), left, ws, w.n, func(lo, hi, j int, t tileOf[F]) { b.tile(act, lo, hi, j, t) })
 	e.halves.put(ws)
 	packed := e.halves.get(packedSize(T, w.k))
 	e.packColsAll(packed, leftHalf{act.half, ld}, w.k, T)

@@ -27,6 +27,9 @@ func interleaveAVX512(dst, src *uint16, stride, pairs int)
 func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, srcStep, blocks int)
 
 //go:noescape
+func streamBF16(dst *uint16, src *float32, n int)
+
+//go:noescape
 func narrowBF16(dst *uint16, src *float32, n int)
 
 // hasBF16 names what bf16_amd64.s uses beside AMX: VDPBF16PS and
@@ -41,6 +44,7 @@ func hasAMX() bool { return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && permitTi
 // withHalf adds AVX512_BF16's kernels to those of AVX-512.
 func withHalf(k *kernels[float32]) {
 	k.narrow = narrowWith(narrowBF16)
+	k.narrowStream = narrowStreamWith(streamBF16, k.narrow)
 	k.half = halfKernels{
 		rows: halfTileRows, even: true, step: 768, panels: 1, micro: microBF16, row: rowBF16,
 		interleave: func(dst, src []uint16, ld, pairs int) {

@@ -9,6 +9,11 @@ import (
 const (
 	halfTaskRows   = 512 // of a task, at most: they stay in the second cache while panels pass
 	halfTaskPanels = 8   // of a task, at most
+
+	// halfTileBytes is what the panels of a tile take whose rows are joined with
+	// rows of a matrix far away: these are read in pieces that are long enough for
+	// the hardware to read ahead, and the panels stay in the second cache.
+	halfTileBytes = 640 << 10
 )
 
 // leftHalf is a left-hand bfloat16 operand: rows ld apart, zero behind the
@@ -119,39 +124,54 @@ func (e *engine[F]) taskPanels(m, n int) int {
 	return max(min(4, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
 }
 
-// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
-func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
-	pairs := halfPairs(k)
-	e.tasks(m, n, e.taskPanels(m, n)*halfPanel, func(lo, hi, j, n int) {
-		mulHalfBlock(&e.k.half, c[lo*ldc+j:], ldc, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, acc)
-	})
+// tilePanels is about halfTileBytes in panels of k rows, so that the n columns
+// make tiles of nearly equal width.
+func tilePanels(n, k int) int {
+	panels := (n + halfPanel - 1) / halfPanel
+	most := max(4, halfTileBytes/(halfPairs(k)*4*halfPanel))
+	across := (panels + most - 1) / most
+	return (panels + across - 1) / across
 }
 
-// linearHalf computes d = a b + bias + res, either nil for none.
-func (e *engine[F]) linearHalf(d *matrix[F], a leftHalf, b []uint16, k int, bias, res *matrix[F]) {
-	if d.half != nil {
-		e.mulTiles(d.rows, d.cols, e.taskPanels(d.rows, d.cols), a, b, k, func(lo, hi, j int, t tileOf[F]) {
+// mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
+func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
+	if acc {
+		e.mulTiles(m, n, tilePanels(n, k), a, b, k, func(lo, hi, j int, t tileOf[F]) {
 			for i := lo; i < hi; i++ {
-				row := t.row(i - lo)
-				if bias != nil {
-					e.k.axpy(row, bias.data[j:], 1)
-				}
-				e.writeRow(d, i, j, row)
+				e.k.axpy(c[i*ldc+j:][:t.n], t.row(i-lo), 1)
 			}
 		})
 		return
 	}
 	pairs := halfPairs(k)
-	e.tasks(d.rows, d.cols, e.taskPanels(d.rows, d.cols)*halfPanel, func(lo, hi, j, n int) {
-		if res != nil && res != d {
-			for i := lo; i < hi; i++ {
-				copy(d.row(i)[j:][:n], res.row(i)[j:])
+	e.tasks(m, n, e.taskPanels(m, n)*halfPanel, func(lo, hi, j, n int) {
+		mulHalfBlock(&e.k.half, c[lo*ldc+j:], ldc, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, false)
+	})
+}
+
+// linearHalf computes d = a b + bias + res, either nil for none.
+func (e *engine[F]) linearHalf(d *matrix[F], a leftHalf, b []uint16, k int, bias, res *matrix[F]) {
+	if d.half == nil && res == nil && bias == nil {
+		e.mulHalf(d.data, d.cols, d.rows, d.cols, a, b, k, false)
+		return
+	}
+	panels := tilePanels(d.cols, k)
+	if d.half != nil {
+		panels = e.taskPanels(d.rows, d.cols)
+	}
+	e.mulTiles(d.rows, d.cols, panels, a, b, k, func(lo, hi, j int, t tileOf[F]) {
+		for i := lo; i < hi; i++ {
+			row := t.row(i - lo)
+			if bias != nil {
+				e.k.axpy(row, bias.data[j:], 1)
 			}
-		}
-		mulHalfBlock(&e.k.half, d.data[lo*d.cols+j:], d.cols, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, res != nil)
-		if bias != nil {
-			for i := lo; i < hi; i++ {
-				e.k.axpy(d.row(i)[j:][:n], bias.data[j:], 1)
+			switch {
+			case res == nil:
+				e.writeRow(d, i, j, row)
+			case res == d:
+				e.k.axpy(d.row(i)[j:][:t.n], row, 1)
+			default: // the rows are no older than the last use of the memory: far away
+				e.k.sumStream(d.row(i)[j:][:t.n], res.row(i)[j:], row)
 			}
 		}
 	})

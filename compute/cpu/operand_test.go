@@ -73,6 +73,17 @@ func TestHalfTensors(t *testing.T) {
 		sameBits(t, e, "RoPE", yh, halfOf(e, y))
 		e.RoPE(x, x, cos, sin, pos, true)
 		sameBits(t, e, "RoPE in place", x, y)
+		for _, head := range []int{2, 26, 64, 96} { // whole heads of 32 columns, or not
+			in, w, bias := newMat[float32](r, 9, 40), e.WeightOf(newMat[float32](r, 5*head, 40), compute.BF16), newMat[float32](r, 1, 5*head)
+			cos, sin := newMat[float32](r, 7, head/2), newMat[float32](r, 7, head/2)
+			y, z, zh := zeros[float32](9, 5*head), zeros[float32](9, 5*head), halfOf(e, zeros[float32](9, 5*head))
+			e.Linear(y, in, w, bias, nil)
+			e.RoPE(y, y, cos, sin, pos, false)
+			e.LinearRoPE(z, in, w, bias, cos, sin, pos)
+			e.LinearRoPE(zh, in, w, bias, cos, sin, pos)
+			sameBits(t, e, fmt.Sprintf("LinearRoPE with heads of %d", head), z, y)
+			sameBits(t, e, fmt.Sprintf("LinearRoPE with heads of %d to bf16", head), zh, halfOf(e, y))
+		}
 	})
 }
 

@@ -24,6 +24,13 @@ type vector[F real] struct {
 	widen      func(dst []F, s []uint16) // from bfloat16
 	narrow     func(dst []uint16, src []F)
 	sumSquares func(x []F, lane *[lanes]float64) // element i to lane i%lanes
+
+	// These write past the caches where the hardware can: for what is not read
+	// soon, or lies far away already. An ordinary store waits for its line's old
+	// content, several times as long. The next locked instruction, which ends
+	// every task of a pool, makes the writes visible to all cores.
+	sumStream    func(dst, x, y []F) // dst = x + y
+	narrowStream func(dst []uint16, src []F)
 }
 
 func portableVector[F real]() vector[F] {
@@ -32,6 +39,7 @@ func portableVector[F real]() vector[F] {
 		axpy: axpyGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
 		rope: ropeGo[F], swiglu: swigluGo[F], swigluBack: swigluBackGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
+		sumStream: sumGo[F], narrowStream: narrow[F],
 	}
 }
 
@@ -170,6 +178,13 @@ func narrow[F real](dst []uint16, src []F) {
 	dst = dst[:len(src)]
 	for i, v := range src {
 		dst[i] = toBF16(float32(v))
+	}
+}
+
+func sumGo[F real](dst, x, y []F) {
+	x, y = x[:len(dst)], y[:len(dst)]
+	for i := range dst {
+		dst[i] = x[i] + y[i]
 	}
 }
 

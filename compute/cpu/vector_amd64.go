@@ -209,6 +209,36 @@ func sumSquaresWith(f func(x *float32, n int, lane *[lanes]float64)) func(x []fl
 	}
 }
 
+// onLine says whether p starts a cache line, as stores past the caches must.
+func onLine(p unsafe.Pointer) bool { return uintptr(p)%lineBytes == 0 }
+
+func sumStreamWith(f func(dst, x, y *float32, n int)) func(dst, x, y []float32) {
+	return func(dst, x, y []float32) {
+		n, x, y := body(len(dst)), x[:len(dst)], y[:len(dst)]
+		if !onLine(unsafe.Pointer(at(dst))) {
+			n = 0
+		}
+		if n > 0 {
+			f(at(dst), at(x), at(y), n)
+		}
+		sumGo(dst[n:], x[n:], y[n:])
+	}
+}
+
+// narrowStreamWith writes whole lines past the caches, and the rest as narrow does.
+func narrowStreamWith(f func(dst *uint16, src *float32, n int), narrow func(dst []uint16, src []float32)) func(dst []uint16, src []float32) {
+	return func(dst []uint16, src []float32) {
+		n, dst := len(src)&^(lineHalf-1), dst[:len(src)]
+		if !onLine(unsafe.Pointer(unsafe.SliceData(dst))) {
+			n = 0
+		}
+		if n > 0 {
+			f(unsafe.SliceData(dst), at(src), n)
+		}
+		narrow(dst[n:], src[n:])
+	}
+}
+
 func vectorAVX2() vector[float32] {
 	return vector[float32]{
 		dot:        dotWith(dotAVX2),
@@ -227,6 +257,9 @@ func vectorAVX2() vector[float32] {
 		round:      roundWith(roundAVX2),
 		narrow:     narrowWith(narrowAVX2),
 		sumSquares: sumSquaresWith(sumSquaresAVX2),
+
+		sumStream:    sumStreamWith(sumStreamAVX2),
+		narrowStream: narrowWith(narrowAVX2),
 	}
 }
 
@@ -248,8 +281,17 @@ func vectorAVX512() vector[float32] {
 		round:      roundWith(roundAVX512),
 		narrow:     narrowWith(narrowAVX512),
 		sumSquares: sumSquaresWith(sumSquaresAVX512),
+
+		sumStream:    sumStreamWith(sumStreamAVX512),
+		narrowStream: narrowWith(narrowAVX512),
 	}
 }
+
+//go:noescape
+func sumStreamAVX2(dst, x, y *float32, n int)
+
+//go:noescape
+func sumStreamAVX512(dst, x, y *float32, n int)
 
 //go:noescape
 func dotAVX2(a, b *float32, n int, lane *pad)

@@ -333,6 +333,27 @@ loop:
 	VZEROUPPER
 	RET
 
+// func sumStreamAVX2(dst, x, y *float32, n int)
+TEXT ·sumStreamAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), SI
+	MOVQ x+8(FP), DI
+	MOVQ y+16(FP), R8
+	MOVQ n+24(FP), CX
+loop:
+	VMOVUPS 0(DI), Y0
+	VADDPS 0(R8), Y0, Y0
+	VMOVNTPS Y0, 0(SI)
+	VMOVUPS 32(DI), Y0
+	VADDPS 32(R8), Y0, Y0
+	VMOVNTPS Y0, 32(SI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	ADDQ $64, R8
+	SUBQ $16, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
 // func scaleAVX2(dst, x *float32, n int, a float32)
 TEXT ·scaleAVX2(SB), NOSPLIT, $0-28
 	MOVQ dst+0(FP), SI
@@ -933,6 +954,24 @@ loop:
 	VMOVUPS Z0, 0(SI)
 	ADDQ $64, SI
 	ADDQ $64, DI
+	SUBQ $16, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func sumStreamAVX512(dst, x, y *float32, n int)
+TEXT ·sumStreamAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), SI
+	MOVQ x+8(FP), DI
+	MOVQ y+16(FP), R8
+	MOVQ n+24(FP), CX
+loop:
+	VMOVUPS 0(DI), Z0
+	VADDPS 0(R8), Z0, Z0
+	VMOVNTPS Z0, 0(SI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	ADDQ $64, R8
 	SUBQ $16, CX
 	JNZ loop
 	VZEROUPPER

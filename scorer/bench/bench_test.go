@@ -72,7 +72,7 @@ func TestCountedOperations(t *testing.T) {
 		names[p.Phase+": "+p.Name] += p.Bytes
 	}
 	for name, bytes := range map[string]float64{"forward: q": 0, "forward: k, v": 0, "forward: o": 0, "forward: gate, up, SwiGLU": 0,
-		"backward: down, SwiGLU": 0, "backward: q, k, v": 0, "forward: RMSNorm": 4 * 2 * 24 * (3*10 + 3*7), "forward: RoPE": 4 * 2 * (2*12*10 + 24*(10+7)),
+		"backward: down, SwiGLU": 0, "backward: q, k, v": 0, "forward: RMSNorm": 4 * 2 * 24 * (3*10 + 3*7), "backward: RoPE": 4 * 2 * (2*12*10 + 24*(10+7)),
 		"update: AdamW": 28 * (2*(4608+48) + 97*24 + 24)} {
 		if got, ok := names[name]; !ok || got != bytes {
 			t.Errorf("%s: %.0f bytes, want %.0f; there are %v", name, got, bytes, names)

@@ -166,6 +166,15 @@ func (p *Profile) RoPE(dst, x, cos, sin compute.Tensor, pos []int32, inverse boo
 	p.timed("RoPE", moved(dst, x), func() { p.Device.RoPE(dst, x, cos, sin, pos, inverse) })
 }
 
+func (p *Profile) LinearRoPE(dst, x compute.Tensor, w compute.Weight, bias, cos, sin compute.Tensor, pos []int32) {
+	name, ok := p.names[w]
+	if !ok {
+		name = p.name(w, false)
+		p.product(w, false, name)
+	}
+	p.timed(name, linearCost(x.Rows(), w), func() { p.Device.LinearRoPE(dst, x, w, bias, cos, sin, pos) })
+}
+
 func (p *Profile) Attention(dst, lse, q, k, v compute.Tensor, a compute.Attention) {
 	p.timed("attention", attentionCost(a, 2), func() { p.Device.Attention(dst, lse, q, k, v, a) })
 }

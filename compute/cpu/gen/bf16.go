@@ -342,6 +342,18 @@ func narrowBF16() {
 	p("\tVMOVUPS Y0, (DI)\n\tADDQ $64, SI\n\tADDQ $32, DI\n\tSUBQ $16, CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
 
+// streamBF16 is narrowBF16 past the caches, of n floats, a multiple of 32, to whole
+// cache lines.
+func streamBF16() {
+	p("\n// func streamBF16(dst *uint16, src *float32, n int)\nTEXT ·streamBF16(SB), NOSPLIT, $0-24")
+	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ n+16(FP), CX")
+	p("loop:\n\tVMOVUPS (SI), Z0\n\tVMOVUPS 64(SI), Z1")
+	vcvtneps2bf16(0, 0)
+	vcvtneps2bf16(1, 1)
+	p("\tVINSERTF64X4 $1, Y1, Z0, Z0\n\tVMOVNTPS Z0, (DI)\n\tADDQ $128, SI\n\tADDQ $64, DI\n\tSUBQ $32, CX\n\tJNZ loop")
+	p("\tVZEROUPPER\n\tRET")
+}
+
 func bf16Kernels() {
 	header()
 	microBF16()
@@ -351,5 +363,6 @@ func bf16Kernels() {
 	interleave()
 	transpose()
 	narrowBF16()
+	streamBF16()
 	save("bf16_amd64.s")
 }

@@ -148,6 +148,12 @@ func (s isa) vectors() {
 		s.store(0, o(0))
 	})
 	ret()
+	s.loop("sumStream", "dst, x, y *float32", "", 32, []int{f, f, f}, none, func(o func(i int) string) {
+		s.load(o(1), 0)
+		s.op("VADDPS", o(2), 0, 0)
+		s.op("VMOVNTPS", 0, o(0))
+	})
+	ret()
 	s.loop("scale", "dst, x *float32", ", a float32", 28, []int{f, f}, func() { s.broadcast("a+24(FP)", 4) }, func(o func(i int) string) {
 		s.op("VMULPS", o(1), 4, 0)
 		s.store(0, o(0))
