@@ -17,7 +17,7 @@ const (
 
 // MicroTokens is the most tokens that go through the model at once, unless a
 // single row is longer.
-const MicroTokens = 2048
+const MicroTokens = 1024
 
 // Options are what the result of a run depends on (and, not in run.json, where
 // it goes and how it reports).

@@ -46,8 +46,12 @@ func normGroups[F real](x, w *matrix[F]) int {
 	return x.cols / w.cols
 }
 
+// normChunk is how many rows have their part of dw summed by one task: the parts
+// are then added in order, so that dw does not depend on threads.
+const normChunk = 64
+
 // RMSNormBackward: with n = x rstd and g = dy w, dx = rstd (g - n mean(g n)) and
-// dw += sum of dy n, rows ascending. dx may be dy when add is false.
+// dw += sum of dy n. dx may be dy when add is false.
 func (e *engine[F]) RMSNormBackward(dx, dw, dy, x, rstd, w compute.Tensor, add bool) {
 	d, dg, gy, a, r, g := mat[F](dx), mat[F](dw), mat[F](dy), mat[F](x), mat[F](rstd), mat[F](w)
 	groups := normGroups(a, g)
@@ -56,28 +60,30 @@ func (e *engine[F]) RMSNormBackward(dx, dw, dy, x, rstd, w compute.Tensor, add b
 	r.shape("RMSNormBackward", "rstd", a.rows, groups)
 	dg.shape("RMSNormBackward", "dw", 1, g.cols)
 	c := g.cols
-	e.chunks(c, columnChunk, func(lo, hi int) { // before dx, which may overwrite dy
-		sum := dg.data[lo:hi]
-		for i := range a.rows {
+	parts := e.buf.get((a.rows + normChunk - 1) / normChunk * c)
+	defer e.buf.put(parts)
+	e.chunks(a.rows, normChunk, func(lo, hi int) {
+		sum := parts[lo/normChunk*c:][:c]
+		clear(sum)
+		tmp := e.buf.get(c)
+		defer e.buf.put(tmp)
+		for i := lo; i < hi; i++ {
 			for h := range groups {
-				e.k.mulAdd(sum, a.row(i)[h*c+lo:][:hi-lo], gy.row(i)[h*c+lo:][:hi-lo], r.row(i)[h])
+				s := r.row(i)[h]
+				v, out, y := a.row(i)[h*c:][:c], d.row(i)[h*c:][:c], gy.row(i)[h*c:][:c]
+				e.k.mulAdd(sum, v, y, s) // before dx, which may overwrite dy
+				mean := F(e.k.dot3(y, g.data, v)*s) / F(c)
+				if add {
+					e.k.normBack(out, y, v, g.data, s, s*mean)
+					continue
+				}
+				clear(tmp)
+				e.k.normBack(tmp, y, v, g.data, s, s*mean)
+				copy(out, tmp)
 			}
 		}
 	})
-	e.rowsOf(a.rows, a.cols, func(i int) {
-		for h := range groups {
-			s := r.row(i)[h]
-			v, out, y := a.row(i)[h*c:][:c], d.row(i)[h*c:][:c], gy.row(i)[h*c:][:c]
-			mean := F(e.k.dot3(y, g.data, v)*s) / F(c)
-			if add {
-				e.k.normBack(out, y, v, g.data, s, s*mean)
-				continue
-			}
-			tmp := e.buf.get(c)
-			clear(tmp)
-			e.k.normBack(tmp, y, v, g.data, s, s*mean)
-			copy(out, tmp)
-			e.buf.put(tmp)
-		}
-	})
+	for lo := 0; lo < len(parts); lo += c {
+		e.k.axpy(dg.data, parts[lo:][:c], 1)
+	}
 }
