@@ -34,10 +34,20 @@ var works = []string{scoreAll, scoreTrained, fit}
 
 // The tools.
 const (
-	ours  = "eaft"
-	torch = "PyTorch + transformers"
-	llama = "llama.cpp"
+	ours     = "eaft"
+	torchAll = "PyTorch + transformers"
+	torch    = "PyTorch + transformers, head on the targets only"
+	llama    = "llama.cpp"
 )
+
+// torches are the ways that PyTorch does a work: with logits for every position,
+// as the trainers in use do, and with the head where it is needed only.
+func torches(work string) []string {
+	if work == scoreAll {
+		return []string{torchAll} // needed everywhere
+	}
+	return []string{torchAll, torch}
+}
 
 // measurement is one run of one tool.
 type measurement struct {
@@ -231,7 +241,8 @@ func isa(dir string) string {
 	return ""
 }
 
-// trainRate is the tokens of all steps by the time of all steps.
+// trainRate is the tokens of all steps after the first by their time: the first
+// gets its memory from the system, as the rival's uncounted batch does.
 func trainRate(path string) (float64, error) {
 	f, err := os.Open(path)
 	if err != nil {
@@ -239,6 +250,7 @@ func trainRate(path string) (float64, error) {
 	}
 	defer f.Close()
 	var tokens, seconds float64
+	first := true
 	for dec := json.NewDecoder(f); ; {
 		var m struct {
 			Tokens float64 `json:"tokens"`
@@ -249,8 +261,14 @@ func trainRate(path string) (float64, error) {
 		} else if err != nil {
 			return 0, fmt.Errorf("%s: %w", path, err)
 		}
-		tokens += m.Tokens
-		seconds += m.Tokens / m.Rate
+		if !first {
+			tokens += m.Tokens
+			seconds += m.Tokens / m.Rate
+		}
+		first = false
+	}
+	if seconds == 0 {
+		return 0, fmt.Errorf("%s has one optimizer step; take more --rows or fewer --step-tokens", path)
 	}
 	return tokens / seconds, nil
 }
@@ -284,9 +302,13 @@ func lastLine(out []byte) []byte {
 	return out[bytes.LastIndexByte(out, '\n')+1:]
 }
 
-func (b *bench) torch(d *data, work string, batch int) (measurement, error) {
-	return b.script(measurement{Work: work, Tool: torch, Batch: batch, Rows: d.n, Vocabulary: d.vocab}, "torch_rival.py",
-		work, d.model, d.rows, strconv.Itoa(batch), strconv.Itoa(b.o.threads), strconv.Itoa(b.o.stepTokens))
+func (b *bench) torch(d *data, tool, work string, batch int) (measurement, error) {
+	head := "asked"
+	if tool == torchAll {
+		head = "all"
+	}
+	return b.script(measurement{Work: work, Tool: tool, Batch: batch, Rows: d.n, Vocabulary: d.vocab}, "torch_rival.py",
+		work, d.model, d.rows, strconv.Itoa(batch), strconv.Itoa(b.o.threads), strconv.Itoa(b.o.stepTokens), head)
 }
 
 // book keeps a measurement and tells of it.
@@ -307,7 +329,7 @@ func (b *bench) rounds() error {
 		return err
 	}
 	b.report.Rows, b.report.counted = d.n, true
-	best := map[string]int{}
+	b.report.Best = map[string]int{}
 	for round := 1; round <= b.o.rounds; round++ {
 		for _, work := range works {
 			m, err := b.ours(d, work)
@@ -318,22 +340,9 @@ func (b *bench) rounds() error {
 			if b.o.python == "" {
 				continue
 			}
-			batches := b.o.batches
-			if round > 1 {
-				batches = []int{best[work]}
-			}
-			fastest := 0.0
-			for _, batch := range batches {
-				r, err := b.torch(d, work, batch)
-				if err != nil {
+			for _, tool := range torches(work) {
+				if err := b.torchRound(d, tool, m, round); err != nil {
 					return err
-				}
-				b.book(&b.report.Runs, r, round)
-				if r.Rate > fastest {
-					fastest, best[work] = r.Rate, batch
-				}
-				if m.MeanLogProb != nil && r.MeanLogProb != nil && math.Abs(*m.MeanLogProb-*r.MeanLogProb) > 0.02 {
-					return fmt.Errorf("%s: the mean log-probability is %.4f by eaft and %.4f by PyTorch: not the same work", work, *m.MeanLogProb, *r.MeanLogProb)
 				}
 			}
 			if err := b.runLlama(d, work, round); err != nil {
@@ -341,7 +350,30 @@ func (b *bench) rounds() error {
 			}
 		}
 	}
-	b.report.Best = best
+	return nil
+}
+
+// torchRound measures PyTorch at the work of m, in the first round with each
+// size of batch, then with the fastest.
+func (b *bench) torchRound(d *data, tool string, m measurement, round int) error {
+	batches := b.o.batches
+	if round > 1 {
+		batches = []int{b.report.best(tool, m.Work)}
+	}
+	fastest := 0.0
+	for _, batch := range batches {
+		r, err := b.torch(d, tool, m.Work, batch)
+		if err != nil {
+			return err
+		}
+		b.book(&b.report.Runs, r, round)
+		if r.Rate > fastest {
+			fastest, b.report.Best[tool+": "+m.Work] = r.Rate, batch
+		}
+		if m.MeanLogProb != nil && r.MeanLogProb != nil && math.Abs(*m.MeanLogProb-*r.MeanLogProb) > 0.02 {
+			return fmt.Errorf("%s: the mean log-probability is %.4f by eaft and %.4f by PyTorch: not the same work", m.Work, *m.MeanLogProb, *r.MeanLogProb)
+		}
+	}
 	return nil
 }
 
@@ -385,8 +417,7 @@ func (b *bench) memory() error {
 			if b.o.python == "" {
 				continue
 			}
-			batch := b.report.Best[work]
-			if m, err = b.torch(d, work, batch); err != nil {
+			if m, err = b.torch(d, torch, work, b.report.best(torch, work)); err != nil {
 				return err
 			}
 			b.book(&b.report.Memories, m, 1)

@@ -22,7 +22,7 @@ type report struct {
 	Tokens     int               `json:"tokens"`
 	Targets    int               `json:"targets"`
 	Versions   map[string]string `json:"versions"`
-	Best       map[string]int    `json:"best_batch"` // of the rival, by work
+	Best       map[string]int    `json:"best_batch"` // of a rival at a work, see best
 	Runs       []measurement     `json:"runs"`
 	Memories   []measurement     `json:"memory_runs"`
 	LeftOut    string            `json:"left_out,omitempty"` // a rival, and why
@@ -30,12 +30,15 @@ type report struct {
 	counted bool
 }
 
+// best is the size of batch at which a rival is fastest.
+func (r *report) best(tool, work string) int { return r.Best[tool+": "+work] }
+
 // median of the runs of a tool at a work, of its best batch.
 func (r *report) median(tool, work string) (rate float64, memory int64, ok bool) {
 	var rates []float64
 	var mems []int64
 	for _, m := range r.Runs {
-		if m.Tool == tool && m.Work == work && (m.Batch == 0 || m.Batch == r.Best[work]) {
+		if m.Tool == tool && m.Work == work && (m.Batch == 0 || m.Batch == r.best(tool, work)) {
 			rates, mems = append(rates, m.Rate), append(mems, m.Memory)
 		}
 	}
@@ -77,14 +80,16 @@ func (r *report) short() string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s, %d rows of %s through the chat template\n(%d tokens, %d trained targets), bf16, %s. Tokens/s and peak memory, medians of %s in turn:\n\n",
 		r.Model, r.Rows, r.Corpus, r.Tokens, r.Targets, count(r.Threads, "thread"), count(r.Rounds, "round"))
-	b.WriteString("| work | eaft | PyTorch + transformers | ratio |\n|---|---|---|---|\n")
+	b.WriteString("| work | eaft | rival | | ratio |\n|---|---|---|---|---|\n")
 	for _, work := range works {
 		rate, mem, _ := r.median(ours, work)
-		fmt.Fprintf(&b, "| %s | %.0f, %d MB | ", says[work], rate, mem/1e6)
-		if rr, rm, ok := r.median(torch, work); ok {
-			fmt.Fprintf(&b, "%.0f, %d MB | %.1fx the speed, %.2fx the memory |\n", rr, rm/1e6, rate/rr, float64(mem)/float64(rm))
-		} else {
-			b.WriteString("not measured | |\n")
+		for _, tool := range torches(work) {
+			fmt.Fprintf(&b, "| %s | %.0f, %d MB | %s | ", says[work], rate, mem/1e6, tool)
+			if rr, rm, ok := r.median(tool, work); ok {
+				fmt.Fprintf(&b, "%.0f, %d MB | %.1fx the speed, %.2fx the memory |\n", rr, rm/1e6, rate/rr, float64(mem)/float64(rm))
+			} else {
+				b.WriteString("not measured | |\n")
+			}
 		}
 	}
 	fmt.Fprintf(&b, "\n%s\n", r.machine())

@@ -1,10 +1,11 @@
-"""The same work in PyTorch and transformers, on the CPU, as frugally as a few lines allow.
+"""The same work in PyTorch and transformers, on the CPU.
 
-    python torch_rival.py WORK MODEL_DIR ROWS.jsonl BATCH_TOKENS THREADS STEP_TOKENS
+    python torch_rival.py WORK MODEL_DIR ROWS.jsonl BATCH_TOKENS THREADS STEP_TOKENS all|asked
 
 WORK is score-all, score-trained or train. ROWS.jsonl has input_ids and labels (-100: not trained), so that no
 tokenizer is in the way. Rows are sorted by length, so that little padding is computed, and a batch takes at most
-BATCH_TOKENS, padding included. The head runs on the positions that are scored or trained, never on padding.
+BATCH_TOKENS, padding included. With "asked" the head runs on the positions that are scored or trained, as frugally as a few lines
+allow; with "all" on every position, as the trainers in use and a model's forward() do.
 
 score: log-probability of the target, entropy of the top 20 and of all, in bf16.
 train: EAFT (weight: entropy of the top 20 / ln 20, detached), float32 masters, bf16 autocast, AdamW, clipping at 1,
@@ -19,7 +20,7 @@ import os
 import sys
 import time
 
-work, model_dir, path, batch, threads, step = sys.argv[1:7]
+work, model_dir, path, batch, threads, step, head = sys.argv[1:8]
 os.environ["OMP_NUM_THREADS"] = threads
 import torch
 import torch.nn.functional as F
@@ -72,7 +73,11 @@ def pad(b):
 
 def logits(ids, mask, at):
     hidden = model.model(input_ids=ids, attention_mask=mask).last_hidden_state
-    return model.lm_head(hidden[at]).float(), ids.roll(-1, 1)[at]
+    y = ids.roll(-1, 1)
+    if head == "all":
+        x = model.lm_head(hidden).float()
+        return (x.flatten(0, 1), y.flatten(), at.flatten()) if work == "score-trained" else (x[at], y[at], None)
+    return model.lm_head(hidden[at]).float(), y[at], None
 
 
 def score(rows):
@@ -82,12 +87,12 @@ def score(rows):
         for b in batches(rows):
             ids, mask, exists, trained = pad(b)
             at = trained if work == "score-trained" else exists
-            x, y = logits(ids, mask, at)
+            x, y, full = logits(ids, mask, at)
             lp = torch.log_softmax(x, -1)
             target = lp.gather(-1, y[:, None])[:, 0]
             q = torch.log_softmax(x.topk(20, -1)[0], -1)
             -(q.exp() * q).sum(-1), -(lp.exp() * lp).sum(-1)
-            total += target[trained[at]].sum().item()
+            total += target[trained[at] if full is None else full].sum().item()
             n += int(trained.sum())
     return total / n
 
@@ -101,7 +106,7 @@ def fit(rows, lr):
         for b in batches(s):
             ids, mask, _, trained = pad(b)
             with torch.autocast("cpu", dtype=torch.bfloat16):
-                x, y = logits(ids, mask, trained)
+                x, y, _ = logits(ids, mask, trained)
             ce = F.cross_entropy(x, y, reduction="none")
             with torch.no_grad():
                 q = torch.log_softmax(x.topk(20, -1)[0], -1)

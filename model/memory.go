@@ -36,7 +36,7 @@ func mib(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 // stateBytes is what does not depend on the batch: the process, the float32
 // masters, gradients and two moments, and the operands of products.
 func (m *Model) stateBytes() int64 {
-	n := int64(64 << 20)
+	n := int64(288 << 20)
 	for _, w := range m.order {
 		size := int64(w.rows) * int64(w.cols)
 		n += 16 * size
@@ -51,15 +51,19 @@ func (m *Model) stateBytes() int64 {
 func (m *Model) keptBytes(k keep) int64 {
 	s := &m.spec
 	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
+	operand := 4
+	if m.dtype == compute.BF16 {
+		operand = 2
+	}
 	n := 4 * s.Hidden
 	if k >= keepAttention {
-		n += 4 * (s.Hidden + 2*q + 2*kv + s.Heads + 2)
+		n += 4*(s.Hidden+s.Heads+2) + operand*(2*q+2*kv)
 		if s.QKNorm {
 			n += 4 * (q + kv + s.Heads + s.KVHeads)
 		}
 	}
 	if k >= keepAll {
-		n += 8 * s.Intermediate
+		n += 2 * operand * s.Intermediate
 	}
 	return int64(n)
 }

@@ -22,7 +22,8 @@ likely the model finds it, and how sure the model is of what it would say.
   scorer score --model M.gguf --tokens tok --out scores
 
 A finished dataset is left as it is; of one that was stopped only what is
-missing is made. EAFT_CPU (generic, avx2, avx512) chooses the instruction set.`
+missing is made. EAFT_CPU (generic, avx2, avx512, avx512bf16, amx)
+chooses the instruction set.`
 
 func runScore(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer score", pflag.ContinueOnError)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 	"unsafe"
 )
@@ -28,6 +29,11 @@ var vectorCases = []vectorCase{
 		func(x [][]float64, i int) (y, s []float64) {
 			a, b := x[0][i], 1.25*x[1][i]
 			return []float64{a + b}, []float64{2 * (math.Abs(a) + math.Abs(b))}
+		}},
+	{"sumStream", 3, 1, func(k *kernels[float32], x [][]float32) { k.sumStream(x[0], x[1], x[2]) },
+		func(x [][]float64, i int) (y, s []float64) {
+			v := x[1][i] + x[2][i]
+			return []float64{v}, []float64{math.Abs(v)}
 		}},
 	{"scale", 2, 1, func(k *kernels[float32], x [][]float32) { k.scale(x[0], x[1], -0.3) },
 		func(x [][]float64, i int) (y, s []float64) {
@@ -174,6 +180,25 @@ func TestReductions(t *testing.T) {
 			}
 			if got := sumLanes(&lane); math.Abs(got-squares) > 1e-13*squares {
 				t.Errorf("sumSquares of %d: %g, want %g", n, got, squares)
+			}
+		}
+	})
+}
+
+// What is written past the caches has the bits of what is written through them.
+func TestNarrowStream(t *testing.T) {
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		mem := newGuarded(t, 2*1500)
+		for _, n := range vectorLengths() {
+			for _, dst := range [][]uint16{first[uint16](mem, n), last[uint16](mem, n)} {
+				r := rand.New(rand.NewPCG(uint64(n), 6))
+				src, want := random[float32](r, n), make([]uint16, n)
+				ker.narrow(want, src)
+				clear(dst)
+				ker.narrowStream(dst, src)
+				if !slices.Equal(dst, want) {
+					t.Fatalf("%d numbers: %v, want %v", n, dst, want)
+				}
 			}
 		}
 	})
