@@ -1,7 +1,10 @@
 #!/usr/bin/env bash
-# Fuzzes every fuzz test of the module for FUZZTIME (5m) each.
+# Scores and trains under hard garbage collection for STRESSTIME (10m) on each
+# instruction set, and fuzzes every fuzz test of the module for FUZZTIME (5m) each.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+echo "== scores under garbage collection"
+GOGC=1 EAFT_STRESS="${STRESSTIME:-10m}" go test -count=1 -timeout 0 -run '^TestScoresUnderGarbageCollection$' -v ./model
 for pkg in $(go list ./...); do
   for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
     echo "== $pkg $target"

@@ -19,7 +19,7 @@ var variants = []string{"llama", "llama3", "mistral", "qwen2", "qwen3"}
 
 // isas are the numeric paths asked for; the device falls back to what the
 // machine has, and tests skip paths seen before.
-var isas = []string{"generic", "avx2", "avx512", ""}
+var isas = []string{"generic", "avx2", "avx512", "avx512bf16", "amx"}
 
 // eachISA runs a test on every numeric path of this machine's CPU.
 func eachISA(t *testing.T, test func(t *testing.T, dev compute.Device)) {
