@@ -150,7 +150,7 @@ func tokensRows(rng *rand.Rand, rows [][]int32) []parquet.TokensRow {
 func TestSharingChangesNoByte(t *testing.T) {
 	v := vocab(t)
 	seen := map[string]bool{}
-	for _, isa := range []string{"generic", "avx2", "avx512", ""} {
+	for _, isa := range []string{"generic", "avx2", "avx512", "avx512bf16", "amx"} {
 		t.Setenv("EAFT_CPU", isa)
 		dev, err := cpu.New(1)
 		if err != nil || seen[dev.ISA()] {
