@@ -29,18 +29,16 @@ const (
 
 // Options of a run. The fields with JSON names decide the dataset's bytes.
 type Options struct {
-	Inputs  []string `json:"-"`
-	Out     string   `json:"-"`
-	Threads int      `json:"-"`
+	Inputs  []string  `json:"-"`
+	Out     string    `json:"-"`
+	Threads int       `json:"-"`
+	Stdin   io.Reader `json:"-"` // what the input "-" is; nil: there is none
 
-	PromptField     string   `json:"prompt_field,omitempty"`
-	CompletionField string   `json:"completion_field,omitempty"`
-	TextField       string   `json:"text_field,omitempty"`
-	MessagesField   string   `json:"messages_field"`
-	MaxLength       int      `json:"max_length,omitempty"` // tokens; 0: no limit
-	Overlong        Overlong `json:"overlong"`
-	Shards          int      `json:"shards"`
-	MaxReject       float64  `json:"-"` // share of rows that may be dropped
+	Map       map[string]string `json:"map,omitempty"`        // see ParseMap; nil: layouts are detected
+	MaxLength int               `json:"max_length,omitempty"` // tokens; 0: no limit
+	Overlong  Overlong          `json:"over_length"`
+	Shards    int               `json:"shards"`
+	MaxReject float64           `json:"-"` // share of rows that may be dropped
 
 	Log io.Writer `json:"-"`
 }
@@ -51,10 +49,6 @@ func (o *Options) check() error {
 		return cli.Usagef("no input file; see tokenize --help")
 	case o.Out == "":
 		return cli.Usagef("--out is missing: the folder for the dataset")
-	case (o.PromptField == "") != (o.CompletionField == ""):
-		return cli.Usagef("--prompt-field and --completion-field go together")
-	case o.PromptField != "" && o.TextField != "":
-		return cli.Usagef("--text-field does not go with --prompt-field: a row is one or the other")
 	case o.Shards < 1 || o.Shards > 99999:
 		return cli.Usagef("--shards %d: use 1 to 99999", o.Shards)
 	case o.MaxLength < 0 || o.MaxLength == 1:
@@ -64,9 +58,9 @@ func (o *Options) check() error {
 	}
 	switch o.Overlong {
 	case Drop, Truncate, Fail:
-		return nil
+		return mapping(o.Map).check()
 	}
-	return cli.Usagef("--overlong %q: use drop, truncate or error", o.Overlong)
+	return cli.Usagef("--over-length %q: use drop, truncate or error", o.Overlong)
 }
 
 // hash is over what decides the dataset beside its inputs.

@@ -28,26 +28,28 @@ func Run(ctx context.Context, l *Language, o Options) (m *parquet.Manifest, agai
 	if err := o.check(); err != nil {
 		return nil, false, err
 	}
-	sources, err := countRecords(o.Inputs)
-	if err != nil {
-		return nil, false, err
-	}
 	options, err := o.hash()
 	if err != nil {
 		return nil, false, err
 	}
-	list, err := json.Marshal(sourceHashes(sources))
+	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+		return nil, false, err
+	}
+	defer os.Remove(o.Out) // of no use while it is empty
+	defer parquet.CleanTemps(o.Out)
+	sources, err := findSources(o.Inputs, o.Stdin, o.Out)
 	if err != nil {
 		return nil, false, err
 	}
 	r := &run{l: l, o: &o, sources: sources, hashes: map[string]string{
-		"tokenizer": l.Tokenizer.Fingerprint(), "template": hashOf([]byte(l.Template)), "source": hashOf(list), "options": options,
+		"tokenizer": l.Tokenizer.Fingerprint(), "template": hashOf([]byte(l.Template)), "options": options,
 	}}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+	m, err = parquet.ReadManifest(o.Out)
+	finished := err == nil
+	if err := r.survey(finished); err != nil {
 		return nil, false, err
 	}
-	m, err = parquet.ReadManifest(o.Out)
-	if err == nil {
+	if finished {
 		if err := r.same(m.Schema, m.Hashes); err != nil {
 			return nil, false, err
 		}
@@ -66,19 +68,36 @@ func Run(ctx context.Context, l *Language, o Options) (m *parquet.Manifest, agai
 	return m, false, err
 }
 
-func sourceHashes(sources []source) [][2]string {
-	var out [][2]string
-	for _, s := range sources {
-		out = append(out, [2]string{s.name, s.hash})
+// survey reads the inputs once; of a finished dataset only their hash matters.
+func (r *run) survey(finished bool) error {
+	var list [][2]string
+	plain := r.l.chat != nil && !r.l.chat.writesCalls()
+	for _, s := range r.sources {
+		var err error
+		if finished {
+			s.hash, err = s.hashBytes()
+		} else if err = s.survey(r.o.Map); err == nil {
+			fmt.Fprintf(r.o.Log, "%s: %s, %d records: %s\n", s.name, s.container, s.records, s.layout)
+			s.layout.plainCalls = plain
+			if tools := s.layout.fields["tools"]; plain && tools != "" && !s.layout.absent["tools"] {
+				fmt.Fprintf(r.o.Log, "%s: the chat template writes no tools: %s is left out, and function calls are written as their text\n", s.name, tools)
+			}
+		}
+		if err != nil {
+			return err
+		}
+		list = append(list, [2]string{s.name, s.hash})
 	}
-	return out
+	data, err := json.Marshal(list)
+	r.hashes["source"] = hashOf(data)
+	return err
 }
 
 // run is one pass over the inputs.
 type run struct {
 	l       *Language
 	o       *Options
-	sources []source
+	sources []*source
 	hashes  map[string]string
 }
 
@@ -222,7 +241,7 @@ func (r *run) encodeAll(work []record) []result {
 	for t := range threads {
 		wg.Go(func() {
 			for k := t; k < len(work); k += threads {
-				out[k].row, out[k].truncated, out[k].err = r.l.encode(r.o, work[k].raw, work[k].source, work[k].row)
+				out[k].row, out[k].truncated, out[k].err = r.l.encode(r.o, work[k])
 			}
 		})
 	}

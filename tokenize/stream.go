@@ -2,8 +2,11 @@ package tokenize
 
 import (
 	"bytes"
+	"encoding/json"
 	"fmt"
 	"iter"
+
+	"eaft/internal/cli"
 )
 
 // record is one input record and where it stands.
@@ -11,6 +14,8 @@ type record struct {
 	raw    []byte
 	source string
 	row    int64
+	key    string // the record's key in an object of records
+	layout *layout
 }
 
 // records hands out the records of all inputs in order.
@@ -23,8 +28,14 @@ func (r *run) records() *records {
 	next, stop := iter.Pull2(func(yield func(record, error) bool) {
 		for _, s := range r.sources {
 			n := int64(0)
-			err := s.each(nil, func(raw []byte) error {
-				if !yield(record{bytes.Clone(raw), s.name, n}, nil) {
+			err := s.each(nil, func(key, raw []byte) error {
+				var id string
+				if key != nil {
+					if err := json.Unmarshal(key, &id); err != nil {
+						return cli.Usagef("%s: record %d: its key %.80s: %w", s.path, n, key, err)
+					}
+				}
+				if !yield(record{bytes.Clone(raw), s.name, n, id, s.layout}, nil) {
 					return errStopped
 				}
 				n++

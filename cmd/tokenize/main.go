@@ -21,10 +21,13 @@ const usage = `Usage: tokenize [flags] FILE...
        tokenize render --model M < chats.jsonl       what the chat template makes of them
        tokenize show DATASET [ROW]                   a row with its trained tokens marked
 
-Reads JSON Lines (or a JSON array) and writes a tokens/1 dataset. A row is a
-chat (messages), or the fields that you name, or tokens (input_ids).
+Writes a tokens/1 dataset from JSON Lines, JSON arrays and objects, CSV and
+Parquet; .gz and .zst too. FILE is a file, a folder, a pattern, or - for standard
+input. What a row is (messages, ShareGPT, Alpaca, prompt and completion, plain
+text, tokens) is told from its fields and shown; --map says it otherwise.
 
-  tokenize --model M.gguf --prompt-field question --completion-field answer --out tok train.jsonl
+  tokenize --model M.gguf --out tok train.jsonl
+  tokenize --model M.gguf --map user=CONTEXTS+QUESTION,assistant=LONG_ANSWER --out tok pubmedqa.json
 
 A finished dataset is left as it is; of one that was stopped only what is
 missing is made.`
@@ -46,12 +49,13 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	lang := languageFlags(fs)
 	o := tokenize.Options{Log: std.Err}
 	fs.StringVar(&o.Out, "out", "", "folder for the dataset")
-	fs.StringVar(&o.PromptField, "prompt-field", "", "field of the prompt, rendered as the user's turn")
-	fs.StringVar(&o.CompletionField, "completion-field", "", "field of the completion, rendered as the assistant's turn")
-	fs.StringVar(&o.TextField, "text-field", "", "field of plain text, all of it trained")
-	fs.StringVar(&o.MessagesField, "messages-field", "messages", "field of a chat")
+	maps := fs.StringArray("map", nil, "which field is what, instead of what is detected: user=FIELD,assistant=FIELD and others; see docs/corpora.md")
+	prompt := fs.String("prompt-field", "", "short for --map user=FIELD")
+	completion := fs.String("completion-field", "", "short for --map assistant=FIELD")
+	text := fs.String("text-field", "", "short for --map text=FIELD: plain text, all of it trained")
+	messages := fs.String("messages-field", "", "short for --map messages=FIELD")
 	fs.IntVar(&o.MaxLength, "max-length", 0, "longest row in tokens; 0: no limit")
-	overlong := fs.String("overlong", string(tokenize.Drop), "what becomes of longer rows: drop, truncate or error")
+	overlong := fs.String("over-length", string(tokenize.Drop), "what becomes of longer rows: drop, truncate or error")
 	fs.IntVar(&o.Shards, "shards", 1, "number of Parquet files")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
@@ -61,7 +65,16 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.Threads < 1 {
 		return cli.Usagef("--threads %d: use at least 1", o.Threads)
 	}
-	o.Inputs, o.Overlong = fs.Args(), tokenize.Overlong(*overlong)
+	for _, short := range [][2]string{{"user", *prompt}, {"assistant", *completion}, {"text", *text}, {"messages", *messages}} {
+		if short[1] != "" {
+			*maps = append(*maps, short[0]+"="+short[1])
+		}
+	}
+	var err error
+	if o.Map, err = tokenize.ParseMap(*maps); err != nil {
+		return err
+	}
+	o.Inputs, o.Overlong, o.Stdin = fs.Args(), tokenize.Overlong(*overlong), std.In
 	l, err := lang.load()
 	if err != nil {
 		return err
