@@ -24,6 +24,7 @@ type Overlong string
 const (
 	Drop     Overlong = "drop"     // leave the row out and count it
 	Truncate Overlong = "truncate" // cut its end off and count it
+	Split    Overlong = "split"    // cut the row into several
 	Fail     Overlong = "error"    // stop
 )
 
@@ -37,6 +38,9 @@ type Options struct {
 	Map       map[string]string `json:"map,omitempty"`        // see ParseMap; nil: layouts are detected
 	MaxLength int               `json:"max_length,omitempty"` // tokens; 0: no limit
 	Overlong  Overlong          `json:"over_length"`
+	Shuffle   *uint64           `json:"shuffle,omitempty"` // seed; nil: the order of the inputs
+	Split     []Share           `json:"split,omitempty"`
+	Dedup     *Dedup            `json:"dedup,omitempty"`
 	Shards    int               `json:"shards"`
 	MaxReject float64           `json:"-"` // share of rows that may be dropped
 
@@ -57,16 +61,16 @@ func (o *Options) check() error {
 		return cli.Usagef("--max-reject %v: use a share between 0 and 1", o.MaxReject)
 	}
 	switch o.Overlong {
-	case Drop, Truncate, Fail:
+	case Drop, Truncate, Split, Fail:
 		return mapping(o.Map).check()
 	}
-	return cli.Usagef("--over-length %q: use drop, truncate or error", o.Overlong)
+	return cli.Usagef("--over-length %q: use drop, truncate, split or error", o.Overlong)
 }
 
-// hash is over what decides the dataset beside its inputs.
-func (o *Options) hash() (string, error) {
+// hash is over what decides a split's dataset beside its inputs.
+func (o *Options) hash(split string) (string, error) {
 	data, err := json.Marshal(o)
-	return hashOf(data), err
+	return hashOf(append(data, split...)), err
 }
 
 func hashOf(data []byte) string {

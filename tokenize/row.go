@@ -34,41 +34,26 @@ const (
 	noTarget      = "nothing to train on"
 	toolCallsLost = "tool calls without a template for them"
 	tooLong       = "over max-length"
+	cutToNothing  = "nothing trained before max-length"
+	emptyPiece    = "piece with nothing to train on"
+	duplicate     = "duplicate"
+	nearDuplicate = "near duplicate"
 )
 
-// encode turns one record into a row. truncated says that its end was cut off.
-func (l *Language) encode(o *Options, rec record) (row *parquet.TokensRow, truncated bool, err error) {
-	data, err := decode(rec.raw)
-	if err != nil {
-		return nil, false, err
-	}
-	if data, err = rec.layout.canonical(data); err != nil {
-		return nil, false, err
-	}
+// wanted are the reasons that the user asked for, which say nothing about the
+// input's quality.
+var wanted = map[string]bool{duplicate: true, nearDuplicate: true, emptyPiece: true}
+
+// encode makes the row of a canonical record.
+func (l *Language) encode(data *template.Dict, rec record) (row *parquet.TokensRow, err error) {
 	if _, ok := data.Get("id"); !ok && rec.key != "" {
 		data.Set("id", rec.key)
 	}
 	row = &parquet.TokensRow{Source: rec.source, Row: rec.row}
 	if row.ID, err = rowID(data, rec.source, rec.row); err != nil {
-		return nil, false, err
+		return nil, err
 	}
-	if err := l.fill(data, row); err != nil {
-		return nil, false, err
-	}
-	if o.MaxLength > 0 && len(row.InputIDs) > o.MaxLength {
-		switch o.Overlong {
-		case Drop:
-			return nil, false, rejectf(tooLong, "%d tokens, --max-length is %d", len(row.InputIDs), o.MaxLength)
-		case Fail:
-			return nil, false, fmt.Errorf("%s: record %d has %d tokens, --max-length is %d: choose --over-length drop, truncate or split", rec.source, rec.row, len(row.InputIDs), o.MaxLength)
-		}
-		truncate(row, o.MaxLength)
-		truncated = true
-	}
-	if targets(row) == 0 {
-		return nil, false, rejectf(noTarget, "no token of the row is trained")
-	}
-	return row, truncated, nil
+	return row, l.fill(data, row)
 }
 
 // rowID is the record's own id, else its source and number.

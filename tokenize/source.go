@@ -23,6 +23,7 @@ import (
 type source struct {
 	path, name string // name: what its rows are known by
 	records    int64
+	first      int64  // number of its first record in all inputs
 	hash       string // of the file's bytes
 	container  string // for people: "JSON Lines", "CSV" ...
 	layout     *layout

@@ -35,8 +35,8 @@ func options(out string, inputs ...string) Options {
 	return Options{Inputs: inputs, Out: out, Overlong: Drop, Shards: 1, MaxReject: 1, Threads: 2, Log: io.Discard}
 }
 
-// encodeOne encodes a record as the only one of its file.
-func encodeOne(l *Language, o *Options, raw string) (*parquet.TokensRow, bool, error) {
+// encodeOne processes a record as the only one of its file.
+func encodeOne(l *Language, o *Options, raw string) (*parquet.TokensRow, error) {
 	var lay *layout
 	data, err := decode([]byte(raw))
 	if err == nil {
@@ -45,7 +45,16 @@ func encodeOne(l *Language, o *Options, raw string) (*parquet.TokensRow, bool, e
 	if lay == nil { // a broken record in a file of chats
 		lay = detect(dict("messages", []any{message("user", "Hi")}))
 	}
-	return l.encode(o, record{raw: []byte(raw), source: "f.jsonl", layout: lay})
+	res := (&run{l: l, o: o}).process(record{raw: []byte(raw), source: "f.jsonl", layout: lay})
+	switch {
+	case res.err != nil:
+		return nil, res.err
+	case res.why != nil:
+		return nil, res.why
+	case res.pieces[0].why != nil:
+		return nil, res.pieces[0].why
+	}
+	return res.pieces[0].row, nil
 }
 
 // trained spells the trained tokens, runs apart by a bar.
@@ -88,7 +97,7 @@ func TestMasks(t *testing.T) {
 		{"text", `{"t":"It is Zeba"}`, "It is Zeba", text},
 		{"tokens", `{"input_ids":[5,6,7,8],"labels":[-100,-100,7,8]}`, l.Tokenizer.Decode([]int32{7, 8}), options("x", "x")},
 	} {
-		row, _, err := encodeOne(l, &c.o, c.record)
+		row, err := encodeOne(l, &c.o, c.record)
 		if err != nil {
 			t.Errorf("%s: %v", c.name, err)
 			continue
@@ -125,7 +134,7 @@ func TestRejects(t *testing.T) {
 		"{\"messages\":\"\xff\"}":                                                                 invalidUTF8,
 		`{"id":[],"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"}]}`: wrongType,
 	} {
-		_, _, err := encodeOne(l, &o, record)
+		_, err := encodeOne(l, &o, record)
 		var why *reject
 		if !errors.As(err, &why) || why.reason != reason {
 			t.Errorf("%s: %v, want %q", record, err, reason)
@@ -186,10 +195,11 @@ func TestRunKeepsOrderAndCountsEveryRow(t *testing.T) {
 	for _, shards := range []int{1, 3} {
 		o := options(t.TempDir(), in)
 		o.Shards = shards
-		m, _, err := Run(context.Background(), l, o)
+		made, _, err := Run(context.Background(), l, o)
 		if err != nil {
 			t.Fatal(err)
 		}
+		m := made[0].Manifest
 		if m.Ledger.RowsIn != 600 || m.Ledger.RowsOut != 540 || m.Ledger.Dropped[emptyAnswer] != 60 {
 			t.Errorf("ledger %+v", m.Ledger)
 		}

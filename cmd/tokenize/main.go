@@ -11,7 +11,6 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/model/weights"
-	"eaft/parquet"
 	"eaft/tokenize"
 	"eaft/tokenize/tokenizer"
 )
@@ -55,9 +54,13 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	text := fs.String("text-field", "", "short for --map text=FIELD: plain text, all of it trained")
 	messages := fs.String("messages-field", "", "short for --map messages=FIELD")
 	fs.IntVar(&o.MaxLength, "max-length", 0, "longest row in tokens; 0: no limit")
-	overlong := fs.String("over-length", string(tokenize.Drop), "what becomes of longer rows: drop, truncate or error")
+	overlong := fs.String("over-length", string(tokenize.Drop), "what becomes of longer rows: drop, truncate, split or error")
+	shuffle := fs.Uint64("shuffle", 0, "shuffle the rows with this seed")
+	splits := fs.StringArray("split", nil, "make further datasets of a share of the rows, by content: held-out=2%")
+	dedup := fs.StringArray("dedup", nil, "leave out rows that repeat: exact, or near=0.8 (least similarity)")
 	fs.IntVar(&o.Shards, "shards", 1, "number of Parquet files")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
+	asJSON := fs.Bool("json", false, "print the report as JSON, one object a line for each dataset")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
@@ -74,32 +77,38 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.Map, err = tokenize.ParseMap(*maps); err != nil {
 		return err
 	}
+	if o.Split, err = tokenize.ParseSplit(*splits); err != nil {
+		return err
+	}
+	if o.Dedup, err = tokenize.ParseDedup(*dedup); err != nil {
+		return err
+	}
+	if fs.Changed("shuffle") {
+		o.Shuffle = shuffle
+	}
 	o.Inputs, o.Overlong, o.Stdin = fs.Args(), tokenize.Overlong(*overlong), std.In
 	l, err := lang.load()
 	if err != nil {
 		return err
 	}
-	m, again, err := tokenize.Run(ctx, l, o)
+	made, again, err := tokenize.Run(ctx, l, o)
 	if err != nil {
 		return err
 	}
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
 	}
-	return summary(std, m)
-}
-
-func summary(std cli.IO, m *parquet.Manifest) error {
-	g := m.Ledger
-	_, err := fmt.Fprintf(std.Out, "rows      %d of %d\ntokens    %d\ntrained   %d (%.1f%%)\n",
-		g.RowsOut, g.RowsIn, g.Tokens, g.Targets, 100*float64(g.Targets)/float64(max(g.Tokens, 1)))
-	if g.Truncated > 0 {
-		fmt.Fprintf(std.Out, "truncated %d rows\n", g.Truncated)
+	for _, d := range made {
+		if *asJSON {
+			err = tokenize.WriteJSON(std.Out, d)
+		} else {
+			err = tokenize.WriteText(std.Err, d)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if len(g.Dropped) > 0 {
-		fmt.Fprintf(std.Out, "dropped   %s (see rejects.jsonl)\n", tokenize.Reasons(g.Dropped))
-	}
-	return err
+	return nil
 }
 
 // language are the flags that name a tokenizer and a template.
