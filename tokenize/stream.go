@@ -110,7 +110,7 @@ func (r *run) produce(ends []int64, skip []bool, emit func(*job) error) error {
 		}
 		s := r.sources[source]
 		rec := record{place: s.first + row, source: s.name, row: row, layout: s.layout}
-		if key != nil {
+		if len(key) > 0 {
 			if err := json.Unmarshal(key, &rec.key); err != nil {
 				return cli.Usagef("%s: record %d: its key %.80s: %w", s.path, row, key, err)
 			}
