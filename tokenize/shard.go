@@ -110,9 +110,6 @@ func (s *segment) take(rec record, res *result) error {
 		return d.reject(rec, res.why)
 	}
 	d.ledger.Split += int64(len(res.pieces) - 1)
-	if res.truncated {
-		d.ledger.Truncated++
-	}
 	for _, p := range res.pieces {
 		if p.why != nil {
 			if err := d.reject(rec, p.why); err != nil {
@@ -121,6 +118,9 @@ func (s *segment) take(rec record, res *result) error {
 			continue
 		}
 		d.ledger.RowsOut++
+		if res.truncated {
+			d.ledger.Truncated++
+		}
 		d.ledger.Tokens += int64(len(p.row.InputIDs))
 		d.ledger.Targets += targets(p.row)
 		d.report.count(s.r.l, p.row)
