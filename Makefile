@@ -26,7 +26,7 @@ demo-model: build
 generate:
 	go generate ./...
 
-# What takes longer than the tests may: fuzzing of every parser.
+# What takes longer than the tests may: fuzzing of every parser, killing and going on.
 stress:
 	internal/stress.sh
 

@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Fuzzes every fuzz test of the module for FUZZTIME (5m) each.
+# Fuzzes every fuzz test of the module for FUZZTIME (5m) each, then kills tokenize at random moments for as long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 for pkg in $(go list ./...); do
@@ -8,3 +8,5 @@ for pkg in $(go list ./...); do
     go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" "$pkg"
   done
 done
+echo "== ./cmd/tokenize TestKilled"
+EAFT_STRESS="${FUZZTIME:-5m}" go test -v -timeout 0 -run '^TestKilled$' ./cmd/tokenize
