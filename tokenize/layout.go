@@ -129,6 +129,14 @@ func (l *layout) String() string {
 	return fmt.Sprintf("%s (%s)", l.name, shown)
 }
 
+// lacks says which fields were seen: others need not be shown.
+func (l *layout) lacks(seen map[string]bool) {
+	l.absent = map[string]bool{}
+	for _, t := range []string{"system", "history", "tools", "labels"} {
+		l.absent[t] = l.fields[t] == t && !seen[t]
+	}
+}
+
 // detector finds a file's layout from its first records.
 type detector struct {
 	seen   int
@@ -170,6 +178,7 @@ func (d *detector) see(raw []byte, m mapping) {
 	if d.reason == "" {
 		fields := ""
 		if record != nil && l != nil {
+			l.lacks(d.fields)
 			fields = fmt.Sprintf("; the record's fields are %s, read as %s", strings.Join(record.Keys, ", "), l)
 		}
 		d.reason = fmt.Sprintf("record %d: %v%s", n, err, fields)
@@ -179,10 +188,7 @@ func (d *detector) see(raw []byte, m mapping) {
 // layout is the one found; the error names a record, its fields and the remedy.
 func (d *detector) layout() (*layout, error) {
 	if d.fits {
-		d.best.absent = map[string]bool{}
-		for _, t := range []string{"system", "history", "tools", "labels"} {
-			d.best.absent[t] = d.best.fields[t] == t && !d.fields[t]
-		}
+		d.best.lacks(d.fields)
 		return d.best, nil
 	}
 	return nil, fmt.Errorf("%s (nor does any of the first %d records fit). Name the fields: --map user=FIELD,assistant=FIELD, --map messages=FIELD, --map text=FIELD or --map input_ids=FIELD", d.reason, d.seen)

@@ -119,6 +119,11 @@ func WriteText(w io.Writer, d Made) error {
 	if g.Split > 0 {
 		fmt.Fprintf(&b, " (%d more by cutting long ones)", g.Split)
 	}
+	if g.RowsIn == 0 {
+		fmt.Fprintf(&b, "\n  no row's content falls into this split: give it a larger share\n")
+		_, err = io.WriteString(w, b.String())
+		return err
+	}
 	fmt.Fprintf(&b, "\n  tokens        %d\n  trained       %d (%.1f%%)\n", g.Tokens, g.Targets, 100*share(g.Targets, g.Tokens))
 	fmt.Fprintf(&b, "  end of turn   trained in %d of %d trained turns (%.1f%%)\n", r.Ended, r.Turns, 100*share(r.Ended, r.Turns))
 	if g.Truncated > 0 {
