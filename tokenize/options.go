@@ -28,6 +28,9 @@ const (
 	Fail     Overlong = "error"    // stop
 )
 
+// maxShards is what the five digits of a shard's name can count.
+const maxShards = 99999
+
 // Options of a run. The fields with JSON names decide the dataset's bytes.
 type Options struct {
 	Inputs  []string  `json:"-"`
@@ -41,8 +44,8 @@ type Options struct {
 	Shuffle   *uint64           `json:"shuffle,omitempty"` // seed; nil: the order of the inputs
 	Split     []Share           `json:"split,omitempty"`
 	Dedup     *Dedup            `json:"dedup,omitempty"`
-	Shards    int               `json:"shards"`
-	MaxReject float64           `json:"-"` // share of rows that may be dropped
+	Shards    int               `json:"shards"` // 0: one for each gigabyte of records
+	MaxReject float64           `json:"-"`      // share of rows that may be dropped
 
 	Log io.Writer `json:"-"`
 }
@@ -53,8 +56,8 @@ func (o *Options) check() error {
 		return cli.Usagef("no input file; see tokenize --help")
 	case o.Out == "":
 		return cli.Usagef("--out is missing: the folder for the dataset")
-	case o.Shards < 1 || o.Shards > 99999:
-		return cli.Usagef("--shards %d: use 1 to 99999", o.Shards)
+	case o.Shards < 0 || o.Shards > maxShards:
+		return cli.Usagef("--shards %d: use 1 to %d, or 0 for one a gigabyte", o.Shards, maxShards)
 	case o.MaxLength < 0 || o.MaxLength == 1:
 		return cli.Usagef("--max-length %d: use at least 2 tokens", o.MaxLength)
 	case !(o.MaxReject >= 0 && o.MaxReject <= 1):

@@ -51,6 +51,7 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 		return nil, false, err
 	}
 	if finished {
+		r.count = len(r.sets[0].manifest.Shards)
 		if err := r.removeParts(); err != nil {
 			return nil, false, err
 		}
@@ -72,6 +73,7 @@ type run struct {
 	hashes  []map[string]string // by split
 	sets    []*set              // by split
 	dedup   *dedup              // nil: duplicates stay
+	count   int                 // of shards
 }
 
 // set is a dataset as it grows.
@@ -172,14 +174,23 @@ func (r *run) same(split int, have string, hashes map[string]string) error {
 	return nil
 }
 
+// shardBytes of records go into a shard where the user names no number: what a
+// Parquet writer keeps for the footer grows with the file.
+const shardBytes = 1 << 30
+
 // shards makes what is missing.
 func (r *run) shards(ctx context.Context) error {
-	var total int64
+	var total, size int64
 	for _, s := range r.sources {
 		s.first = total
 		total += s.records
+		size += s.size
 	}
-	n := int64(r.o.Shards)
+	r.count = r.o.Shards
+	if r.count == 0 {
+		r.count = int(min(size/shardBytes+1, total, maxShards))
+	}
+	n := int64(r.count)
 	if n > total {
 		return cli.Usagef("--shards %d: there are %d records", n, total)
 	}
@@ -200,7 +211,7 @@ func (r *run) shards(ctx context.Context) error {
 	progress := cli.NewProgress(r.o.Log, "tokenize", "rows", total, 0)
 	from := int64(0)
 	for i, end := range ends {
-		size := end - from
+		records := end - from
 		from = end
 		if kept[i] {
 			if err := r.keep(i); err != nil {
@@ -212,7 +223,7 @@ func (r *run) shards(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		if err := s.fill(ctx, jobs, size, progress); err != nil {
+		if err := s.fill(ctx, jobs, records, progress); err != nil {
 			s.abort()
 			return err
 		}
@@ -284,7 +295,7 @@ func (r *run) gatherRejects(split int, path string) (err error) {
 	if err != nil {
 		return err
 	}
-	for i := range r.o.Shards {
+	for i := range r.count {
 		part, err := os.Open(r.rejectsPart(split, i))
 		if err == nil {
 			_, err = io.Copy(out, part)
@@ -300,7 +311,7 @@ func (r *run) gatherRejects(split int, path string) (err error) {
 
 // removeParts ends a finished run; one that was killed here goes on with it.
 func (r *run) removeParts() error {
-	for i := range r.o.Shards {
+	for i := range r.count {
 		paths := []string{r.seenPart(i)}
 		for split := range r.dirs {
 			paths = append(paths, r.rejectsPart(split, i))

@@ -33,15 +33,15 @@ type shard struct {
 
 // Names of a segment's parts.
 func (r *run) rejectsPart(split, i int) string {
-	return filepath.Join(r.dirs[split], fmt.Sprintf("rejects-%05d-of-%05d.jsonl", i, r.o.Shards))
+	return filepath.Join(r.dirs[split], fmt.Sprintf("rejects-%05d-of-%05d.jsonl", i, r.count))
 }
 
 func (r *run) seenPart(i int) string {
-	return filepath.Join(r.dirs[0], fmt.Sprintf("seen-%05d-of-%05d.bin", i, r.o.Shards))
+	return filepath.Join(r.dirs[0], fmt.Sprintf("seen-%05d-of-%05d.bin", i, r.count))
 }
 
 func (r *run) shardPath(split, i int) string {
-	return filepath.Join(r.dirs[split], parquet.ShardName(i, r.o.Shards))
+	return filepath.Join(r.dirs[split], parquet.ShardName(i, r.count))
 }
 
 func (r *run) newSegment(i int) (s *segment, err error) {
@@ -200,7 +200,7 @@ func (s *segment) abort() {
 // kept tells which segments an earlier run finished: all of their shards and
 // parts are there, and made of the same things by the same version.
 func (r *run) kept() ([]bool, error) {
-	kept := make([]bool, r.o.Shards)
+	kept := make([]bool, r.count)
 	for i := range kept {
 		kept[i] = true
 		for split := range r.dirs {

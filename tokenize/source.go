@@ -23,6 +23,7 @@ import (
 type source struct {
 	path, name string // name: what its rows are known by
 	records    int64
+	size       int64  // of the records in bytes, as JSON
 	first      int64  // number of its first record in all inputs
 	hash       string // of the file's bytes
 	container  string // for people: "JSON Lines", "CSV" ...
@@ -39,6 +40,7 @@ func (s *source) survey(m mapping) error {
 			d.see(raw, m)
 		}
 		s.records++
+		s.size += int64(len(raw))
 		return nil
 	})
 	if err != nil {

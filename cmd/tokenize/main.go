@@ -58,7 +58,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	shuffle := fs.Uint64("shuffle", 0, "shuffle the rows with this seed")
 	splits := fs.StringArray("split", nil, "make further datasets of a share of the rows, by content: held-out=2%")
 	dedup := fs.StringArray("dedup", nil, "leave out rows that repeat: exact, or near=0.8 (least similarity)")
-	fs.IntVar(&o.Shards, "shards", 1, "number of Parquet files")
+	fs.IntVar(&o.Shards, "shards", 0, "number of Parquet files; 0: one for each gigabyte of records")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
 	asJSON := fs.Bool("json", false, "print the report as JSON, one object a line for each dataset")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
