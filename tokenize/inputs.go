@@ -45,7 +45,7 @@ func findSource(in string, stdin io.Reader, dir string) ([]*source, error) {
 	st, err := os.Stat(in)
 	switch {
 	case err == nil && st.IsDir():
-		return inFolder(in)
+		return inFolder(in, dir)
 	case err == nil:
 		return []*source{{path: in, name: filepath.Base(in)}}, nil
 	case !strings.ContainsAny(in, "*?["):
@@ -72,10 +72,15 @@ var suffixes = []string{".jsonl", ".ndjson", ".json", ".csv", ".parquet"}
 
 // inFolder lists a folder's data files in the order of their paths, which are
 // also their names. Hidden files, and those of a dataset that are no shards,
-// such as its rejects, are none.
-func inFolder(dir string) ([]*source, error) {
+// such as its rejects, are none; nor is what the run itself writes, in the folder
+// made.
+func inFolder(dir, made string) ([]*source, error) {
+	own, err := os.Stat(made)
+	if err != nil {
+		return nil, err
+	}
 	var out []*source
-	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+	err = filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -87,6 +92,9 @@ func inFolder(dir string) ([]*source, error) {
 			return nil
 		}
 		if d.IsDir() {
+			if st, err := d.Info(); err == nil && os.SameFile(st, own) {
+				return fs.SkipDir
+			}
 			return nil
 		}
 		bare := strings.TrimSuffix(strings.TrimSuffix(name, ".gz"), ".zst")

@@ -159,6 +159,15 @@ func TestInputsThatAreNoFiles(t *testing.T) {
 	if got := sources(options(t.TempDir(), dir)); !slices.Equal(got, []string{"b.jsonl=the b", "sub/a.json=the a", "sub/b.jsonl=sub b"}) {
 		t.Errorf("folder: %v", got)
 	}
+	inside := filepath.Join(dir, "out")
+	for range 2 { // its own shards are no input of a run
+		if got := sources(options(inside, dir)); len(got) != 3 {
+			t.Errorf("--out in the folder: %v", got)
+		}
+	}
+	if err := os.RemoveAll(inside); err != nil {
+		t.Fatal(err)
+	}
 	if got := sources(options(t.TempDir(), filepath.Join(dir, "sub", "*.json*"))); !slices.Equal(got, []string{"a.json=the a", "b.jsonl=sub b"}) {
 		t.Errorf("pattern: %v", got)
 	}
