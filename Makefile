@@ -26,7 +26,7 @@ demo-model: build
 generate:
 	go generate ./...
 
-# What takes longer than the tests may: results under garbage collection, fuzzing of every parser.
+# What takes longer than the tests may: garbage collection, fuzzing of every parser, killing and going on.
 stress:
 	internal/stress.sh
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Scores and trains under hard garbage collection for STRESSTIME (10m) on each
-# instruction set, and fuzzes every fuzz test of the module for FUZZTIME (5m) each.
+# Scores and trains under hard garbage collection for STRESSTIME (10m) on each instruction set, fuzzes every fuzz test
+# of the module for FUZZTIME (5m) each, then kills tokenize at random moments for as long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 echo "== scores under garbage collection"
@@ -8,6 +8,8 @@ GOGC=1 EAFT_STRESS="${STRESSTIME:-10m}" go test -count=1 -timeout 0 -run '^TestS
 for pkg in $(go list ./...); do
   for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
     echo "== $pkg $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" "$pkg"
+    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" -fuzzminimizetime 10x "$pkg"
   done
 done
+echo "== ./cmd/tokenize TestKilled"
+EAFT_STRESS="${FUZZTIME:-5m}" go test -v -timeout 0 -run '^TestKilled$' ./cmd/tokenize

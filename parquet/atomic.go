@@ -77,6 +77,23 @@ func syncDir(dir string) error {
 	return errors.Join(d.Sync(), d.Close())
 }
 
+// AtomicFile is a file that gets its name when it is whole and durable.
+type AtomicFile struct{ t *tempFile }
+
+// CreateAtomic starts a file that Commit will name path.
+func CreateAtomic(path string) (*AtomicFile, error) {
+	t, err := createTemp(path)
+	return &AtomicFile{t}, err
+}
+
+func (f *AtomicFile) Write(p []byte) (int, error) { return f.t.Write(p) }
+
+// Commit ends the file; on an error nothing is left.
+func (f *AtomicFile) Commit() error { return f.t.commit() }
+
+// Abort removes the file. It is not for use after Commit.
+func (f *AtomicFile) Abort() { f.t.abort() }
+
 // WriteFileAtomic writes data to path so that a reader sees the old file or the
 // whole new one, also after a crash.
 func WriteFileAtomic(path string, data []byte) error {

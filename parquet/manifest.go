@@ -14,10 +14,11 @@ import (
 // ManifestName is the file that completes a dataset folder, written last.
 const ManifestName = "_manifest.json"
 
-// Ledger accounts for every row of a stage: in = out + dropped.
+// Ledger accounts for every row of a stage: in + split = out + dropped.
 type Ledger struct {
 	RowsIn    int64            `json:"rows_in"`
 	RowsOut   int64            `json:"rows_out"`
+	Split     int64            `json:"split,omitempty"`   // rows more by cutting long ones into several
 	Dropped   map[string]int64 `json:"dropped,omitempty"` // rows by reason
 	Tokens    int64            `json:"tokens"`
 	Targets   int64            `json:"targets"`   // trained targets
@@ -28,6 +29,7 @@ type Ledger struct {
 func (l *Ledger) Add(o Ledger) {
 	l.RowsIn += o.RowsIn
 	l.RowsOut += o.RowsOut
+	l.Split += o.Split
 	l.Tokens += o.Tokens
 	l.Targets += o.Targets
 	l.Truncated += o.Truncated
@@ -48,8 +50,8 @@ func (l Ledger) Check() error {
 		}
 		dropped += n
 	}
-	if l.RowsIn < 0 || l.RowsOut < 0 || l.RowsIn != l.RowsOut+dropped {
-		return fmt.Errorf("ledger: %d rows in, but %d out and %d dropped", l.RowsIn, l.RowsOut, dropped)
+	if l.RowsIn < 0 || l.RowsOut < 0 || l.Split < 0 || l.RowsIn+l.Split != l.RowsOut+dropped {
+		return fmt.Errorf("ledger: %d rows in and %d by cutting, but %d out and %d dropped", l.RowsIn, l.Split, l.RowsOut, dropped)
 	}
 	return nil
 }

@@ -17,6 +17,7 @@ type Meta struct {
 	ISA, DType      string
 	Targets         string
 	Ledger          Ledger
+	Summary         json.RawMessage // what the stage says of the shard's rows
 }
 
 const hashPrefix = "eaft.hash."
@@ -32,6 +33,7 @@ func (m Meta) pairs() ([]keyValue, error) {
 	kv := []keyValue{
 		{"eaft.schema", m.Schema}, {"eaft.version", m.Version}, {"eaft.ledger", string(ledger)},
 		{"eaft.isa", m.ISA}, {"eaft.dtype", m.DType}, {"eaft.targets", m.Targets},
+		{"eaft.summary", string(m.Summary)},
 	}
 	if m.K != 0 {
 		kv = append(kv, keyValue{"eaft.k", strconv.Itoa(m.K)})
@@ -76,6 +78,8 @@ func ReadMeta(path string) (Meta, error) {
 			m.DType = kv.Value
 		case "eaft.targets":
 			m.Targets = kv.Value
+		case "eaft.summary":
+			m.Summary = json.RawMessage(kv.Value)
 		case "eaft.k":
 			if m.K, err = strconv.Atoi(kv.Value); err != nil {
 				return Meta{}, fmt.Errorf("%s: metadata eaft.k: %q is not a number", path, kv.Value)

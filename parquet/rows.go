@@ -18,8 +18,8 @@ type TokensRow struct {
 	Text       string  `parquet:"text"`
 	InputIDs   []int32 `parquet:"input_ids,list"`
 	Labels     []int32 `parquet:"labels,list"` // InputIDs where trained, else -100; not shifted
-	TokenStart []int32 `parquet:"token_start,list"`
-	TokenEnd   []int32 `parquet:"token_end,list"`
+	TokenStart []int32 `parquet:"token_start,list" parquet-element:",delta"`
+	TokenEnd   []int32 `parquet:"token_end,list" parquet-element:",delta"`
 	Spans      []Span  `parquet:"spans,list"`
 }
 

@@ -24,23 +24,28 @@ type Overlong string
 const (
 	Drop     Overlong = "drop"     // leave the row out and count it
 	Truncate Overlong = "truncate" // cut its end off and count it
+	Split    Overlong = "split"    // cut the row into several
 	Fail     Overlong = "error"    // stop
 )
 
+// maxShards is what the five digits of a shard's name can count.
+const maxShards = 99999
+
 // Options of a run. The fields with JSON names decide the dataset's bytes.
 type Options struct {
-	Inputs  []string `json:"-"`
-	Out     string   `json:"-"`
-	Threads int      `json:"-"`
+	Inputs  []string  `json:"-"`
+	Out     string    `json:"-"`
+	Threads int       `json:"-"`
+	Stdin   io.Reader `json:"-"` // what the input "-" is; nil: there is none
 
-	PromptField     string   `json:"prompt_field,omitempty"`
-	CompletionField string   `json:"completion_field,omitempty"`
-	TextField       string   `json:"text_field,omitempty"`
-	MessagesField   string   `json:"messages_field"`
-	MaxLength       int      `json:"max_length,omitempty"` // tokens; 0: no limit
-	Overlong        Overlong `json:"overlong"`
-	Shards          int      `json:"shards"`
-	MaxReject       float64  `json:"-"` // share of rows that may be dropped
+	Map       map[string]string `json:"map,omitempty"`        // see ParseMap; nil: layouts are detected
+	MaxLength int               `json:"max_length,omitempty"` // tokens; 0: no limit
+	Overlong  Overlong          `json:"over_length"`
+	Shuffle   *uint64           `json:"shuffle,omitempty"` // seed; nil: the order of the inputs
+	Split     []Share           `json:"split,omitempty"`
+	Dedup     *Dedup            `json:"dedup,omitempty"`
+	Shards    int               `json:"shards"` // 0: one for each gigabyte of records
+	MaxReject float64           `json:"-"`      // share of rows that may be dropped
 
 	Log io.Writer `json:"-"`
 }
@@ -51,28 +56,24 @@ func (o *Options) check() error {
 		return cli.Usagef("no input file; see tokenize --help")
 	case o.Out == "":
 		return cli.Usagef("--out is missing: the folder for the dataset")
-	case (o.PromptField == "") != (o.CompletionField == ""):
-		return cli.Usagef("--prompt-field and --completion-field go together")
-	case o.PromptField != "" && o.TextField != "":
-		return cli.Usagef("--text-field does not go with --prompt-field: a row is one or the other")
-	case o.Shards < 1 || o.Shards > 99999:
-		return cli.Usagef("--shards %d: use 1 to 99999", o.Shards)
+	case o.Shards < 0 || o.Shards > maxShards:
+		return cli.Usagef("--shards %d: use 1 to %d, or 0 for one a gigabyte", o.Shards, maxShards)
 	case o.MaxLength < 0 || o.MaxLength == 1:
 		return cli.Usagef("--max-length %d: use at least 2 tokens", o.MaxLength)
 	case !(o.MaxReject >= 0 && o.MaxReject <= 1):
 		return cli.Usagef("--max-reject %v: use a share between 0 and 1", o.MaxReject)
 	}
 	switch o.Overlong {
-	case Drop, Truncate, Fail:
-		return nil
+	case Drop, Truncate, Split, Fail:
+		return mapping(o.Map).check()
 	}
-	return cli.Usagef("--overlong %q: use drop, truncate or error", o.Overlong)
+	return cli.Usagef("--over-length %q: use drop, truncate, split or error", o.Overlong)
 }
 
-// hash is over what decides the dataset beside its inputs.
-func (o *Options) hash() (string, error) {
+// hash is over what decides a split's dataset beside its inputs.
+func (o *Options) hash(split string) (string, error) {
 	data, err := json.Marshal(o)
-	return hashOf(data), err
+	return hashOf(append(data, split...)), err
 }
 
 func hashOf(data []byte) string {

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"strconv"
-	"unicode/utf8"
 
 	"eaft/parquet"
 	"eaft/tokenize/template"
@@ -33,44 +32,28 @@ const (
 	emptyAnswer   = "empty answer"
 	templateError = "template error"
 	noTarget      = "nothing to train on"
+	toolCallsLost = "tool calls without a template for them"
 	tooLong       = "over max-length"
+	cutToNothing  = "nothing trained before max-length"
+	emptyPiece    = "piece with nothing to train on"
+	duplicate     = "duplicate"
+	nearDuplicate = "near duplicate"
 )
 
-// encode turns one record into a row; source and n name it. truncated says that
-// its end was cut off.
-func (l *Language) encode(o *Options, raw []byte, source string, n int64) (row *parquet.TokensRow, truncated bool, err error) {
-	if !utf8.Valid(raw) {
-		return nil, false, rejectf(invalidUTF8, "the record has bytes that are no UTF-8")
+// wanted are the reasons that the user asked for, which say nothing about the
+// input's quality.
+var wanted = map[string]bool{duplicate: true, nearDuplicate: true, emptyPiece: true}
+
+// encode makes the row of a canonical record.
+func (l *Language) encode(data *template.Dict, rec record) (row *parquet.TokensRow, err error) {
+	if _, ok := data.Get("id"); !ok && rec.key != "" {
+		data.Set("id", rec.key)
 	}
-	v, err := template.DecodeJSON(raw)
-	if err != nil {
-		return nil, false, rejectf(malformedJSON, "%v", err)
+	row = &parquet.TokensRow{Source: rec.source, Row: rec.row}
+	if row.ID, err = rowID(data, rec.source, rec.row); err != nil {
+		return nil, err
 	}
-	record, ok := v.(*template.Dict)
-	if !ok {
-		return nil, false, rejectf(wrongType, "the record is no JSON object")
-	}
-	row = &parquet.TokensRow{Source: source, Row: n}
-	if row.ID, err = rowID(record, source, n); err != nil {
-		return nil, false, err
-	}
-	if err := l.fill(o, record, row); err != nil {
-		return nil, false, err
-	}
-	if o.MaxLength > 0 && len(row.InputIDs) > o.MaxLength {
-		switch o.Overlong {
-		case Drop:
-			return nil, false, rejectf(tooLong, "%d tokens, --max-length is %d", len(row.InputIDs), o.MaxLength)
-		case Fail:
-			return nil, false, fmt.Errorf("%s: record %d has %d tokens, --max-length is %d: choose --overlong drop or truncate", source, n, len(row.InputIDs), o.MaxLength)
-		}
-		truncate(row, o.MaxLength)
-		truncated = true
-	}
-	if targets(row) == 0 {
-		return nil, false, rejectf(noTarget, "no token of the row is trained")
-	}
-	return row, truncated, nil
+	return row, l.fill(data, row)
 }
 
 // rowID is the record's own id, else its source and number.
@@ -87,27 +70,23 @@ func rowID(record *template.Dict, source string, n int64) (string, error) {
 	return "", rejectf(wrongType, "id is neither a text nor a number")
 }
 
-// fill reads the record's layout: the fields that the options name, else
-// messages, else tokens.
-func (l *Language) fill(o *Options, record *template.Dict, row *parquet.TokensRow) error {
-	switch {
-	case o.TextField != "":
-		text, err := textField(record, o.TextField)
+// fill makes the row of a canonical record.
+func (l *Language) fill(record *template.Dict, row *parquet.TokensRow) error {
+	if messages, ok := record.Get("messages"); ok {
+		return l.fillChat(messages, record, row)
+	}
+	if _, ok := record.Get("prompt"); ok {
+		return l.fillPair(record, row)
+	}
+	if _, ok := record.Get("text"); ok {
+		text, err := textField(record, "text")
 		if err != nil {
 			return err
 		}
 		l.encodeText(row, text, []byteRange{{0, len(text)}})
 		return nil
-	case o.PromptField != "":
-		return l.fillPair(o, record, row)
 	}
-	if messages, ok := record.Get(o.MessagesField); ok {
-		return l.fillChat(o, messages, record, row)
-	}
-	if ids, ok := record.Get("input_ids"); ok {
-		return l.fillTokens(ids, record, row)
-	}
-	return rejectf(missingField, "neither %s nor input_ids is in the record; name its fields with --prompt-field and --completion-field, --text-field or --messages-field", o.MessagesField)
+	return l.fillTokens(record.Values["input_ids"], record, row)
 }
 
 func textField(record *template.Dict, field string) (string, error) {
@@ -127,12 +106,12 @@ func textField(record *template.Dict, field string) (string, error) {
 
 // fillPair reads prompt and completion: a conversation of two turns, or, for a
 // model without a template, the two texts and the end-of-sequence token.
-func (l *Language) fillPair(o *Options, record *template.Dict, row *parquet.TokensRow) error {
-	prompt, err := textField(record, o.PromptField)
+func (l *Language) fillPair(record *template.Dict, row *parquet.TokensRow) error {
+	prompt, err := textField(record, "prompt")
 	if err != nil {
 		return err
 	}
-	completion, err := textField(record, o.CompletionField)
+	completion, err := textField(record, "completion")
 	if err != nil {
 		return err
 	}
@@ -144,34 +123,34 @@ func (l *Language) fillPair(o *Options, record *template.Dict, row *parquet.Toke
 	return nil
 }
 
-func (l *Language) fillChat(o *Options, v any, record *template.Dict, row *parquet.TokensRow) error {
+func (l *Language) fillChat(v any, record *template.Dict, row *parquet.TokensRow) error {
 	messages, ok := v.([]any)
 	if !ok {
-		return rejectf(wrongType, "%s is no list", o.MessagesField)
+		return rejectf(wrongType, "messages is no list")
 	}
 	answers := 0
 	for i, v := range messages {
 		m, ok := v.(*template.Dict)
 		if !ok {
-			return rejectf(wrongType, "%s[%d] is no object", o.MessagesField, i)
+			return rejectf(wrongType, "messages[%d] is no object", i)
 		}
 		role, ok := m.Values["role"].(string)
 		if !ok {
-			return rejectf(missingField, "%s[%d].role", o.MessagesField, i)
+			return rejectf(missingField, "messages[%d].role", i)
 		}
 		if role != "assistant" {
 			continue
 		}
 		answers++
 		if m.Values["content"] == nil && m.Values["tool_calls"] == nil {
-			return rejectf(emptyAnswer, "%s[%d] has neither content nor tool_calls", o.MessagesField, i)
+			return rejectf(emptyAnswer, "messages[%d] has neither content nor tool_calls", i)
 		}
 		if s, ok := m.Values["content"].(string); ok && s == "" && m.Values["tool_calls"] == nil {
-			return rejectf(emptyAnswer, "%s[%d].content", o.MessagesField, i)
+			return rejectf(emptyAnswer, "messages[%d].content", i)
 		}
 	}
 	if answers == 0 {
-		return rejectf(emptyAnswer, "%s has no assistant message", o.MessagesField)
+		return rejectf(emptyAnswer, "messages has no assistant message")
 	}
 	return l.fillMessages(messages, record.Values["tools"], row)
 }

@@ -12,7 +12,6 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
-	"sync"
 
 	"eaft/internal/cli"
 	"eaft/internal/version"
@@ -21,260 +20,306 @@ import (
 
 const schema = "tokens/1"
 
-// Run makes the dataset and returns its manifest. A finished dataset of the same
-// inputs and options is left as it is (again is true); of one that was stopped,
-// only the missing shards are made.
-func Run(ctx context.Context, l *Language, o Options) (m *parquet.Manifest, again bool, err error) {
+// Made is a dataset of a run: the only one, or that of a split.
+type Made struct {
+	Dir      string
+	Manifest *parquet.Manifest
+}
+
+// Run makes the dataset, or one for each split, and returns the manifests. A
+// finished run of the same inputs and options is left as it is (again is true);
+// of one that was stopped, only the missing shards are made.
+func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, err error) {
 	if err := o.check(); err != nil {
 		return nil, false, err
 	}
-	sources, err := countRecords(o.Inputs)
-	if err != nil {
-		return nil, false, err
-	}
-	options, err := o.hash()
-	if err != nil {
-		return nil, false, err
-	}
-	list, err := json.Marshal(sourceHashes(sources))
-	if err != nil {
-		return nil, false, err
-	}
-	r := &run{l: l, o: &o, sources: sources, hashes: map[string]string{
-		"tokenizer": l.Tokenizer.Fingerprint(), "template": hashOf([]byte(l.Template)), "source": hashOf(list), "options": options,
-	}}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
-		return nil, false, err
-	}
-	m, err = parquet.ReadManifest(o.Out)
-	if err == nil {
-		if err := r.same(m.Schema, m.Hashes); err != nil {
+	r := &run{l: l, o: &o, dirs: o.dirs()}
+	for _, dir := range append(slices.Clone(r.dirs), o.Out) {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, false, err
 		}
-		if _, err := parquet.OpenDataset(o.Out, schema); err != nil {
+		if err := parquet.CleanTemps(dir); err != nil {
 			return nil, false, err
 		}
-		return m, true, nil
 	}
-	if !errors.Is(err, fs.ErrNotExist) {
+	defer r.tidy()
+	if r.sources, err = findSources(o.Inputs, o.Stdin, o.Out); err != nil {
 		return nil, false, err
 	}
-	if err := parquet.CleanTemps(o.Out); err != nil {
+	finished, err := r.read()
+	if err != nil {
 		return nil, false, err
 	}
-	m, err = r.shards(ctx)
-	return m, false, err
-}
-
-func sourceHashes(sources []source) [][2]string {
-	var out [][2]string
-	for _, s := range sources {
-		out = append(out, [2]string{s.name, s.hash})
+	if finished {
+		r.count = len(r.sets[0].manifest.Shards)
+		if err := r.removeParts(); err != nil {
+			return nil, false, err
+		}
+	} else if err := r.shards(ctx); err != nil {
+		return nil, false, err
 	}
-	return out
+	for split, dir := range r.dirs {
+		made = append(made, Made{dir, r.sets[split].manifest})
+	}
+	return made, finished, nil
 }
 
 // run is one pass over the inputs.
 type run struct {
 	l       *Language
 	o       *Options
-	sources []source
-	hashes  map[string]string
+	sources []*source
+	dirs    []string            // of the datasets, by split
+	hashes  []map[string]string // by split
+	sets    []*set              // by split
+	dedup   *dedup              // nil: duplicates stay
+	count   int                 // of shards
+}
+
+// set is a dataset as it grows.
+type set struct {
+	manifest *parquet.Manifest
+	report   Report
+}
+
+func (s *set) add(info parquet.ShardInfo, ledger *parquet.Ledger, report *Report) {
+	s.manifest.Shards = append(s.manifest.Shards, info)
+	s.manifest.Ledger.Add(*ledger)
+	s.report.Add(report)
+}
+
+// tidy removes what is of no use: spools, and folders in which nothing came to be.
+func (r *run) tidy() {
+	parquet.CleanTemps(r.o.Out)
+	for _, dir := range r.dirs {
+		os.Remove(dir)
+	}
+	os.Remove(r.o.Out)
+}
+
+// read surveys the inputs and looks whether the run is finished already: then
+// only the hashes of the inputs matter.
+func (r *run) read() (finished bool, err error) {
+	finished = true
+	for _, dir := range r.dirs {
+		m, err := parquet.ReadManifest(dir)
+		if errors.Is(err, fs.ErrNotExist) {
+			finished = false
+			m = nil
+		} else if err != nil {
+			return false, err
+		}
+		r.sets = append(r.sets, &set{manifest: m})
+	}
+	var list [][2]string
+	for _, s := range r.sources {
+		if finished {
+			s.hash, err = s.hashBytes()
+		} else {
+			err = r.survey(s)
+		}
+		if err != nil {
+			return false, err
+		}
+		list = append(list, [2]string{s.name, s.hash})
+	}
+	source, err := json.Marshal(list)
+	if err != nil {
+		return false, err
+	}
+	for split, dir := range r.dirs {
+		options, err := r.o.hash(r.o.splitName(split))
+		if err != nil {
+			return false, err
+		}
+		r.hashes = append(r.hashes, map[string]string{"tokenizer": r.l.Tokenizer.Fingerprint(), "template": hashOf([]byte(r.l.Template)),
+			"source": hashOf(source), "options": options})
+		m := r.sets[split].manifest
+		if m == nil {
+			continue
+		}
+		if err := r.same(split, m.Schema, m.Hashes); err != nil {
+			return false, err
+		}
+		if _, err := parquet.OpenDataset(dir, schema); err != nil {
+			return false, err
+		}
+	}
+	return finished, nil
+}
+
+// survey reads an input and says what it is.
+func (r *run) survey(s *source) error {
+	if err := s.survey(r.o.Map); err != nil {
+		return err
+	}
+	fmt.Fprintf(r.o.Log, "%s: %s, %d records: %s\n", s.name, s.container, s.records, s.layout)
+	s.layout.plainCalls = r.l.chat != nil && !r.l.chat.writesCalls()
+	if tools := s.layout.fields["tools"]; s.layout.plainCalls && tools != "" && !s.layout.absent["tools"] {
+		fmt.Fprintf(r.o.Log, "%s: the chat template writes no tools: %s is left out, and function calls are written as their text\n", s.name, tools)
+	}
+	return nil
 }
 
 // same refuses a folder that holds something made otherwise.
-func (r *run) same(have string, hashes map[string]string) error {
+func (r *run) same(split int, have string, hashes map[string]string) error {
 	if have != schema {
-		return cli.Usagef("%s: holds a %s dataset; choose another --out", r.o.Out, have)
+		return cli.Usagef("%s: holds a %s dataset; choose another --out", r.dirs[split], have)
 	}
 	for _, name := range []string{"source", "tokenizer", "template", "options"} {
-		if hashes[name] != r.hashes[name] {
-			return cli.Usagef("%s: was made with another %s; choose another --out or remove the folder", r.o.Out, name)
+		if hashes[name] != r.hashes[split][name] {
+			return cli.Usagef("%s: was made with another %s; choose another --out or remove the folder", r.dirs[split], name)
 		}
 	}
 	return nil
 }
 
-func (r *run) shards(ctx context.Context) (*parquet.Manifest, error) {
-	var total int64
+// shardBytes of records go into a shard where the user names no number: what a
+// Parquet writer keeps for the footer grows with the file.
+const shardBytes = 1 << 30
+
+// shards makes what is missing.
+func (r *run) shards(ctx context.Context) error {
+	var total, size int64
 	for _, s := range r.sources {
+		s.first = total
 		total += s.records
+		size += s.size
 	}
-	if int64(r.o.Shards) > total {
-		return nil, cli.Usagef("--shards %d: there are %d records", r.o.Shards, total)
+	r.count = r.o.Shards
+	if r.count == 0 {
+		r.count = int(min(size/shardBytes+1, total, maxShards))
 	}
-	m := &parquet.Manifest{Schema: schema, Version: version.Version, Hashes: r.hashes}
+	n := int64(r.count)
+	if n > total {
+		return cli.Usagef("--shards %d: there are %d records", n, total)
+	}
+	var ends []int64
+	for i := range n {
+		ends = append(ends, total*(i+1)/n)
+	}
+	r.dedup = newDedup(r.o.Dedup, r.placeName)
+	for split := range r.dirs {
+		r.sets[split].manifest = &parquet.Manifest{Schema: schema, Version: version.Version, Hashes: r.hashes[split]}
+	}
+	kept, err := r.kept()
+	if err != nil {
+		return err
+	}
+	jobs, stop := r.jobs(ctx, ends, kept)
+	defer stop()
 	progress := cli.NewProgress(r.o.Log, "tokenize", "rows", total, 0)
-	next := r.records()
-	defer next.stop()
-	for i := range r.o.Shards {
-		n := int64(r.o.Shards)
-		size := total*(int64(i)+1)/n - total*int64(i)/n
-		info, ledger, err := r.kept(i)
-		if errors.Is(err, fs.ErrNotExist) {
-			info, ledger, err = r.shard(ctx, i, size, next, progress)
-		} else if err == nil {
-			err = next.skip(size)
+	from := int64(0)
+	for i, end := range ends {
+		records := end - from
+		from = end
+		if kept[i] {
+			if err := r.keep(i); err != nil {
+				return err
+			}
+			continue
 		}
+		s, err := r.newSegment(i)
 		if err != nil {
-			return nil, err
+			return err
 		}
-		m.Shards = append(m.Shards, info)
-		m.Ledger.Add(ledger)
+		if err := s.fill(ctx, jobs, records, progress); err != nil {
+			s.abort()
+			return err
+		}
+		if err := s.commit(); err != nil {
+			return err
+		}
 	}
 	progress.Done()
-	return m, r.finish(m)
+	return r.finish(total)
 }
 
-func (r *run) rejectsPart(i int) string {
-	return filepath.Join(r.o.Out, fmt.Sprintf("rejects-%05d-of-%05d.jsonl", i, r.o.Shards))
-}
-
-// kept is a shard that an earlier run finished; fs.ErrNotExist if there is none.
-func (r *run) kept(i int) (info parquet.ShardInfo, ledger parquet.Ledger, err error) {
-	path := filepath.Join(r.o.Out, parquet.ShardName(i, r.o.Shards))
-	st, err := os.Stat(path)
-	if err != nil {
-		return info, ledger, err
-	}
-	if _, err := os.Stat(r.rejectsPart(i)); err != nil {
-		return info, ledger, err
-	}
-	meta, err := parquet.ReadMeta(path)
-	if err != nil {
-		return info, ledger, err
-	}
-	if err := r.same(meta.Schema, meta.Hashes); err != nil {
-		return info, ledger, err
-	}
-	sum, err := parquet.HashFile(path)
-	return parquet.ShardInfo{Name: filepath.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}, meta.Ledger, err
-}
-
-// result is one record, encoded or refused.
-type result struct {
-	row       *parquet.TokensRow
-	truncated bool
-	err       error
-}
-
-// batch is how many records the workers share at a time.
-const batch = 256
-
-func (r *run) shard(ctx context.Context, i int, size int64, next *records, progress *cli.Progress) (info parquet.ShardInfo, ledger parquet.Ledger, err error) {
-	w, err := parquet.CreateTokens(filepath.Join(r.o.Out, parquet.ShardName(i, r.o.Shards)))
-	if err != nil {
-		return info, ledger, err
-	}
-	defer func() {
-		if err != nil {
-			w.Abort()
+// placeName names a record by its number in all inputs.
+func (r *run) placeName(place int64) string {
+	for _, s := range r.sources {
+		if place < s.first+s.records {
+			return fmt.Sprintf("%s, record %d", s.name, place-s.first)
 		}
-	}()
-	var rejects bytes.Buffer
-	for done := int64(0); done < size; {
-		if err := ctx.Err(); err != nil {
-			return info, ledger, err
-		}
-		work, err := next.take(min(batch, size-done))
-		if err != nil {
-			return info, ledger, err
-		}
-		for k, res := range r.encodeAll(work) {
-			ledger.RowsIn++
-			var why *reject
-			if errors.As(res.err, &why) {
-				ledger.Add(parquet.Ledger{Dropped: map[string]int64{why.reason: 1}})
-				if err := writeReject(&rejects, work[k], why); err != nil {
-					return info, ledger, err
-				}
-				continue
-			}
-			if res.err != nil {
-				return info, ledger, &cli.Error{Code: cli.ExitUsage, Err: res.err}
-			}
-			ledger.RowsOut++
-			ledger.Tokens += int64(len(res.row.InputIDs))
-			ledger.Targets += targets(res.row)
-			if res.truncated {
-				ledger.Truncated++
-			}
-			if err := w.Write(res.row); err != nil {
-				return info, ledger, err
-			}
-		}
-		done += int64(len(work))
-		progress.Add(int64(len(work)), "")
 	}
-	// The rejects come first: a shard that is there says that they are too.
-	if err := parquet.WriteFileAtomic(r.rejectsPart(i), rejects.Bytes()); err != nil {
-		return info, ledger, err
-	}
-	info, err = w.Commit(parquet.Meta{Schema: schema, Version: version.Version, Hashes: r.hashes, Ledger: ledger})
-	return info, ledger, err
+	return fmt.Sprintf("record %d", place)
 }
 
-// encodeAll spreads records over the threads; results keep the records' order.
-func (r *run) encodeAll(work []record) []result {
-	out := make([]result, len(work))
-	threads := min(r.o.Threads, len(work))
-	var wg sync.WaitGroup
-	for t := range threads {
-		wg.Go(func() {
-			for k := t; k < len(work); k += threads {
-				out[k].row, out[k].truncated, out[k].err = r.l.encode(r.o, work[k].raw, work[k].source, work[k].row)
-			}
-		})
+// finish gathers the rejects, applies the gate and writes the manifests last.
+func (r *run) finish(total int64) error {
+	var all parquet.Ledger
+	for split := range r.dirs {
+		all.Add(r.sets[split].manifest.Ledger)
 	}
-	wg.Wait()
-	return out
-}
-
-func writeReject(w io.Writer, rec record, why *reject) error {
-	enc := json.NewEncoder(w)
-	enc.SetEscapeHTML(false)
-	return enc.Encode(struct {
-		Source string `json:"source"`
-		Row    int64  `json:"row"`
-		Reason string `json:"reason"`
-		Detail string `json:"detail"`
-	}{rec.source, rec.row, why.reason, why.detail})
-}
-
-// finish applies the gate, gathers the rejects and writes the manifest last.
-func (r *run) finish(m *parquet.Manifest) error {
-	if err := m.Ledger.Check(); err != nil {
-		return err
+	if err := all.Check(); err != nil || all.RowsIn != total {
+		return fmt.Errorf("internal error: the inputs have %d records, the datasets account for %d (%v)", total, all.RowsIn, err)
 	}
-	path := filepath.Join(r.o.Out, "rejects.jsonl")
-	var all bytes.Buffer
-	for i := range r.o.Shards {
-		part, err := os.ReadFile(r.rejectsPart(i))
-		if err != nil {
+	var paths []string
+	for split, dir := range r.dirs {
+		paths = append(paths, filepath.Join(dir, "rejects.jsonl"))
+		if err := r.gatherRejects(split, paths[split]); err != nil {
 			return err
 		}
-		all.Write(part)
 	}
-	if err := parquet.WriteFileAtomic(path, all.Bytes()); err != nil {
-		return err
+	unusable := maps.Clone(all.Dropped)
+	maps.DeleteFunc(unusable, func(reason string, _ int64) bool { return wanted[reason] })
+	n := int64(0)
+	for _, k := range unusable {
+		n += k
 	}
-	dropped := m.Ledger.RowsIn - m.Ledger.RowsOut
-	if share := float64(dropped) / float64(m.Ledger.RowsIn); share > r.o.MaxReject {
+	if share := float64(n) / float64(total); share > r.o.MaxReject {
 		return cli.Gatef("%d of %d rows cannot be used (%.1f%%; --max-reject is %.1f%%): %s; each is named in %s. Mend them, or allow more with --max-reject",
-			dropped, m.Ledger.RowsIn, 100*share, 100*r.o.MaxReject, Reasons(m.Ledger.Dropped), path)
+			n, total, 100*share, 100*r.o.MaxReject, Reasons(unusable), paths[0])
 	}
-	if m.Ledger.RowsOut == 0 {
-		return cli.Usagef("no row can be used: %s; each is named in %s", Reasons(m.Ledger.Dropped), path)
+	if all.RowsOut == 0 {
+		return cli.Usagef("no row can be used: %s; each is named in %s", Reasons(all.Dropped), paths[0])
 	}
-	if err := parquet.WriteFileAtomic(filepath.Join(r.o.Out, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
-		return err
-	}
-	if err := parquet.WriteManifest(r.o.Out, m); err != nil {
-		return err
-	}
-	for i := range r.o.Shards {
-		if err := os.Remove(r.rejectsPart(i)); err != nil {
+	for split, dir := range r.dirs {
+		if err := parquet.WriteFileAtomic(filepath.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
 			return err
+		}
+		s := r.sets[split]
+		var err error
+		if s.manifest.Summary, err = json.Marshal(&s.report); err != nil {
+			return err
+		}
+		if err := parquet.WriteManifest(dir, s.manifest); err != nil {
+			return err
+		}
+	}
+	return r.removeParts()
+}
+
+func (r *run) gatherRejects(split int, path string) (err error) {
+	out, err := parquet.CreateAtomic(path)
+	if err != nil {
+		return err
+	}
+	for i := range r.count {
+		part, err := os.Open(r.rejectsPart(split, i))
+		if err == nil {
+			_, err = io.Copy(out, part)
+			part.Close()
+		}
+		if err != nil {
+			out.Abort()
+			return err
+		}
+	}
+	return out.Commit()
+}
+
+// removeParts ends a finished run; one that was killed here goes on with it.
+func (r *run) removeParts() error {
+	for i := range r.count {
+		paths := []string{r.seenPart(i)}
+		for split := range r.dirs {
+			paths = append(paths, r.rejectsPart(split, i))
+		}
+		for _, path := range paths {
+			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return err
+			}
 		}
 	}
 	return nil

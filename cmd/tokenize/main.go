@@ -11,7 +11,6 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/model/weights"
-	"eaft/parquet"
 	"eaft/tokenize"
 	"eaft/tokenize/tokenizer"
 )
@@ -21,10 +20,13 @@ const usage = `Usage: tokenize [flags] FILE...
        tokenize render --model M < chats.jsonl       what the chat template makes of them
        tokenize show DATASET [ROW]                   a row with its trained tokens marked
 
-Reads JSON Lines (or a JSON array) and writes a tokens/1 dataset. A row is a
-chat (messages), or the fields that you name, or tokens (input_ids).
+Writes a tokens/1 dataset from JSON Lines, JSON arrays and objects, CSV and
+Parquet; .gz and .zst too. FILE is a file, a folder, a pattern, or - for standard
+input. What a row is (messages, ShareGPT, Alpaca, prompt and completion, plain
+text, tokens) is told from its fields and shown; --map says it otherwise.
 
-  tokenize --model M.gguf --prompt-field question --completion-field answer --out tok train.jsonl
+  tokenize --model M.gguf --out tok train.jsonl
+  tokenize --model M.gguf --map user=CONTEXTS+QUESTION,assistant=LONG_ANSWER --out tok pubmedqa.json
 
 A finished dataset is left as it is; of one that was stopped only what is
 missing is made.`
@@ -46,14 +48,19 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	lang := languageFlags(fs)
 	o := tokenize.Options{Log: std.Err}
 	fs.StringVar(&o.Out, "out", "", "folder for the dataset")
-	fs.StringVar(&o.PromptField, "prompt-field", "", "field of the prompt, rendered as the user's turn")
-	fs.StringVar(&o.CompletionField, "completion-field", "", "field of the completion, rendered as the assistant's turn")
-	fs.StringVar(&o.TextField, "text-field", "", "field of plain text, all of it trained")
-	fs.StringVar(&o.MessagesField, "messages-field", "messages", "field of a chat")
+	maps := fs.StringArray("map", nil, "which field is what, instead of what is detected: user=FIELD,assistant=FIELD and others; see docs/corpora.md")
+	prompt := fs.String("prompt-field", "", "short for --map user=FIELD")
+	completion := fs.String("completion-field", "", "short for --map assistant=FIELD")
+	text := fs.String("text-field", "", "short for --map text=FIELD: plain text, all of it trained")
+	messages := fs.String("messages-field", "", "short for --map messages=FIELD")
 	fs.IntVar(&o.MaxLength, "max-length", 0, "longest row in tokens; 0: no limit")
-	overlong := fs.String("overlong", string(tokenize.Drop), "what becomes of longer rows: drop, truncate or error")
-	fs.IntVar(&o.Shards, "shards", 1, "number of Parquet files")
+	overlong := fs.String("over-length", string(tokenize.Drop), "what becomes of longer rows: drop, truncate, split or error")
+	shuffle := fs.Uint64("shuffle", 0, "shuffle the rows with this seed")
+	splits := fs.StringArray("split", nil, "make further datasets of a share of the rows, by content: held-out=2%")
+	dedup := fs.StringArray("dedup", nil, "leave out rows that repeat: exact, or near=0.8 (least similarity)")
+	fs.IntVar(&o.Shards, "shards", 0, "number of Parquet files; 0: one for each gigabyte of records")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
+	asJSON := fs.Bool("json", false, "print the report as JSON, one object a line for each dataset")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
@@ -61,32 +68,47 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.Threads < 1 {
 		return cli.Usagef("--threads %d: use at least 1", o.Threads)
 	}
-	o.Inputs, o.Overlong = fs.Args(), tokenize.Overlong(*overlong)
+	for _, short := range [][2]string{{"user", *prompt}, {"assistant", *completion}, {"text", *text}, {"messages", *messages}} {
+		if short[1] != "" {
+			*maps = append(*maps, short[0]+"="+short[1])
+		}
+	}
+	var err error
+	if o.Map, err = tokenize.ParseMap(*maps); err != nil {
+		return err
+	}
+	if o.Split, err = tokenize.ParseSplit(*splits); err != nil {
+		return err
+	}
+	if o.Dedup, err = tokenize.ParseDedup(*dedup); err != nil {
+		return err
+	}
+	if fs.Changed("shuffle") {
+		o.Shuffle = shuffle
+	}
+	o.Inputs, o.Overlong, o.Stdin = fs.Args(), tokenize.Overlong(*overlong), std.In
 	l, err := lang.load()
 	if err != nil {
 		return err
 	}
-	m, again, err := tokenize.Run(ctx, l, o)
+	made, again, err := tokenize.Run(ctx, l, o)
 	if err != nil {
 		return err
 	}
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
 	}
-	return summary(std, m)
-}
-
-func summary(std cli.IO, m *parquet.Manifest) error {
-	g := m.Ledger
-	_, err := fmt.Fprintf(std.Out, "rows      %d of %d\ntokens    %d\ntrained   %d (%.1f%%)\n",
-		g.RowsOut, g.RowsIn, g.Tokens, g.Targets, 100*float64(g.Targets)/float64(max(g.Tokens, 1)))
-	if g.Truncated > 0 {
-		fmt.Fprintf(std.Out, "truncated %d rows\n", g.Truncated)
+	for _, d := range made {
+		if *asJSON {
+			err = tokenize.WriteJSON(std.Out, d)
+		} else {
+			err = tokenize.WriteText(std.Err, d)
+		}
+		if err != nil {
+			return err
+		}
 	}
-	if len(g.Dropped) > 0 {
-		fmt.Fprintf(std.Out, "dropped   %s (see rejects.jsonl)\n", tokenize.Reasons(g.Dropped))
-	}
-	return err
+	return nil
 }
 
 // language are the flags that name a tokenizer and a template.

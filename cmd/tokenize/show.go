@@ -38,6 +38,9 @@ func show(args []string, std cli.IO) error {
 	}
 	d, err := parquet.OpenDataset(dir, "tokens/1")
 	if err != nil {
+		if splits, _ := filepath.Glob(filepath.Join(dir, "*", parquet.ManifestName)); len(splits) > 0 {
+			return cli.Usagef("%s: holds several datasets, one of which to show: such as %s", dir, filepath.Dir(splits[len(splits)-1]))
+		}
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	data, err := os.ReadFile(filepath.Join(dir, "_tokenizer.json"))

@@ -1,0 +1,199 @@
+package tokenize
+
+import (
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"math/bits"
+	"slices"
+	"strings"
+
+	"eaft/parquet"
+)
+
+// Report is what a dataset's rows are like, beside its ledger. It is in the
+// manifest's summary and, for its rows, in every shard.
+type Report struct {
+	// Turns are the assistant's turns that are trained at all, Ended those of
+	// them whose end of turn is trained too.
+	Turns int64 `json:"trained_turns"`
+	Ended int64 `json:"trained_ends"`
+	// Lengths counts rows by tokens: Lengths[i] those over 2^(i-1), up to 2^i.
+	Lengths  []int64            `json:"lengths"`
+	Longest  int64              `json:"longest"`
+	Examples map[string]Example `json:"reject_examples,omitempty"` // by reason
+}
+
+// Example is the first row that was rejected for a reason.
+type Example struct {
+	Source string `json:"source"`
+	Row    int64  `json:"row"`
+	Detail string `json:"detail"`
+}
+
+// count takes in a row that is in the dataset.
+func (r *Report) count(l *Language, row *parquet.TokensRow) {
+	n := len(row.InputIDs)
+	r.Longest = max(r.Longest, int64(n))
+	bin := bits.Len(uint(max(n, 1) - 1))
+	for len(r.Lengths) <= bin {
+		r.Lengths = append(r.Lengths, 0)
+	}
+	r.Lengths[bin]++
+	for _, s := range row.Spans {
+		if s.Role == "assistant" {
+			r.turn(l, row, int(s.Start), int(s.End))
+		}
+	}
+	if len(row.Spans) == 0 {
+		r.turn(l, row, 0, n)
+	}
+}
+
+// turn looks at the tokens [lo, hi) of an assistant: its end is the last special
+// token there, or right after.
+func (r *Report) turn(l *Language, row *parquet.TokensRow, lo, hi int) {
+	trained := func(i int) bool { return row.Labels[i] != ignored }
+	if !slices.ContainsFunc(row.Labels[lo:hi], func(y int32) bool { return y != ignored }) {
+		return
+	}
+	r.Turns++
+	special := func(i int) bool { return l.Tokenizer.IsSpecial(row.InputIDs[i]) }
+	end := hi - 1
+	for end > lo && !special(end) {
+		end--
+	}
+	if hi < len(row.InputIDs) && special(hi) && end <= lo {
+		end = hi
+	}
+	if special(end) && trained(end) {
+		r.Ended++
+	}
+}
+
+// Add takes in another report, of rows that come after.
+func (r *Report) Add(o *Report) {
+	r.Turns += o.Turns
+	r.Ended += o.Ended
+	r.Longest = max(r.Longest, o.Longest)
+	for len(r.Lengths) < len(o.Lengths) {
+		r.Lengths = append(r.Lengths, 0)
+	}
+	for i, n := range o.Lengths {
+		r.Lengths[i] += n
+	}
+	for reason, e := range o.Examples {
+		r.example(reason, e)
+	}
+}
+
+func (r *Report) example(reason string, e Example) {
+	if _, ok := r.Examples[reason]; ok {
+		return
+	}
+	if r.Examples == nil {
+		r.Examples = map[string]Example{}
+	}
+	r.Examples[reason] = e
+}
+
+// ReportOf reads the report of a finished dataset.
+func ReportOf(m *parquet.Manifest) (*Report, error) {
+	r := &Report{}
+	return r, json.Unmarshal(m.Summary, r)
+}
+
+func share(a, b int64) float64 { return float64(a) / float64(max(b, 1)) }
+
+// WriteText prints a dataset's ledger and report for people.
+func WriteText(w io.Writer, d Made) error {
+	r, err := ReportOf(d.Manifest)
+	if err != nil {
+		return err
+	}
+	g := &d.Manifest.Ledger
+	var b strings.Builder
+	fmt.Fprintf(&b, "%s\n", d.Dir)
+	fmt.Fprintf(&b, "  rows          %d of %d", g.RowsOut, g.RowsIn)
+	if g.Split > 0 {
+		fmt.Fprintf(&b, " (%d more by cutting long ones)", g.Split)
+	}
+	if g.RowsIn == 0 {
+		fmt.Fprintf(&b, "\n  no row's content falls into this split: give it a larger share\n")
+		_, err = io.WriteString(w, b.String())
+		return err
+	}
+	fmt.Fprintf(&b, "\n  tokens        %d\n  trained       %d (%.1f%%)\n", g.Tokens, g.Targets, 100*share(g.Targets, g.Tokens))
+	fmt.Fprintf(&b, "  end of turn   trained in %d of %d trained turns (%.1f%%)\n", r.Ended, r.Turns, 100*share(r.Ended, r.Turns))
+	if g.Truncated > 0 {
+		fmt.Fprintf(&b, "  truncated     %d rows\n", g.Truncated)
+	}
+	if g.RowsOut > 0 {
+		fmt.Fprintf(&b, "  longest row   %d tokens; rows by length:\n", r.Longest)
+	}
+	most := slices.Max(append([]int64{1}, r.Lengths...))
+	for i, n := range r.Lengths {
+		if n > 0 {
+			bar := strings.Repeat("#", int((n*40+most-1)/most))
+			fmt.Fprintf(&b, "%17s %9d  %s\n", fmt.Sprintf("<= %d", 1<<i), n, bar)
+		}
+	}
+	if len(g.Dropped) > 0 {
+		fmt.Fprintf(&b, "  dropped       each is in rejects.jsonl\n")
+	}
+	for _, reason := range slices.Sorted(maps.Keys(g.Dropped)) {
+		e := r.Examples[reason]
+		fmt.Fprintf(&b, "%13d  %s; first: %s, record %d: %s\n", g.Dropped[reason], reason, e.Source, e.Row, e.Detail)
+	}
+	_, err = io.WriteString(w, b.String())
+	return err
+}
+
+// length is a bar of the histogram in JSON.
+type length struct {
+	UpTo int64 `json:"up_to"`
+	Rows int64 `json:"rows"`
+}
+
+type dropped struct {
+	Reason  string  `json:"reason"`
+	Rows    int64   `json:"rows"`
+	Example Example `json:"example"`
+}
+
+// WriteJSON prints the same as one JSON object a line for each dataset.
+func WriteJSON(w io.Writer, d Made) error {
+	r, err := ReportOf(d.Manifest)
+	if err != nil {
+		return err
+	}
+	g := &d.Manifest.Ledger
+	out := struct {
+		Dataset      string    `json:"dataset"`
+		RowsIn       int64     `json:"rows_in"`
+		RowsOut      int64     `json:"rows_out"`
+		SplitRows    int64     `json:"split"`
+		Truncated    int64     `json:"truncated"`
+		Tokens       int64     `json:"tokens"`
+		Targets      int64     `json:"targets"`
+		TrainedShare float64   `json:"trained_share"`
+		Turns        int64     `json:"trained_turns"`
+		EndShare     float64   `json:"end_of_turn_trained_share"`
+		Longest      int64     `json:"longest"`
+		Lengths      []length  `json:"lengths"`
+		Dropped      []dropped `json:"dropped"`
+	}{d.Dir, g.RowsIn, g.RowsOut, g.Split, g.Truncated, g.Tokens, g.Targets, share(g.Targets, g.Tokens), r.Turns, share(r.Ended, r.Turns), r.Longest,
+		[]length{}, []dropped{}}
+	for i, n := range r.Lengths {
+		if n > 0 {
+			out.Lengths = append(out.Lengths, length{1 << i, n})
+		}
+	}
+	for _, reason := range slices.Sorted(maps.Keys(g.Dropped)) {
+		out.Dropped = append(out.Dropped, dropped{reason, g.Dropped[reason], r.Examples[reason]})
+	}
+	enc := json.NewEncoder(w)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(out)
+}

@@ -1,0 +1,260 @@
+package tokenize
+
+import (
+	"bufio"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"path/filepath"
+
+	"eaft/internal/cli"
+	"eaft/internal/version"
+	"eaft/parquet"
+)
+
+// segment is a shard of every dataset of the run, made of one run of records.
+// Beside its shards lie parts, which go when the run is finished: the rejects of
+// each dataset, and what the removal of duplicates must know of them.
+type segment struct {
+	r      *run
+	i      int
+	shards []*shard // by split
+}
+
+// shard is one dataset's.
+type shard struct {
+	rows    *parquet.TokensWriter
+	rejects *parquet.AtomicFile
+	lines   *bufio.Writer
+	ledger  parquet.Ledger
+	report  Report
+}
+
+// Names of a segment's parts.
+func (r *run) rejectsPart(split, i int) string {
+	return filepath.Join(r.dirs[split], fmt.Sprintf("rejects-%05d-of-%05d.jsonl", i, r.count))
+}
+
+func (r *run) seenPart(i int) string {
+	return filepath.Join(r.dirs[0], fmt.Sprintf("seen-%05d-of-%05d.bin", i, r.count))
+}
+
+func (r *run) shardPath(split, i int) string {
+	return filepath.Join(r.dirs[split], parquet.ShardName(i, r.count))
+}
+
+func (r *run) newSegment(i int) (s *segment, err error) {
+	s = &segment{r: r, i: i}
+	defer func() {
+		if err != nil {
+			s.abort()
+		}
+	}()
+	for split := range r.dirs {
+		var d shard
+		if d.rows, err = parquet.CreateTokens(r.shardPath(split, i)); err != nil {
+			return nil, err
+		}
+		s.shards = append(s.shards, &d)
+		if d.rejects, err = parquet.CreateAtomic(r.rejectsPart(split, i)); err != nil {
+			return nil, err
+		}
+		d.lines = bufio.NewWriter(d.rejects)
+	}
+	return s, nil
+}
+
+// fill takes the segment's records from jobs.
+func (s *segment) fill(ctx context.Context, jobs <-chan *job, n int64, progress *cli.Progress) error {
+	for n > 0 {
+		var j *job
+		select {
+		case j = <-jobs:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		if j == nil {
+			return fmt.Errorf("internal error: %d records of shard %d never came", n, s.i)
+		}
+		<-j.done
+		if j.err != nil {
+			return j.err
+		}
+		for k := range j.results {
+			if err := s.take(j.records[k], &j.results[k]); err != nil {
+				return err
+			}
+			j.results[k] = result{}
+		}
+		n -= int64(len(j.records))
+		progress.Add(int64(len(j.records)), "")
+	}
+	return nil
+}
+
+// take writes what became of a record and accounts for it.
+func (s *segment) take(rec record, res *result) error {
+	if res.err != nil {
+		return res.err
+	}
+	d := s.shards[res.split]
+	d.ledger.RowsIn++
+	if res.why == nil && s.r.dedup != nil {
+		res.why = s.r.dedup.see(rec.place, res.key, res.signature)
+	}
+	if res.why != nil {
+		return d.reject(rec, res.why)
+	}
+	d.ledger.Split += int64(len(res.pieces) - 1)
+	for _, p := range res.pieces {
+		if p.why != nil {
+			if err := d.reject(rec, p.why); err != nil {
+				return err
+			}
+			continue
+		}
+		d.ledger.RowsOut++
+		if res.truncated {
+			d.ledger.Truncated++
+		}
+		d.ledger.Tokens += int64(len(p.row.InputIDs))
+		d.ledger.Targets += targets(p.row)
+		d.report.count(s.r.l, p.row)
+		if err := d.rows.Write(p.row); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (d *shard) reject(rec record, why *reject) error {
+	d.ledger.Add(parquet.Ledger{Dropped: map[string]int64{why.reason: 1}})
+	d.report.example(why.reason, Example{rec.source, rec.row, why.detail})
+	enc := json.NewEncoder(d.lines)
+	enc.SetEscapeHTML(false)
+	return enc.Encode(struct {
+		Source string `json:"source"`
+		Row    int64  `json:"row"`
+		Reason string `json:"reason"`
+		Detail string `json:"detail"`
+	}{rec.source, rec.row, why.reason, why.detail})
+}
+
+// commit names the parts first: a shard that is there says that they are too.
+func (s *segment) commit() (err error) {
+	defer func() {
+		if err != nil {
+			s.abort()
+		}
+	}()
+	for _, d := range s.shards {
+		if err := d.ledger.Check(); err != nil {
+			return fmt.Errorf("internal error: shard %d: %w", s.i, err)
+		}
+		if err := d.lines.Flush(); err != nil {
+			return err
+		}
+		rejects := d.rejects
+		d.rejects = nil
+		if err := rejects.Commit(); err != nil {
+			return err
+		}
+	}
+	if dd := s.r.dedup; dd != nil {
+		if err := parquet.WriteFileAtomic(s.r.seenPart(s.i), dd.part); err != nil {
+			return err
+		}
+		dd.part = dd.part[:0]
+	}
+	for split, d := range s.shards {
+		summary, err := json.Marshal(&d.report)
+		if err != nil {
+			return err
+		}
+		info, err := d.rows.Commit(parquet.Meta{Schema: schema, Version: version.Version, Hashes: s.r.hashes[split], Ledger: d.ledger, Summary: summary})
+		if err != nil {
+			return err
+		}
+		if info.Rows != d.ledger.RowsOut {
+			return fmt.Errorf("internal error: %s has %d rows, the ledger %d", info.Name, info.Rows, d.ledger.RowsOut)
+		}
+		s.r.sets[split].add(info, &d.ledger, &d.report)
+	}
+	return nil
+}
+
+func (s *segment) abort() {
+	for _, d := range s.shards {
+		d.rows.Abort()
+		if d.rejects != nil {
+			d.rejects.Abort()
+			d.rejects = nil
+		}
+	}
+}
+
+// kept tells which segments an earlier run finished: all of their shards and
+// parts are there, and made of the same things by the same version.
+func (r *run) kept() ([]bool, error) {
+	kept := make([]bool, r.count)
+	for i := range kept {
+		kept[i] = true
+		for split := range r.dirs {
+			for _, path := range []string{r.rejectsPart(split, i), r.shardPath(split, i)} {
+				if _, err := os.Stat(path); err != nil {
+					kept[i] = false
+				}
+			}
+			if _, err := os.Stat(r.shardPath(split, i)); err != nil {
+				continue
+			}
+			meta, err := parquet.ReadMeta(r.shardPath(split, i))
+			if err != nil {
+				return nil, err
+			}
+			if err := r.same(split, meta.Schema, meta.Hashes); err != nil {
+				return nil, err
+			}
+			kept[i] = kept[i] && meta.Version == version.Version
+		}
+		if _, err := os.Stat(r.seenPart(i)); r.dedup != nil && err != nil {
+			kept[i] = false
+		}
+	}
+	return kept, nil
+}
+
+// keep accounts for a segment that is there already.
+func (r *run) keep(i int) error {
+	if r.dedup != nil {
+		if err := r.dedup.load(r.seenPart(i)); err != nil {
+			return err
+		}
+	}
+	for split := range r.dirs {
+		path := r.shardPath(split, i)
+		meta, err := parquet.ReadMeta(path)
+		if err != nil {
+			return err
+		}
+		report := &Report{}
+		if err := json.Unmarshal(meta.Summary, report); err != nil {
+			return fmt.Errorf("%s: metadata eaft.summary: %w", path, err)
+		}
+		st, err := os.Stat(path)
+		if err != nil {
+			return err
+		}
+		sum, err := parquet.HashFile(path)
+		if err != nil {
+			return err
+		}
+		info := parquet.ShardInfo{Name: filepath.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}
+		r.sets[split].add(info, &meta.Ledger, report)
+	}
+	return nil
+}
