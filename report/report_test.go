@@ -51,7 +51,7 @@ func TestByHand(t *testing.T) {
 		near(t, "mean_topk_mass", r.MeanTopKMass, 7.1/8)
 		near(t, "conflict_rate", r.ConflictRate, 3./8)
 		near(t, "conflict_loss", r.ConflictLoss, 4.605170+3.218876+3.506558)
-		if s := r.BySource; len(s) != 2 || s[0].Source != "x.jsonl" || s[0].Rows != 2 || s[0].Targets != 6 || s[0].Conflicts != 3 || s[1].Targets != 2 || s[1].Conflicts != 0 {
+		if s := r.BySource; len(s) != 2 || s[0].Name != "x.jsonl" || s[0].Rows != 2 || s[0].Targets != 6 || s[0].Conflicts != 3 || s[1].Targets != 2 || s[1].Conflicts != 0 {
 			t.Errorf("by source %+v", s)
 		}
 		if w := r.WorstRows; len(w) != 2 || w[0].Row != 1 || w[0].Conflicts != 2 || w[1].Row != 0 {
@@ -189,9 +189,11 @@ func TestRefusals(t *testing.T) {
 	_, o.Tokens = write(t, other, "all")
 	refused("other id", o, "part-00000-of-00002", "row 1", "id", `"z"`)
 	_, o.Tokens = write(t, small[:2], "all")
-	refused("fewer tokens", o, "more rows")
+	refused("fewer tokens", o, "part-00000-of-00002", "no tokens of its name")
 	_, o.Tokens = write(t, append(small[:4:4], testRow{id: "e", ids: []int32{1}, labels: []int32{-100}}), "all")
-	refused("more tokens", o, "row 4")
+	refused("more tokens", o, "part-00000-of-00002", "no tokens of its name")
+	_, o.Tokens = write(t, small[:3], "all")
+	refused("a row less", o, "part-00001-of-00002", "1 rows", "has 2")
 	o.Tokens = filepath.Join(tokens, "none")
 	refused("no such folder", o, "none")
 	must(t, os.RemoveAll(tokens))
