@@ -27,6 +27,11 @@ type Options struct {
 // Num is a float64 that is null in JSON where it is undefined.
 type Num float64
 
+var nan = math.NaN()
+
+// probability is that of a stored logarithm.
+func probability(logprob float32) Num { return Num(math.Exp(float64(logprob))) }
+
 // MarshalJSON writes null for NaN and infinities.
 func (n Num) MarshalJSON() ([]byte, error) {
 	if f := float64(n); !math.IsNaN(f) && !math.IsInf(f, 0) {
@@ -151,8 +156,8 @@ type Pair struct {
 	MeanGivenProb    Num    `json:"mean_given_prob"`
 }
 
-// JSON writes r as indented JSON.
-func JSON(w io.Writer, r *Report) error {
+// JSON writes a Report, or what else this package has, as indented JSON.
+func JSON(w io.Writer, r any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
