@@ -108,7 +108,7 @@ var whyNames = [...]string{"format", "tokenization", "variant", "number", "repea
 const (
 	whyFormat    = iota // template, format, markup or punctuation on either side
 	whyArtefact         // the two tokens spell prefixes of each other
-	whyVariant          // the same but for case, white space, or one letter
+	whyVariant          // the same but for case, white space, or a letter more or two swapped
 	whyNumber           // one number for another
 	whyRepeated         // a content conflict after the same 8 tokens in repeatedRows rows
 	whyContent          // one word for another
@@ -146,8 +146,8 @@ func why(given, expected *token, outside bool) int {
 }
 
 // oneEdit reports words of five letters and more that begin alike and differ by
-// a letter left out, put in, changed, or swapped with the next: two spellings
-// more often than two words.
+// a letter left out or put in, or by two that are swapped: two spellings more
+// often than two words. A letter changed is not: Paul and Saul are two.
 func oneEdit(a, b string) bool {
 	x, y := []rune(strings.ToLower(a)), []rune(strings.ToLower(b))
 	if len(x) > len(y) {
@@ -162,5 +162,5 @@ func oneEdit(a, b string) bool {
 	for len(x) > 0 && x[len(x)-1] == y[len(y)-1] {
 		x, y = x[:len(x)-1], y[:len(y)-1]
 	}
-	return len(y) == 1 || len(x) == 2 && len(y) == 2 && x[0] == y[1] && x[1] == y[0]
+	return len(x) == 0 && len(y) == 1 || len(x) == 2 && len(y) == 2 && x[0] == y[1] && x[1] == y[0]
 }

@@ -84,7 +84,9 @@ func TestPage(t *testing.T) {
 	r := build(t, o)
 	ctx := browser(t, writePage(t, r), 1100, 900)
 
-	counted := func() int64 { return evaluate[int64](t, ctx, `+document.getElementById("count").textContent.replaceAll(",","")`) }
+	counted := func() int64 {
+		return evaluate[int64](t, ctx, `+document.getElementById("count").textContent.replaceAll(",","")`)
+	}
 	if got := counted(); got != r.Conflicts || got == 0 {
 		t.Errorf("the page counts %d conflicts, the report %d", got, r.Conflicts)
 	}

@@ -95,7 +95,7 @@ for (let i = 1; i < HE.length; i++)
 const atEdge = (edges, x) => { let k = 0; edges.forEach((e, i) => { if (e <= x) k = i; }); return k; };
 const cut = { p: 0, h: 0 };
 const canvas = $("plane");
-const pad = { l: 46, b: 34, t: 8, r: 8 };
+const pad = { l: 64, b: 34, t: 8, r: 8 };
 const draw = () => {
   const w = canvas.clientWidth, h = canvas.clientHeight, dpr = window.devicePixelRatio || 1;
   canvas.width = w * dpr; canvas.height = h * dpr;
@@ -108,7 +108,8 @@ const draw = () => {
     if (!n) return;
     const a = .12 + .88 * Math.log1p(n) / top, conflict = i < cut.h && j < cut.p;
     c.fillStyle = conflict ? `rgba(214,60,52,${a})` : `rgba(66,120,214,${a})`;
-    c.fillRect(x(j), y(i + 1), Math.ceil(cw), Math.ceil(ch));
+    const l = Math.round(x(j)), t = Math.round(y(i + 1));
+    c.fillRect(l, t, Math.round(x(j + 1)) - l, Math.round(y(i)) - t);
   }));
   c.strokeStyle = c.fillStyle = style.color;
   c.font = "12px system-ui, sans-serif";
@@ -229,7 +230,7 @@ const hide = () => { tip.hidden = true; };
 const target = e => e.target.closest ? e.target.closest("[data-k]") : null;
 for (const on of ["pointerover", "focusin", "click"]) $("rows").addEventListener(on, e => { const s = target(e); s ? show(s) : hide(); });
 for (const off of ["pointerleave", "focusout"]) $("rows").addEventListener(off, hide);
-addEventListener("scroll", hide, { passive: true });
+addEventListener("scroll", () => { const s = document.activeElement; !tip.hidden && s && s.dataset.k ? show(s) : hide(); }, { passive: true });
 addEventListener("keydown", e => {
   if (e.key === "Escape") hide();
   const s = document.activeElement;

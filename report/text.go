@@ -186,7 +186,7 @@ func (t *text) why(r *Report) {
 var whyMeanings = map[string]string{
 	"format":       "template, markup or punctuation on either side",
 	"tokenization": "the two tokens spell prefixes of each other",
-	"variant":      "the same but for case, white space, or one letter",
+	"variant":      "the same but for case, white space, a letter more or two swapped",
 	"number":       "one number for another",
 	"repeated":     "one word for another, after the same tokens in three rows or more",
 	"content":      "one word for another",

@@ -33,10 +33,7 @@ gates.eaft.loss_kept, why.content.share. All are explained in docs/report.md.`
 func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer inspect", pflag.ContinueOnError)
 	asJSON := fs.Bool("json", false, "print JSON instead of text")
-	tokens := fs.String("tokens", "", "folder of the tokens that were scored (default: where the scores' manifest says)")
-	thresholds := fs.String("thresholds", eaft.DefaultThresholds().String(), `cuts of a conflict: "p<=0.05,h<=0.1", or the lowest "q=0.15" of each`)
-	minMass := fs.Float64("min-mass", eaft.DefaultMinMass, "smallest top-K mass that counts as confidence, from 0 to 1")
-	estimator := fs.String("estimator", string(eaft.Renorm), "gate entropy h: renorm, trunc or full")
+	common := cutFlags(fs)
 	worst := fs.Int("worst", 10, "rows to show")
 	pairs := fs.Int("pairs", 20, "pairs of expected and given tokens to show")
 	html := fs.String("html", "", "write the report as a page to this file, too")
@@ -51,17 +48,10 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	if fs.NArg() != 1 {
 		return cli.Usagef("want one folder of scores, got %d arguments; see scorer inspect --help", fs.NArg())
 	}
-	t, err := eaft.ParseThresholds(*thresholds)
-	if err != nil {
-		return cli.Usagef("--thresholds: %w", err)
-	}
-	t.MinMass = *minMass
-	est, err := eaft.ParseEstimator(*estimator)
+	o, err := common(fs.Arg(0))
 	switch {
 	case err != nil:
-		return cli.Usagef("--estimator: %w", err)
-	case !(*minMass >= 0 && *minMass <= 1):
-		return cli.Usagef("--min-mass %v: want a number from 0 to 1", *minMass)
+		return err
 	case *worst < 0:
 		return cli.Usagef("--worst %d: want 0 or more", *worst)
 	case *pairs < 0:
@@ -69,7 +59,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	case *shown < 0:
 		return cli.Usagef("--html-rows %d: want 0 or more", *shown)
 	}
-	o := report.Options{Scores: fs.Arg(0), Tokens: *tokens, Thresholds: t, Estimator: est, Worst: *worst, Pairs: *pairs, Calibration: *calibration}
+	o.Worst, o.Pairs, o.Calibration = *worst, *pairs, *calibration
 	for _, w := range *whatIf {
 		c, err := report.ParseWhatIf(w)
 		if err != nil {
@@ -133,6 +123,29 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 		err = cli.Gatef("--fail-if: %s", strings.Join(failed, "; "))
 	}
 	return err
+}
+
+// cutFlags are the flags of all commands that look for conflicts; the function
+// it returns checks them.
+func cutFlags(fs *pflag.FlagSet) func(scores string) (report.Options, error) {
+	tokens := fs.String("tokens", "", "folder of the tokens that were scored (default: where the scores' manifest says)")
+	thresholds := fs.String("thresholds", eaft.DefaultThresholds().String(), `cuts of a conflict: "p<=0.05,h<=0.1", or the lowest "q=0.15" of each`)
+	minMass := fs.Float64("min-mass", eaft.DefaultMinMass, "smallest top-K mass that counts as confidence, from 0 to 1")
+	estimator := fs.String("estimator", string(eaft.Renorm), "gate entropy h: renorm, trunc or full")
+	return func(scores string) (o report.Options, err error) {
+		o = report.Options{Scores: scores, Tokens: *tokens}
+		if o.Thresholds, err = eaft.ParseThresholds(*thresholds); err != nil {
+			return o, cli.Usagef("--thresholds: %w", err)
+		}
+		o.Thresholds.MinMass = *minMass
+		if o.Estimator, err = eaft.ParseEstimator(*estimator); err != nil {
+			return o, cli.Usagef("--estimator: %w", err)
+		}
+		if !(*minMass >= 0 && *minMass <= 1) {
+			return o, cli.Usagef("--min-mass %v: want a number from 0 to 1", *minMass)
+		}
+		return o, nil
+	}
 }
 
 func colours(std cli.IO) bool {
