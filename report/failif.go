@@ -115,15 +115,15 @@ func step(node any, path string) (child any, used int, names []string) {
 		children = n
 	case []any:
 		for i, e := range n {
-			children[strconv.Itoa(i)] = e
+			name := strconv.Itoa(i)
 			if m, ok := e.(map[string]any); ok {
 				for _, key := range []string{"name", "gate", "why"} {
-					if name, ok := m[key].(string); ok {
-						delete(children, strconv.Itoa(i))
-						children[name] = e
+					if own, ok := m[key].(string); ok {
+						name = own
 					}
 				}
 			}
+			children[name] = e
 		}
 	}
 	for name, c := range children {
