@@ -135,7 +135,7 @@ func why(given, expected *token, outside bool) int {
 		return whyArtefact
 	case either(kindSpace):
 		return whyFormat
-	case strings.EqualFold(given.text, expected.text):
+	case !either(kindBytes) && strings.EqualFold(given.text, expected.text): // to it all parts of characters are one
 		return whyVariant
 	case given.kind == kindDigit && expected.kind == kindDigit:
 		return whyNumber
