@@ -56,7 +56,7 @@ const clash = (given, prob, expected, sure) => {
   return s;
 };
 if (R.why.length) {
-  table($("why"), ["reason", "conflicts", "share", "examples"], R.why.map(w => {
+  table($("why"), ["reason", "conflicts", "share", "examples"], R.why.filter(w => w.conflicts).map(w => {
     const name = make("span", w.why), box = make("div");
     name.append(make("br"), make("small", data.means[w.why]));
     for (const e of w.examples) {
