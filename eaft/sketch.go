@@ -89,13 +89,12 @@ type Exact struct {
 	at     float64    // place in the order, as Quantile interpolates
 	bins   [2]int     // of the values of rank floor(at) and the next
 	within [2]int64   // their ranks in their bins
-	low    [2][]int32 // counts of the lower 16 bits in these bins
+	low    [2][]int64 // counts of the lower 16 bits in these bins
 	nan    bool
 	empty  bool
 }
 
-// Exact prepares for the second look. A bin may hold up to 2^31 values of
-// each kind of lower bits.
+// Exact prepares for the second look.
 func (s *Sketch) Exact(q float64) *Exact {
 	e := &Exact{empty: s.n == 0, nan: s.nan > 0}
 	if e.empty || e.nan {
@@ -106,7 +105,7 @@ func (s *Sketch) Exact(q float64) *Exact {
 	e.bins[0], e.within[0] = s.find(i)
 	e.bins[1], e.within[1] = s.find(min(i+1, s.n-1))
 	for i := range e.low {
-		e.low[i] = make([]int32, 1<<16)
+		e.low[i] = make([]int64, 1<<16)
 	}
 	return e
 }
@@ -115,7 +114,7 @@ func (s *Sketch) Exact(q float64) *Exact {
 func (e *Exact) Fresh() *Exact {
 	f := *e
 	for i := range f.low {
-		f.low[i] = make([]int32, len(e.low[i]))
+		f.low[i] = make([]int64, len(e.low[i]))
 	}
 	return &f
 }
@@ -151,11 +150,11 @@ func (e *Exact) Value() float64 {
 	var v [2]float64
 	for i, within := range e.within {
 		for j, c := range e.low[i] {
-			if within < int64(c) {
+			if within < c {
 				v[i] = float64(math.Float32frombits(uint32(e.bins[i])<<16 | uint32(j)))
 				break
 			}
-			within -= int64(c)
+			within -= c
 		}
 	}
 	if frac := e.at - math.Floor(e.at); v[0] != v[1] && frac != 0 {

@@ -20,8 +20,12 @@ func Text(w io.Writer, r *Report, colour bool) error {
 	t.why(r)
 	t.gates(r)
 	t.groups("By source", "source", r.BySource)
-	t.groups("By role", "role", r.ByRole)
-	t.groups("By turn", "turn, from 0", r.ByTurn)
+	if len(r.ByRole) > 1 { // all of one role is no news
+		t.groups("By role", "role", r.ByRole)
+	}
+	if len(r.ByTurn) > 1 {
+		t.groups("By turn", "turn, from 0", r.ByTurn)
+	}
 	t.groups("By place in the answer", "place of the token, from 1", r.ByPosition)
 	t.groups("By class of token", "class", r.ByClass)
 	t.worst(r)
