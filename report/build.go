@@ -29,6 +29,18 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	m := p.scores.Manifest
+	if o.Log != nil {
+		var looks int64 = 1
+		if o.Thresholds.Quantile > 0 {
+			looks = 3
+		}
+		var rows int64
+		for _, s := range m.Shards {
+			rows += s.Rows
+		}
+		p.progress = cli.NewProgress(o.Log, "inspect", "rows", looks*rows, 0)
+		defer p.progress.Done()
+	}
 	cuts, err := findCuts(ctx, p, o, m.K)
 	if err != nil {
 		return nil, err

@@ -15,6 +15,7 @@ import (
 type pass struct {
 	scores, tokens *parquet.Dataset // tokens may be nil
 	labels         bool             // count only targets that the tokens' labels train
+	progress       *cli.Progress    // nil: none
 }
 
 // visit gets a row's index in the dataset, its scores, its tokens (nil without)
@@ -49,7 +50,12 @@ func (p *pass) run(ctx context.Context, light bool, begin func(shard int) visit,
 	}
 	return inOrder(ctx, len(p.scores.Shards), begin, func(ctx context.Context, i int, f visit) error {
 		return p.shard(ctx, i, first[i], light && !p.labels, f)
-	}, end)
+	}, func(i int) {
+		if p.progress != nil {
+			p.progress.Add(p.scores.Manifest.Shards[i].Rows, "")
+		}
+		end(i)
+	})
 }
 
 // inOrder calls work for 0 to n-1, as many at once as there are threads, and

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"math"
 	"path/filepath"
 	"slices"
@@ -100,6 +101,9 @@ func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 		return nil, nil
 	}
 	t, err := parquet.OpenDataset(dir, parquet.SchemaTokens)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, cli.Usagef("%s: the tokens of these scores are not there: %w; give their folder with --tokens", d.Dir, err)
+	}
 	if err != nil {
 		return nil, unusable(err)
 	}

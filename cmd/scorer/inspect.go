@@ -96,6 +96,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	} else if fs.Changed("html-rows") {
 		return cli.Usagef("--html-rows needs --html FILE")
 	}
+	o.Log = std.Err
 	r, err := report.Build(ctx, o)
 	if err != nil {
 		return err
