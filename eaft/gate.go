@@ -86,3 +86,25 @@ func AxolotlWeight(topkProbs []float64, alpha float64) float64 {
 	}
 	return math.Pow(math.Max(0, h), alpha)
 }
+
+// Power is a power of the gate entropy: the weight is h^Alpha.
+type Power struct{ Alpha float64 }
+
+// Weight returns h^Alpha; the small whole powers are products, which are faster.
+func (g Power) Weight(h float64) float64 {
+	switch g.Alpha {
+	case 1:
+		return h
+	case 2:
+		return h * h
+	case 3:
+		return h * h * h
+	}
+	return math.Pow(h, g.Alpha)
+}
+
+// Sigmoid rises from 0 to 1 around the gate entropy B, the steeper the larger A.
+type Sigmoid struct{ A, B float64 }
+
+// Weight returns 1/(1+exp(-A(h-B))).
+func (g Sigmoid) Weight(h float64) float64 { return 1 / (1 + math.Exp(-g.A*(h-g.B))) }

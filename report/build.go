@@ -1,22 +1,20 @@
 package report
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"io/fs"
 	"math"
 	"os"
 	"path/filepath"
-	"slices"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
 	"eaft/parquet"
 )
 
-// Build reads the dataset twice: for means and cuts, then for conflicts. It
-// holds two float32 for every trained target when the cuts are quantiles.
+// Build reads the dataset in memory that does not grow with it: once, and with
+// cuts that are quantiles twice more, for the scores alone.
 func Build(ctx context.Context, o Options) (*Report, error) {
 	p, err := open(o)
 	if err != nil {
@@ -30,17 +28,120 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Report{Counted: "trained", K: p.scores.Manifest.K, Tokens: tokensDir, spelled: vocab.t != nil,
-		BySource: []Source{}, WorstRows: []Row{}, Pairs: []Pair{}, Warnings: []string{}}
-	cuts, err := totals(ctx, p, o, r)
+	m := p.scores.Manifest
+	if o.Log != nil {
+		var looks int64 = 1
+		if o.Thresholds.Quantile > 0 {
+			looks = 3
+		}
+		var rows int64
+		for _, s := range m.Shards {
+			rows += s.Rows
+		}
+		p.progress = cli.NewProgress(o.Log, "inspect", "rows", looks*rows, 0)
+		defer p.progress.Done()
+	}
+	cuts, err := findCuts(ctx, p, o, m.K)
 	if err != nil {
 		return nil, err
 	}
-	if err := conflicts(ctx, p, o, cuts, vocab, r); err != nil {
+	parts := make([]*tally, len(p.scores.Shards))
+	sum := newTally(&o, m.K, cuts, vocab)
+	err = p.run(ctx, false, func(i int) visit {
+		parts[i] = newTally(&o, m.K, cuts, vocab)
+		return parts[i].visit
+	}, func(i int) {
+		sum.merge(parts[i])
+		parts[i] = nil
+	})
+	if err != nil {
 		return nil, err
 	}
-	warn(r, p.scores.Manifest)
+	r := sum.report(tokensDir)
+	if o.Calibration != "" {
+		if r.Calibration, err = calibrate(ctx, o.Calibration, m); err != nil {
+			return nil, err
+		}
+	}
+	warn(r, m)
 	return r, nil
+}
+
+// report is the tally in words.
+func (t *tally) report(tokensDir string) *Report {
+	n := float64(t.all.targets) // 0/0 is NaN: no targets, no mean
+	low, high := t.all.interval()
+	r := &Report{
+		Rows: t.all.rows, Targets: t.all.targets, MeanLogProb: Num(t.logprob / n), MeanH: Num(t.h / n), Correlation: Num(t.corr.Value()), MeanTopKMass: Num(t.mass / n),
+		Cuts:      Cuts{Num(t.cuts.Prob), Num(t.cuts.H), Num(t.cuts.MinMass), t.o.Thresholds.String(), t.o.Estimator},
+		Conflicts: t.all.conflicts, ConflictRate: Num(float64(t.all.conflicts) / n), RateLow: low, RateHigh: high, Counted: "trained", K: t.k,
+		ConflictRows: t.conflictRows, ConflictLoss: Num(t.conflictLoss), Loss: Num(-t.logprob),
+		SureShare: Num(float64(t.sure) / n), FlatShare: Num(float64(t.flat) / n), MarkupShare: Num(t.markup / t.spare),
+		Quantiles: Quantiles{quantiles(&t.probs), quantiles(&t.hs)},
+		Plane:     t.grid.plane(t.cuts), Why: t.reasons(), Gates: t.gateList(), WhatIf: []WhatIf{},
+		BySource: t.by[bySource].list(), ByRole: t.by[byRole].ordered(nil), ByTurn: t.by[byTurn].ordered([]string{}),
+		ByPosition: t.by[byPosition].ordered(positionNames[:]), ByClass: t.by[byClass].ordered(classNames[:]),
+		WorstRows: []Row{}, Pairs: t.topPairs(t.o.Pairs), PairsTotal: len(t.pairs.entries), PairsLost: t.pairs.lost, RepeatsLost: t.repeats.lost,
+		Warnings: []string{}, Tokens: tokensDir, spelled: t.vocab.t != nil, grid: t.grid,
+	}
+	if !r.spelled {
+		r.MarkupShare = Num(math.NaN())
+	}
+	for _, w := range t.whatIf {
+		w.ConflictRate, w.ConflictLoss = Num(float64(w.Conflicts)/n), Num(w.loss)
+		r.WhatIf = append(r.WhatIf, w.WhatIf)
+	}
+	for _, c := range t.worst.sorted() {
+		r.WorstRows = append(r.WorstRows, c.describe(t.vocab, t.o.Estimator, t.k))
+	}
+	for _, c := range t.shown.sorted() {
+		r.shown = append(r.shown, c.whole(t))
+	}
+	return r
+}
+
+// findCuts looks at the scores twice where the cuts are quantiles: for the
+// place of each in the order of floats, and for its value.
+func findCuts(ctx context.Context, p *pass, o Options, k int) (eaft.Cuts, error) {
+	if o.Thresholds.Quantile == 0 {
+		return o.Thresholds.Cuts(nil, nil), nil
+	}
+	type adder interface{ Add(float32) }
+	look := func(begin func(i int) (probs, hs adder), end func(i int)) error {
+		return p.run(ctx, true, func(i int) visit {
+			probs, hs := begin(i)
+			return func(_ int64, s *parquet.ScoresRow, _ *parquet.TokensRow, counted []int) error {
+				for _, j := range counted {
+					prob, h, _ := point(s, j, o.Estimator, k)
+					probs.Add(prob)
+					hs.Add(h)
+				}
+				return nil
+			}
+		}, end)
+	}
+	n := len(p.scores.Shards)
+	var probs, hs eaft.Sketch
+	sketches := make([][2]eaft.Sketch, n)
+	err := look(func(i int) (adder, adder) { return &sketches[i][0], &sketches[i][1] }, func(i int) {
+		probs.Merge(&sketches[i][0])
+		hs.Merge(&sketches[i][1])
+		sketches[i] = [2]eaft.Sketch{}
+	})
+	if err != nil || probs.N() == 0 {
+		return o.Thresholds.Cuts(nil, nil), err
+	}
+	prob, h := probs.Exact(o.Thresholds.Quantile), hs.Exact(o.Thresholds.Quantile)
+	exact := make([][2]*eaft.Exact, n)
+	err = look(func(i int) (adder, adder) {
+		exact[i] = [2]*eaft.Exact{prob.Fresh(), h.Fresh()}
+		return exact[i][0], exact[i][1]
+	}, func(i int) {
+		prob.Merge(exact[i][0])
+		h.Merge(exact[i][1])
+		exact[i] = [2]*eaft.Exact{}
+	})
+	return eaft.Cuts{Prob: prob.Value(), H: h.Value(), MinMass: o.Thresholds.MinMass}, err
 }
 
 // open finds the scores and their tokens, and refuses a pair that differs.
@@ -79,7 +180,7 @@ func open(o Options) (*pass, error) {
 			return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens, or score again", filepath.Join(o.Scores, parquet.ManifestName), want, dir, have)
 		}
 	}
-	return p, nil
+	return p, p.counterparts()
 }
 
 // usage marks an input that cannot be opened as wrong use, whatever the reason.
@@ -97,87 +198,4 @@ func point(s *parquet.ScoresRow, j int, est eaft.Estimator, k int) (prob, h floa
 	mass = float64(s.TopKMass[j])
 	h = float32(eaft.GateEntropy(est, float64(s.TopKEntropy[j]), mass, float64(s.Entropy[j]), k))
 	return float32(math.Exp(float64(s.LogProb[j]))), h, mass
-}
-
-// totals is the first pass: means, correlation and cuts.
-func totals(ctx context.Context, p *pass, o Options, r *Report) (eaft.Cuts, error) {
-	var logprob, sumH, sumMass float64
-	var corr eaft.Correlation
-	var probs, hs []float32
-	err := p.run(ctx, func(_ int64, s *parquet.ScoresRow, _ *parquet.TokensRow, counted []int) error {
-		r.Rows++
-		r.Targets += int64(len(counted))
-		for _, j := range counted {
-			prob, h, mass := point(s, j, o.Estimator, r.K)
-			logprob += float64(s.LogProb[j])
-			sumH += float64(h)
-			sumMass += mass
-			corr.Add(float64(s.TopKEntropy[j]), float64(s.Entropy[j]))
-			if o.Thresholds.Quantile > 0 {
-				probs, hs = append(probs, prob), append(hs, h)
-			}
-		}
-		return nil
-	})
-	n := float64(r.Targets) // 0/0 is NaN: no targets, no mean
-	r.MeanLogProb, r.MeanH, r.MeanTopKMass = Num(logprob/n), Num(sumH/n), Num(sumMass/n)
-	r.Loss, r.Correlation = Num(-logprob), Num(corr.Value())
-	cuts := o.Thresholds.Cuts(probs, hs)
-	r.Cuts = Cuts{Num(cuts.Prob), Num(cuts.H), Num(cuts.MinMass), o.Thresholds.String(), o.Estimator}
-	return cuts, err
-}
-
-// conflicts is the second pass: everything that needs the cuts.
-func conflicts(ctx context.Context, p *pass, o Options, cuts eaft.Cuts, vocab vocabulary, r *Report) error {
-	r.Plane = newPlane(cuts.Prob, cuts.H)
-	sources := map[string]*Source{}
-	pairs := pairCounts{}
-	worst := worstRows{n: o.Worst}
-	var loss float64
-	err := p.run(ctx, func(i int64, s *parquet.ScoresRow, t *parquet.TokensRow, counted []int) error {
-		c := candidate{row: i, targets: len(counted), scores: s, tokens: t}
-		for _, j := range counted {
-			prob, h, mass := point(s, j, o.Estimator, r.K)
-			r.Plane.add(float64(prob), float64(h))
-			if cuts.Conflict(float64(prob), float64(h), mass) {
-				c.conflicts = append(c.conflicts, j)
-				c.loss -= float64(s.LogProb[j])
-				pairs.add(s, j)
-			}
-		}
-		n := int64(len(c.conflicts))
-		r.Conflicts += n
-		loss += c.loss
-		if n > 0 {
-			r.ConflictRows++
-			worst.offer(c)
-		}
-		if t != nil {
-			src := sources[t.Source]
-			if src == nil {
-				src = &Source{Source: Visible([]byte(t.Source))}
-				sources[t.Source] = src
-			}
-			src.Rows++
-			src.Targets += int64(len(counted))
-			src.Conflicts += n
-		}
-		return nil
-	})
-	if err != nil {
-		return err
-	}
-	r.ConflictLoss, r.ConflictRate = Num(loss), Num(float64(r.Conflicts)/float64(r.Targets))
-	for _, s := range sources {
-		s.ConflictRate = Num(float64(s.Conflicts) / float64(s.Targets))
-		r.BySource = append(r.BySource, *s)
-	}
-	slices.SortFunc(r.BySource, func(a, b Source) int {
-		return cmp.Or(-cmp.Compare(a.ConflictRate, b.ConflictRate), cmp.Compare(a.Source, b.Source))
-	})
-	for _, c := range worst.sorted() {
-		r.WorstRows = append(r.WorstRows, c.describe(vocab, o.Estimator, r.K))
-	}
-	r.Pairs, r.PairsTotal = pairs.top(o.Pairs, vocab), len(pairs)
-	return nil
 }

@@ -56,7 +56,11 @@ func write(t *testing.T, rows []testRow, targets string) (scores, tokens string)
 		sw, err := parquet.CreateScores(filepath.Join(scores, name))
 		must(t, err)
 		for _, r := range rows[2*i : min(2*i+2, len(rows))] {
-			must(t, tw.Write(&parquet.TokensRow{ID: r.id, Source: r.source, InputIDs: r.ids, Labels: r.labels}))
+			row := &parquet.TokensRow{ID: r.id, Source: r.source, InputIDs: r.ids, Labels: r.labels}
+			if n := int32(len(r.ids)); n > 10 { // a chat; its last token is the template's
+				row.Spans = []parquet.Span{{Role: "user", Turn: 0, Start: 1, End: 6}, {Role: "assistant", Turn: 1, Start: 7, End: n - 1}}
+			}
+			must(t, tw.Write(row))
 			s := &parquet.ScoresRow{ID: r.id}
 			for _, g := range r.targets {
 				if targets == "trained" && r.labels[g.pos] == parquet.Ignore {

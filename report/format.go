@@ -7,8 +7,8 @@ import (
 	"unicode/utf8"
 )
 
-// group is n with commas between thousands.
-func group(n int64) string {
+// thousands is n with commas between thousands.
+func thousands(n int64) string {
 	s := strconv.FormatInt(n, 10)
 	for i := len(s) - 3; i > 0; i -= 3 {
 		s = s[:i] + "," + s[i:]
@@ -46,7 +46,7 @@ func percent(f float64) string {
 	switch p := 100 * f; {
 	case math.IsNaN(f) || math.IsInf(f, 0):
 		return "-"
-	case p == 0 || p >= 10:
+	case p == 0 || p >= 1:
 		return strconv.FormatFloat(p, 'f', 1, 64) + "%"
 	case p >= 0.01:
 		return strconv.FormatFloat(p, 'g', 2, 64) + "%"
@@ -82,4 +82,13 @@ func wrap(s string, n int) []string {
 		line += word
 	}
 	return append(lines, line)
+}
+
+// tail is the last n columns of s.
+func tail(s string, n int) string {
+	r := []rune(s)
+	if len(r) <= n {
+		return s
+	}
+	return "…" + string(r[len(r)-n+1:])
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"path/filepath"
+	"runtime"
 
 	"eaft/internal/cli"
 	"eaft/parquet"
@@ -14,65 +15,123 @@ import (
 type pass struct {
 	scores, tokens *parquet.Dataset // tokens may be nil
 	labels         bool             // count only targets that the tokens' labels train
+	progress       *cli.Progress    // nil: none
 }
 
-// visit gets a row's index, its scores, its tokens (nil without) and the
-// indices of the targets that count.
+// visit gets a row's index in the dataset, its scores, its tokens (nil without)
+// and the indices of the targets that count. It may keep what it gets.
 type visit func(i int64, s *parquet.ScoresRow, t *parquet.TokensRow, counted []int) error
 
-func (p *pass) run(ctx context.Context, f visit) error {
-	var tokens tokenStream
-	defer tokens.close()
-	if p.tokens != nil {
-		tokens.shards = p.tokens.Shards
-	}
-	var i int64
-	for _, path := range p.scores.Shards {
-		if err := p.shard(ctx, path, &i, &tokens, f); err != nil {
-			return err
-		}
-	}
-	if p.tokens == nil || p.scores.Manifest.Limit > 0 {
+const otherTokens = "these scores annotate other tokens, give theirs with --tokens or score again"
+
+// counterparts finds the tokens of each shard: they have its name.
+func (p *pass) counterparts() error {
+	if p.tokens == nil {
 		return nil
 	}
-	switch _, path, err := tokens.next(); {
-	case err == nil:
-		return cli.Usagef("%s: row %d: tokens have more rows than the scores in %s, which end after %d; these scores annotate other tokens, give theirs with --tokens", path, i, p.scores.Dir, i)
-	case !errors.Is(err, io.EOF):
-		return err
+	for i, path := range p.scores.Shards {
+		if i >= len(p.tokens.Shards) || filepath.Base(path) != filepath.Base(p.tokens.Shards[i]) {
+			return cli.Usagef("%s: the shard has no tokens of its name in %s; %s", path, p.tokens.Dir, otherTokens)
+		}
+	}
+	if n := len(p.scores.Shards); n < len(p.tokens.Shards) {
+		return cli.Usagef("%s: the shard has no scores of its name in %s; %s", p.tokens.Shards[n], p.scores.Dir, otherTokens)
 	}
 	return nil
 }
 
-func (p *pass) shard(ctx context.Context, path string, i *int64, tokens *tokenStream, f visit) error {
+// run visits all rows, several shards at once. begin makes the visit of a
+// shard; end gets it, in the order of shards and on the caller's goroutine,
+// when the shard is done. light leaves the tokens aside where no label is needed.
+func (p *pass) run(ctx context.Context, light bool, begin func(shard int) visit, end func(shard int)) error {
+	first := make([]int64, len(p.scores.Shards)+1)
+	for i, s := range p.scores.Manifest.Shards {
+		first[i+1] = first[i] + s.Rows
+	}
+	return inOrder(ctx, len(p.scores.Shards), begin, func(ctx context.Context, i int, f visit) error {
+		return p.shard(ctx, i, first[i], light && !p.labels, f)
+	}, func(i int) {
+		if p.progress != nil {
+			p.progress.Add(p.scores.Manifest.Shards[i].Rows, "")
+		}
+		end(i)
+	})
+}
+
+// inOrder calls work for 0 to n-1, as many at once as there are threads, and
+// end in order. begin runs on the caller's goroutine before work.
+func inOrder(ctx context.Context, n int, begin func(int) visit, work func(context.Context, int, visit) error, end func(int)) error {
+	ctx, cancel := context.WithCancel(ctx)
+	results := make([]chan error, n)
+	started := 0
+	defer func() {
+		cancel()
+		for _, c := range results[:started] {
+			if c != nil {
+				<-c
+			}
+		}
+	}()
+	start := func() {
+		if started == n {
+			return
+		}
+		i, f, c := started, begin(started), make(chan error, 1)
+		results[i] = c
+		started++
+		go func() { c <- work(ctx, i, f) }()
+	}
+	for range runtime.GOMAXPROCS(0) {
+		start()
+	}
+	for i := range n {
+		err := <-results[i]
+		results[i] = nil
+		if err != nil {
+			return err
+		}
+		end(i)
+		start()
+	}
+	return nil
+}
+
+func (p *pass) shard(ctx context.Context, shard int, first int64, alone bool, f visit) error {
+	path := p.scores.Shards[shard]
 	r, err := parquet.OpenScores(path)
 	if err != nil {
-		return err
+		return usage(err)
 	}
 	defer r.Close()
-	for {
+	if n := p.scores.Manifest.Shards[shard].Rows; r.NumRows() != n {
+		return cli.Usagef("%s: %d rows where the manifest says %d; score again in an empty folder", path, r.NumRows(), n)
+	}
+	var tokens *parquet.TokensReader
+	if p.tokens != nil && !alone {
+		if tokens, err = p.openTokens(shard, r.NumRows()); err != nil {
+			return err
+		}
+		defer tokens.Close()
+	}
+	for i := first; ; i++ {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		var s parquet.ScoresRow
-		if err := r.Next(&s); errors.Is(err, io.EOF) {
+		s := new(parquet.ScoresRow)
+		if err := r.Next(s); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
-			return err
+			return usage(err)
 		}
 		var t *parquet.TokensRow
-		if p.tokens != nil {
-			row, tokensPath, err := tokens.next()
-			if errors.Is(err, io.EOF) {
-				return cli.Usagef("%s: row %d: scores have more rows than the tokens in %s; they annotate other tokens, give theirs with --tokens", path, *i, p.tokens.Dir)
+		if tokens != nil {
+			t = new(parquet.TokensRow)
+			if err := tokens.Next(t); err != nil {
+				return usage(err)
 			}
-			if err != nil {
+			if err := fits(path, i, s, p.tokens.Shards[shard], t); err != nil {
 				return err
 			}
-			if err := fits(path, *i, &s, tokensPath, row); err != nil {
-				return err
-			}
-			t = row
 		}
 		counted := make([]int, 0, len(s.Pos))
 		for j, pos := range s.Pos {
@@ -80,62 +139,39 @@ func (p *pass) shard(ctx context.Context, path string, i *int64, tokens *tokenSt
 				counted = append(counted, j)
 			}
 		}
-		if err := f(*i, &s, t, counted); err != nil {
+		if err := f(i, s, t, counted); err != nil {
 			return err
 		}
-		*i++
 	}
+}
+
+// openTokens opens the tokens of a shard of scores with n rows, which are all
+// of them but in a trial.
+func (p *pass) openTokens(shard int, n int64) (*parquet.TokensReader, error) {
+	path := p.tokens.Shards[shard]
+	r, err := parquet.OpenTokens(path)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if have := r.NumRows(); have < n || have > n && p.scores.Manifest.Limit == 0 {
+		r.Close()
+		return nil, cli.Usagef("%s: %d rows, but %s has %d; %s", path, have, p.scores.Shards[shard], n, otherTokens)
+	}
+	return r, nil
 }
 
 // fits refuses scores that do not annotate these tokens.
 func fits(path string, i int64, s *parquet.ScoresRow, tokensPath string, t *parquet.TokensRow) error {
-	const remedy = "these scores annotate other tokens, give theirs with --tokens or score again"
 	if s.ID != t.ID {
-		return cli.Usagef("%s: row %d: id is %q, but %s has %q; %s", path, i, s.ID, filepath.Base(tokensPath), t.ID, remedy)
+		return cli.Usagef("%s: row %d: id is %q, but %s has %q; %s", path, i, s.ID, filepath.Base(tokensPath), t.ID, otherTokens)
 	}
 	for j, pos := range s.Pos {
 		if pos < 1 || int(pos) >= len(t.InputIDs) {
-			return cli.Usagef("%s: row %d (id %q): pos %d lies outside of the %d input_ids in %s; %s", path, i, s.ID, pos, len(t.InputIDs), tokensPath, remedy)
+			return cli.Usagef("%s: row %d (id %q): pos %d lies outside of the %d input_ids in %s; %s", path, i, s.ID, pos, len(t.InputIDs), tokensPath, otherTokens)
 		}
 		if s.Token[j] != t.InputIDs[pos] {
-			return cli.Usagef("%s: row %d (id %q): token at pos %d is %d, but input_ids in %s has %d; %s", path, i, s.ID, pos, s.Token[j], tokensPath, t.InputIDs[pos], remedy)
+			return cli.Usagef("%s: row %d (id %q): token at pos %d is %d, but input_ids in %s has %d; %s", path, i, s.ID, pos, s.Token[j], tokensPath, t.InputIDs[pos], otherTokens)
 		}
 	}
 	return nil
-}
-
-// tokenStream reads the rows of shards one after the other.
-type tokenStream struct {
-	shards []string
-	path   string
-	r      *parquet.TokensReader
-}
-
-func (s *tokenStream) close() {
-	if s.r != nil {
-		s.r.Close()
-		s.r = nil
-	}
-}
-
-// next is the next row and the file it comes from; io.EOF at the end.
-func (s *tokenStream) next() (*parquet.TokensRow, string, error) {
-	for {
-		if s.r == nil {
-			if len(s.shards) == 0 {
-				return nil, "", io.EOF
-			}
-			r, err := parquet.OpenTokens(s.shards[0])
-			if err != nil {
-				return nil, s.shards[0], err
-			}
-			s.r, s.path, s.shards = r, s.shards[0], s.shards[1:]
-		}
-		t := new(parquet.TokensRow)
-		err := s.r.Next(t)
-		if !errors.Is(err, io.EOF) {
-			return t, s.path, err
-		}
-		s.close()
-	}
 }

@@ -1,6 +1,11 @@
 package report
 
-import "slices"
+import (
+	"math"
+	"slices"
+
+	"eaft/eaft"
+)
 
 // Plane counts targets over probability (columns) and gate entropy (rows). Cell
 // [i][j] holds h in (HEdges[i], HEdges[i+1]] and prob in (ProbEdges[j],
@@ -11,6 +16,12 @@ type Plane struct {
 	HEdges    []float64 `json:"h_edges"`
 	Counts    [][]int64 `json:"counts"`
 }
+
+// Marks of the printed plane.
+var (
+	probMarks = []float64{1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9, 0.99}
+	hMarks    = []float64{0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.7}
+)
 
 // edges are 0, marks and 1 with cut in place of the marks close to it.
 func edges(cut float64, marks ...float64) []float64 {
@@ -28,25 +39,79 @@ func edges(cut float64, marks ...float64) []float64 {
 	return e
 }
 
-func newPlane(prob, h float64) Plane {
-	p := Plane{
-		ProbEdges: edges(prob, 1e-4, 1e-3, 0.01, 0.03, 0.1, 0.3, 0.6, 0.9, 0.99),
-		HEdges:    edges(h, 0.001, 0.003, 0.01, 0.03, 0.1, 0.2, 0.4, 0.7),
+// grid is a finer Plane, for cuts that are moved afterwards: edges eight to
+// the decade, and those of the printed plane. Sure holds the targets with
+// enough mass, which alone can conflict; Counts all.
+type grid struct {
+	Plane
+	Sure [][]int64 `json:"sure"`
+}
+
+func newGrid(cuts eaft.Cuts) grid {
+	fine := func(cut float64, marks []float64, decades int) []float64 {
+		e := edges(cut, marks...)
+		for i := 1; i < 8*decades; i++ {
+			x := math.Pow(10, -float64(i)/8)
+			if !slices.ContainsFunc(e, func(m float64) bool { return math.Abs(x/m-1) < 0.01 }) {
+				e = append(e, x)
+			}
+		}
+		slices.Sort(e)
+		return e
 	}
-	p.Counts = make([][]int64, len(p.HEdges)-1)
-	for i := range p.Counts {
-		p.Counts[i] = make([]int64, len(p.ProbEdges)-1)
+	g := grid{Plane: Plane{ProbEdges: fine(cuts.Prob, probMarks, 7), HEdges: fine(cuts.H, hMarks, 5)}}
+	g.Counts, g.Sure = g.cells(), g.cells()
+	return g
+}
+
+func (p *Plane) cells() [][]int64 {
+	c := make([][]int64, len(p.HEdges)-1)
+	for i := range c {
+		c[i] = make([]int64, len(p.ProbEdges)-1)
 	}
-	return p
+	return c
 }
 
 func bin(edges []float64, x float64) int {
-	i, _ := slices.BinarySearch(edges, x)
-	return min(max(i-1, 0), len(edges)-2)
+	lo, hi := 0, len(edges)
+	for lo < hi { // the first edge not below x
+		if mid := (lo + hi) / 2; edges[mid] < x {
+			lo = mid + 1
+		} else {
+			hi = mid
+		}
+	}
+	return min(max(lo-1, 0), len(edges)-2)
 }
 
-func (p *Plane) add(prob, h float64) {
-	if prob == prob && h == h { // no NaN
-		p.Counts[bin(p.HEdges, h)][bin(p.ProbEdges, prob)]++
+func (g *grid) add(prob, h float32, sure bool) {
+	if prob != prob || h != h { // NaN
+		return
 	}
+	i, j := bin(g.HEdges, float64(h)), bin(g.ProbEdges, float64(prob))
+	g.Counts[i][j]++
+	if sure {
+		g.Sure[i][j]++
+	}
+}
+
+func (g *grid) merge(o *grid) {
+	for i := range g.Counts {
+		for j := range g.Counts[i] {
+			g.Counts[i][j] += o.Counts[i][j]
+			g.Sure[i][j] += o.Sure[i][j]
+		}
+	}
+}
+
+// plane sums the cells to the printed plane's.
+func (g *grid) plane(cuts eaft.Cuts) Plane {
+	p := Plane{ProbEdges: edges(cuts.Prob, probMarks...), HEdges: edges(cuts.H, hMarks...)}
+	p.Counts = p.cells()
+	for i, row := range g.Counts {
+		for j, n := range row {
+			p.Counts[bin(p.HEdges, g.HEdges[i+1])][bin(p.ProbEdges, g.ProbEdges[j+1])] += n
+		}
+	}
+	return p
 }

@@ -13,16 +13,25 @@ import (
 
 // Options of Build.
 type Options struct {
-	Scores     string          // folder of a scores/1 dataset
-	Tokens     string          // folder of its tokens/1; "": where the scores' manifest says
-	Thresholds eaft.Thresholds // how the cuts are found
-	Estimator  eaft.Estimator  // of the gate entropy h
-	Worst      int             // rows to show
-	Pairs      int             // pairs to show
+	Scores      string          // folder of a scores/1 dataset
+	Tokens      string          // folder of its tokens/1; "": where the scores' manifest says
+	Thresholds  eaft.Thresholds // how the cuts are found
+	Estimator   eaft.Estimator  // of the gate entropy h
+	Worst       int             // rows to show
+	Pairs       int             // pairs to show
+	Calibration string          // folder of scores of ordinary text by the same model; "": none
+	WhatIf      []eaft.Cuts     // other cuts to count with; MinMass is Thresholds'
+	Shown       int             // rows to keep whole for HTML
+	Log         io.Writer       // for Build's progress; nil: none
 }
 
 // Num is a float64 that is null in JSON where it is undefined.
 type Num float64
+
+var nan = math.NaN()
+
+// probability is that of a stored logarithm.
+func probability(logprob float32) Num { return Num(math.Exp(float64(logprob))) }
 
 // MarshalJSON writes null for NaN and infinities.
 func (n Num) MarshalJSON() ([]byte, error) {
@@ -44,37 +53,67 @@ type Cuts struct {
 // Report is everything that is said about a dataset. Means are over the
 // trained targets, logarithms natural.
 type Report struct {
-	Rows         int64    `json:"rows"`
-	Targets      int64    `json:"targets"`
-	MeanLogProb  Num      `json:"mean_logprob"`
-	MeanH        Num      `json:"mean_h"`
-	Correlation  Num      `json:"topk_full_correlation"` // Pearson, top-K entropy with entropy
-	MeanTopKMass Num      `json:"mean_topk_mass"`
-	Cuts         Cuts     `json:"cuts"`
-	Conflicts    int64    `json:"conflicts"`
-	ConflictRate Num      `json:"conflict_rate"` // of the targets
-	Counted      string   `json:"counted"`       // which targets: trained
-	K            int      `json:"k"`
-	ConflictRows int64    `json:"conflict_rows"` // rows with a conflict
-	ConflictLoss Num      `json:"conflict_loss"` // sum of -logprob over conflicts
-	Loss         Num      `json:"loss"`          // sum of -logprob over targets
-	Plane        Plane    `json:"plane"`
-	BySource     []Source `json:"by_source"`
-	WorstRows    []Row    `json:"worst_rows"`
-	Pairs        []Pair   `json:"pairs"`
-	PairsTotal   int      `json:"pairs_total"` // distinct pairs
-	Warnings     []string `json:"warnings"`
-	Tokens       string   `json:"tokens,omitempty"` // folder that the context comes from
-	spelled      bool     // a vocabulary was found
+	Rows         int64        `json:"rows"`
+	Targets      int64        `json:"targets"`
+	MeanLogProb  Num          `json:"mean_logprob"`
+	MeanH        Num          `json:"mean_h"`
+	Correlation  Num          `json:"topk_full_correlation"` // Pearson, top-K entropy with entropy
+	MeanTopKMass Num          `json:"mean_topk_mass"`
+	Cuts         Cuts         `json:"cuts"`
+	Conflicts    int64        `json:"conflicts"`
+	ConflictRate Num          `json:"conflict_rate"` // of the targets
+	RateLow      Num          `json:"conflict_rate_low"`
+	RateHigh     Num          `json:"conflict_rate_high"` // 95% interval, rows resampled
+	Counted      string       `json:"counted"`            // which targets: trained
+	K            int          `json:"k"`
+	ConflictRows int64        `json:"conflict_rows"` // rows with a conflict
+	ConflictLoss Num          `json:"conflict_loss"` // sum of -logprob over conflicts
+	Loss         Num          `json:"loss"`          // sum of -logprob over targets
+	SureShare    Num          `json:"sure_share"`    // of targets with h < 0.01
+	FlatShare    Num          `json:"flat_share"`    // of targets with top-K mass < 0.9
+	MarkupShare  Num          `json:"markup_share"`  // of the sum of 1-h, what stands on markup tokens
+	Quantiles    Quantiles    `json:"quantiles"`
+	Plane        Plane        `json:"plane"`
+	Why          []Why        `json:"why"` // empty without a vocabulary
+	Gates        []Gate       `json:"gates"`
+	WhatIf       []WhatIf     `json:"what_if"`
+	BySource     []Group      `json:"by_source"`
+	ByRole       []Group      `json:"by_role"`
+	ByTurn       []Group      `json:"by_turn"`
+	ByPosition   []Group      `json:"by_position"`
+	ByClass      []Group      `json:"by_class"`
+	WorstRows    []Row        `json:"worst_rows"`
+	Pairs        []Pair       `json:"pairs"`
+	PairsTotal   int          `json:"pairs_total"`  // distinct pairs
+	PairsLost    int64        `json:"pairs_lost"`   // how much too small a pair's count may be
+	RepeatsLost  int64        `json:"repeats_lost"` // and how many rows a repeated conflict may lack
+	Calibration  *Calibration `json:"calibration"`  // null without one
+	Warnings     []string     `json:"warnings"`
+	Tokens       string       `json:"tokens,omitempty"` // folder that the context comes from
+	spelled      bool         // a vocabulary was found
+	grid         grid
+	shown        []shownRow
 }
 
-// Source is the share of one source.
-type Source struct {
-	Source       string `json:"source"`
-	Rows         int64  `json:"rows"`
-	Targets      int64  `json:"targets"`
-	Conflicts    int64  `json:"conflicts"`
-	ConflictRate Num    `json:"conflict_rate"`
+// Quantiles of the targets, within eaft.SketchError of the order statistics.
+type Quantiles struct {
+	Prob []Quantile `json:"prob"`
+	H    []Quantile `json:"h"`
+}
+
+// Quantile is one of them.
+type Quantile struct {
+	Q     float64 `json:"q"`
+	Value Num     `json:"value"`
+}
+
+// WhatIf is the count under other cuts.
+type WhatIf struct {
+	Prob         Num   `json:"prob"`
+	H            Num   `json:"h"`
+	Conflicts    int64 `json:"conflicts"`
+	ConflictRate Num   `json:"conflict_rate"`
+	ConflictLoss Num   `json:"conflict_loss"`
 }
 
 // Row is a row with conflicts.
@@ -118,8 +157,8 @@ type Pair struct {
 	MeanGivenProb    Num    `json:"mean_given_prob"`
 }
 
-// JSON writes r as indented JSON.
-func JSON(w io.Writer, r *Report) error {
+// JSON writes a Report, or what else this package has, as indented JSON.
+func JSON(w io.Writer, r any) error {
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")

@@ -2,7 +2,6 @@ package report
 
 import (
 	"bytes"
-	"encoding/json"
 	"flag"
 	"math"
 	"os"
@@ -51,7 +50,7 @@ func TestByHand(t *testing.T) {
 		near(t, "mean_topk_mass", r.MeanTopKMass, 7.1/8)
 		near(t, "conflict_rate", r.ConflictRate, 3./8)
 		near(t, "conflict_loss", r.ConflictLoss, 4.605170+3.218876+3.506558)
-		if s := r.BySource; len(s) != 2 || s[0].Source != "x.jsonl" || s[0].Rows != 2 || s[0].Targets != 6 || s[0].Conflicts != 3 || s[1].Targets != 2 || s[1].Conflicts != 0 {
+		if s := r.BySource; len(s) != 2 || s[0].Name != "x.jsonl" || s[0].Rows != 2 || s[0].Targets != 6 || s[0].Conflicts != 3 || s[1].Targets != 2 || s[1].Conflicts != 0 {
 			t.Errorf("by source %+v", s)
 		}
 		if w := r.WorstRows; len(w) != 2 || w[0].Row != 1 || w[0].Conflicts != 2 || w[1].Row != 0 {
@@ -189,9 +188,11 @@ func TestRefusals(t *testing.T) {
 	_, o.Tokens = write(t, other, "all")
 	refused("other id", o, "part-00000-of-00002", "row 1", "id", `"z"`)
 	_, o.Tokens = write(t, small[:2], "all")
-	refused("fewer tokens", o, "more rows")
+	refused("fewer tokens", o, "part-00000-of-00002", "no tokens of its name")
 	_, o.Tokens = write(t, append(small[:4:4], testRow{id: "e", ids: []int32{1}, labels: []int32{-100}}), "all")
-	refused("more tokens", o, "row 4")
+	refused("more tokens", o, "part-00000-of-00002", "no tokens of its name")
+	_, o.Tokens = write(t, small[:3], "all")
+	refused("a row less", o, "part-00001-of-00002", "1 rows", "has 2")
 	o.Tokens = filepath.Join(tokens, "none")
 	refused("no such folder", o, "none")
 	must(t, os.RemoveAll(tokens))
@@ -200,24 +201,48 @@ func TestRefusals(t *testing.T) {
 	refused("no scores", options(t, filepath.Join(scores, "none"), ""))
 }
 
-// DuckDB reads the same files and must say the same.
+// DuckDB and numpy read the same files and must find the same numbers, and must
+// notice when one is changed.
 func TestDuckDB(t *testing.T) {
 	python := os.Getenv("EAFT_PYTHON")
 	if python == "" {
 		t.Skip("EAFT_PYTHON names no Python with duckdb")
 	}
-	for _, rows := range [][]testRow{small, random(300)} {
-		scores, tokens := write(t, rows, "all")
-		r := build(t, options(t, scores, "q=0.3"))
-		cmd := exec.Command(python, "testdata/oracle.py", scores, tokens, "20", "0.3", "0.9")
-		cmd.Stderr = os.Stderr
-		out, err := cmd.Output()
-		must(t, err)
-		var w map[string]float64
-		must(t, json.Unmarshal(out, &w))
-		for name, got := range map[string]Num{"rows": Num(r.Rows), "targets": Num(r.Targets), "mean_logprob": r.MeanLogProb, "mean_h": r.MeanH,
-			"topk_full_correlation": r.Correlation, "mean_topk_mass": r.MeanTopKMass, "prob": r.Cuts.Prob, "h": r.Cuts.H, "conflicts": Num(r.Conflicts)} {
-			near(t, name, got, w[name])
+	for name, rows := range map[string][]testRow{"small": small, "random": random(300), "nothing trained": small[3:]} {
+		for _, thresholds := range []string{"q=0.3", "p<=0.4,h<=0.3"} {
+			for _, est := range []eaft.Estimator{eaft.Renorm, eaft.Trunc, eaft.Full} {
+				if name != "random" && (thresholds[0] == 'p' || est != eaft.Renorm) || thresholds[0] == 'p' && est != eaft.Renorm {
+					continue
+				}
+				scores, tokens := write(t, rows, "all")
+				o := options(t, scores, thresholds)
+				o.Estimator, o.Calibration, o.WhatIf, o.Pairs = est, scores, []eaft.Cuts{{Prob: 0.2, H: 0.3}}, 1000
+				if name == "nothing trained" {
+					o.Calibration = ""
+				}
+				r := build(t, o)
+				compare := func() (string, error) {
+					var b bytes.Buffer
+					must(t, JSON(&b, r))
+					path := filepath.Join(t.TempDir(), "report.json")
+					must(t, os.WriteFile(path, b.Bytes(), 0o666))
+					args := []string{"testdata/oracle.py", scores, tokens, path}
+					if o.Calibration != "" {
+						args = append(args, o.Calibration)
+					}
+					out, err := exec.Command(python, args...).CombinedOutput()
+					return string(out), err
+				}
+				if out, err := compare(); err != nil {
+					t.Errorf("%s, %s, %s: %v: %s", name, thresholds, est, err, out)
+				}
+				if name == "small" {
+					r.ByPosition[0].Low += 1e-4
+					if out, err := compare(); err == nil || !strings.Contains(out, "by_position.1.low") {
+						t.Errorf("a changed number passes: %v: %s", err, out)
+					}
+				}
+			}
 		}
 	}
 }

@@ -16,10 +16,21 @@ import (
 )
 
 // vocabulary spells token ids; without a tokenizer it prints them as <id>.
-type vocabulary struct{ t *tokenizer.Tokenizer }
+type vocabulary struct {
+	t      *tokenizer.Tokenizer
+	tokens []token // by id
+}
+
+// info describes a token; the zero token where nothing is known of it.
+func (v *vocabulary) info(id int32) *token {
+	if id < 0 || int(id) >= len(v.tokens) {
+		return &token{}
+	}
+	return &v.tokens[id]
+}
 
 // openVocabulary takes the first _tokenizer.json of dirs.
-func openVocabulary(dirs ...string) (vocabulary, error) {
+func openVocabulary(dirs ...string) (*vocabulary, error) {
 	for _, dir := range dirs {
 		if dir == "" {
 			continue
@@ -30,18 +41,22 @@ func openVocabulary(dirs ...string) (vocabulary, error) {
 			continue
 		}
 		if err != nil {
-			return vocabulary{}, err
+			return nil, err
 		}
 		t, err := tokenizer.FromJSON(data)
 		if err != nil {
-			return vocabulary{}, cli.Usagef("%s: %w", path, err)
+			return nil, cli.Usagef("%s: %w", path, err)
 		}
-		return vocabulary{t}, nil
+		v := &vocabulary{t, make([]token, t.VocabSize())}
+		for id := range v.tokens {
+			v.tokens[id] = describeToken(t.TokenBytes(int32(id)), t.IsSpecial(int32(id)))
+		}
+		return v, nil
 	}
-	return vocabulary{}, nil
+	return &vocabulary{}, nil
 }
 
-func (v vocabulary) bytes(id int32) []byte {
+func (v *vocabulary) bytes(id int32) []byte {
 	if v.t != nil {
 		if b := v.t.TokenBytes(id); b != nil {
 			return b
@@ -51,12 +66,12 @@ func (v vocabulary) bytes(id int32) []byte {
 }
 
 // token is one token on its own, its spaces visible.
-func (v vocabulary) token(id int32) string {
+func (v *vocabulary) token(id int32) string {
 	return strings.ReplaceAll(Visible(v.bytes(id)), " ", "·")
 }
 
 // text is a run of tokens; characters split over tokens become whole.
-func (v vocabulary) text(ids []int32) string {
+func (v *vocabulary) text(ids []int32) string {
 	var b []byte
 	for _, id := range ids {
 		if v.t == nil && len(b) > 0 {

@@ -16,7 +16,18 @@ func Text(w io.Writer, r *Report, colour bool) error {
 	t := &text{colour: colour}
 	t.header(r)
 	t.plane(r)
-	t.sources(r)
+	t.whatIf(r)
+	t.why(r)
+	t.gates(r)
+	t.groups("By source", "source", r.BySource)
+	if len(r.ByRole) > 1 { // all of one role is no news
+		t.groups("By role", "role", r.ByRole)
+	}
+	if len(r.ByTurn) > 1 {
+		t.groups("By turn", "turn, from 0", r.ByTurn)
+	}
+	t.groups("By place in the answer", "place of the token, from 1", r.ByPosition)
+	t.groups("By class of token", "class", r.ByClass)
 	t.worst(r)
 	t.pairs(r)
 	_, err := w.Write(t.b.Bytes())
@@ -56,7 +67,7 @@ func (t *text) title(s, note string) {
 
 func (t *text) header(r *Report) {
 	t.f("%s\n\n", t.paint(bold, fmt.Sprintf("%s confident conflicts in %s trained tokens (%s) of %s rows",
-		group(r.Conflicts), group(r.Targets), percent(float64(r.ConflictRate)), group(r.Rows))))
+		thousands(r.Conflicts), thousands(r.Targets), percent(float64(r.ConflictRate)), thousands(r.Rows))))
 	t.f("Here the model was sure of another token than the one in the data. A conflict has\n")
 	t.f("probability <= %s and gate entropy <= %s, with top-%d mass >= %s  (%s, h: %s).\n\n",
 		num(r.Cuts.Prob), num(r.Cuts.H), r.K, num(r.Cuts.MinMass), r.Cuts.Thresholds, r.Cuts.Estimator)
@@ -65,7 +76,13 @@ func (t *text) header(r *Report) {
 	t.f("  mean top-%-3d mass        %9s\n", r.K, num(r.MeanTopKMass))
 	t.f("  top-%-3d ~ full entropy   %9s   (correlation)\n", r.K, num(r.Correlation))
 	t.f("  share of the loss        %9s   (of -log p, in the conflicts)\n", percent(float64(r.ConflictLoss)/float64(r.Loss)))
-	t.f("  rows with a conflict     %9s   (%s)\n", group(r.ConflictRows), percent(float64(r.ConflictRows)/float64(r.Rows)))
+	t.f("  rows with a conflict     %9s   (%s)\n", thousands(r.ConflictRows), percent(float64(r.ConflictRows)/float64(r.Rows)))
+	if !math.IsNaN(float64(r.RateLow)) {
+		t.f("  conflict rate            %9s   (95%% interval, rows resampled: %s - %s)\n", percent(float64(r.ConflictRate)), percent(float64(r.RateLow)), percent(float64(r.RateHigh)))
+	}
+	if c := r.Calibration; c != nil {
+		t.f("  calibration error        %9s   (of the top token, in %s targets of ordinary text)\n", num(c.ECE), thousands(c.Targets))
+	}
 	for i, s := range r.Warnings {
 		if i == 0 {
 			t.f("\n")
@@ -118,18 +135,87 @@ func gutter(j, n int) string {
 	return " "
 }
 
-func (t *text) sources(r *Report) {
-	if len(r.BySource) == 0 {
+// shownGroups bounds the lines of a dimension; JSON has them all.
+const shownGroups = 30
+
+func (t *text) groups(title, name string, list []Group) {
+	if len(list) == 0 {
 		return
 	}
-	t.title("By source", "")
-	t.f("  %-44s %10s %12s %10s %8s\n", "source", "rows", "tokens", "conflicts", "rate")
-	for _, s := range r.BySource {
-		name := s.Source
-		if name == "" {
-			name = "(unnamed)"
+	t.title(title, "")
+	t.f("  %-36s %9s %12s %9s %7s   %s\n", name, "rows", "tokens", "conflicts", "rate", "95% interval")
+	for i, g := range list {
+		if i == shownGroups {
+			t.f("  and %s more\n", thousands(int64(len(list)-i)))
+			break
 		}
-		t.f("  %s %10s %12s %10s %8s\n", pad(name, 44), group(s.Rows), group(s.Targets), group(s.Conflicts), percent(float64(s.ConflictRate)))
+		label := g.Name
+		if label == "" {
+			label = "(unnamed)"
+		}
+		interval := "-"
+		if !math.IsNaN(float64(g.Low)) {
+			interval = percent(float64(g.Low)) + " - " + percent(float64(g.High))
+		}
+		t.f("  %s %9s %12s %9s %7s   %s\n", pad(label, 36), thousands(g.Rows), thousands(g.Targets), thousands(g.Conflicts), percent(float64(g.ConflictRate)), interval)
+	}
+}
+
+func (t *text) why(r *Report) {
+	if r.Conflicts == 0 || len(r.Why) == 0 {
+		return
+	}
+	t.title("Why", "what the conflicts are; an example each")
+	for _, w := range r.Why {
+		if w.Conflicts == 0 {
+			continue
+		}
+		t.f("  %s %9s %7s  %s\n", pad(w.Why, 12), thousands(w.Conflicts), percent(float64(w.Share)), t.paint(dim, whyMeanings[w.Why]))
+		if len(w.Examples) == 0 {
+			continue
+		}
+		e := w.Examples[0]
+		l := line{t: t, indent: "      "}
+		l.words(tail(e.Before, 40))
+		l.add(fmt.Sprintf("{%s %s | %s %s}", clip(e.GivenText, 24), percent(float64(e.Prob)), clip(e.ExpectedText, 24), percent(float64(e.ExpectedProb))),
+			"{"+t.paint(red, clip(e.GivenText, 24))+" "+percent(float64(e.Prob))+" | "+t.paint(green, clip(e.ExpectedText, 24))+" "+percent(float64(e.ExpectedProb))+"}")
+		if e.Rows > 1 {
+			l.words(fmt.Sprintf("  in %s rows", thousands(e.Rows)))
+		}
+		l.end()
+	}
+}
+
+// whyMeanings spell the reasons out.
+var whyMeanings = map[string]string{
+	"format":       "template, markup or punctuation on either side",
+	"tokenization": "the two tokens spell prefixes of each other",
+	"variant":      "the same but for case, white space, a letter more or two swapped",
+	"number":       "one number for another",
+	"repeated":     "one word for another, after the same tokens in three rows or more",
+	"content":      "one word for another",
+	"unknown":      "tokens that the vocabulary does not spell",
+}
+
+func (t *text) gates(r *Report) {
+	if r.Targets == 0 {
+		return
+	}
+	t.title("What a gate would do", "to these targets, before any training")
+	t.f("  %-16s %12s %12s %14s %12s\n", "gate", "mean weight", "effective n", "gradient kept", "loss kept")
+	for _, g := range r.Gates {
+		t.f("  %-16s %12s %12s %14s %12s\n", g.Gate, num(g.MeanWeight), percent(float64(g.EffShare)), percent(float64(g.GradientKept)), percent(float64(g.LossKept)))
+	}
+}
+
+func (t *text) whatIf(r *Report) {
+	if len(r.WhatIf) == 0 {
+		return
+	}
+	t.title("What if", "the cuts were others")
+	t.f("  %-28s %12s %9s %16s\n", "cuts", "conflicts", "rate", "share of loss")
+	for _, w := range r.WhatIf {
+		t.f("  %-28s %12s %9s %16s\n", "p<="+num(w.Prob)+", h<="+num(w.H), thousands(w.Conflicts), percent(float64(w.ConflictRate)), percent(float64(w.ConflictLoss)/float64(r.Loss)))
 	}
 }
 
@@ -184,10 +270,10 @@ func (t *text) pairs(r *Report) {
 	if len(r.Pairs) == 0 {
 		return
 	}
-	t.title("What the model expected, and what the data gave", fmt.Sprintf("%s of %s pairs", group(int64(len(r.Pairs))), group(int64(r.PairsTotal))))
+	t.title("What the model expected, and what the data gave", fmt.Sprintf("%s of %s pairs", thousands(int64(len(r.Pairs))), thousands(int64(r.PairsTotal))))
 	t.f("  %7s  %s %8s      %s %8s\n", "count", pad("expected", 32), "mean p", pad("given", 32), "mean p")
 	for _, p := range r.Pairs {
-		t.f("  %7s  %s %8s  ->  %s %8s\n", group(p.Count),
+		t.f("  %7s  %s %8s  ->  %s %8s\n", thousands(p.Count),
 			t.paint(green, pad(p.ExpectedText, 32)), percent(float64(p.MeanExpectedProb)),
 			t.paint(red, pad(p.GivenText, 32)), percent(float64(p.MeanGivenProb)))
 	}

@@ -60,7 +60,7 @@ func (w *worstRows) sorted() []candidate {
 const before, after = 12, 6
 
 // describe spells a candidate's conflicts in their context.
-func (c *candidate) describe(v vocabulary, est eaft.Estimator, k int) Row {
+func (c *candidate) describe(v *vocabulary, est eaft.Estimator, k int) Row {
 	s := c.scores
 	row := Row{Row: c.row, ID: Visible([]byte(s.ID)), Targets: c.targets, Conflicts: len(c.conflicts), ConflictLoss: Num(c.loss), Pieces: []Piece{}}
 	var ids []int32
@@ -106,30 +106,28 @@ func (c *candidate) describe(v vocabulary, est eaft.Estimator, k int) Row {
 	return row
 }
 
-// pairCounts sums the conflicts by what was expected and what was given.
-type pairCounts map[[2]int32]*pairSum
-
+// pairSum sums the conflicts of an expected and a given token.
 type pairSum struct {
 	n               int64
 	expected, given float64 // sums of probabilities
 }
 
-func (p pairCounts) add(s *parquet.ScoresRow, j int) {
-	key := [2]int32{s.Top1ID[j], s.Token[j]}
-	sum := p[key]
-	if sum == nil {
-		sum = new(pairSum)
-		p[key] = sum
-	}
-	sum.n++
-	sum.expected += math.Exp(float64(s.Top1LogProb[j]))
-	sum.given += math.Exp(float64(s.LogProb[j]))
+func (p *pairSum) add(s *parquet.ScoresRow, j int) {
+	p.n++
+	p.expected += math.Exp(float64(s.Top1LogProb[j]))
+	p.given += math.Exp(float64(s.LogProb[j]))
 }
 
-// top are the n most frequent pairs; the smaller ids first on a tie.
-func (p pairCounts) top(n int, v vocabulary) []Pair {
-	pairs := make([]Pair, 0, len(p))
-	for key, s := range p {
+func (p *pairSum) merge(o *pairSum) {
+	p.n += o.n
+	p.expected += o.expected
+	p.given += o.given
+}
+
+// topPairs are the n most frequent pairs; the smaller ids first on a tie.
+func (t *tally) topPairs(n int) []Pair {
+	pairs := make([]Pair, 0, len(t.pairs.entries))
+	for key, s := range t.pairs.entries {
 		pairs = append(pairs, Pair{Expected: key[0], Given: key[1], Count: s.n,
 			MeanExpectedProb: Num(s.expected / float64(s.n)), MeanGivenProb: Num(s.given / float64(s.n))})
 	}
@@ -138,7 +136,7 @@ func (p pairCounts) top(n int, v vocabulary) []Pair {
 	})
 	pairs = pairs[:min(n, len(pairs))]
 	for i := range pairs {
-		pairs[i].ExpectedText, pairs[i].GivenText = v.token(pairs[i].Expected), v.token(pairs[i].Given)
+		pairs[i].ExpectedText, pairs[i].GivenText = t.vocab.token(pairs[i].Expected), t.vocab.token(pairs[i].Given)
 	}
 	return pairs
 }

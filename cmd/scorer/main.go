@@ -11,6 +11,11 @@ import (
 
 const usage = `Usage: scorer score --model M --tokens DIR --out DIR    scores a tokens dataset
        scorer inspect SCORES                            reports on the scores
+       scorer diff A B                                  compares two annotations of the same tokens
+       scorer export SCORES --format arrow              writes targets as a table to stdout
+       scorer filter SCORES --where W --out DIR         writes the tokens without what W chooses
+       scorer merge PART... --out DIR --tokens-out DIR  puts the annotations of parts together
+       scorer verify SCORES                             checks hashes, counts, ranges and rows
        scorer bench [--model M]                         what the engine reaches here
 
 Every command has its own --help.
@@ -23,18 +28,30 @@ func main() { os.Exit(cli.Main("scorer", run)) }
 
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) == 0 {
-		return cli.Usagef("say what to do: score, inspect or bench; see scorer --help")
+		return cli.Usagef("say what to do: %s; see scorer --help", names)
 	}
 	switch args[0] {
 	case "score":
 		return runScore(ctx, args[1:], std)
 	case "inspect":
 		return runInspect(ctx, args[1:], std)
+	case "diff":
+		return runDiff(ctx, args[1:], std)
+	case "export":
+		return runExport(ctx, args[1:], std)
+	case "filter":
+		return runFilter(ctx, args[1:], std)
+	case "merge":
+		return runMerge(ctx, args[1:], std)
+	case "verify":
+		return runVerify(ctx, args[1:], std)
 	case "bench":
 		return runBench(ctx, args[1:], std)
 	case "--help", "-h", "help":
 		_, err := fmt.Fprint(std.Out, usage)
 		return err
 	}
-	return cli.Usagef("%q is not score, inspect or bench; see scorer --help", args[0])
+	return cli.Usagef("%q is not one of %s; see scorer --help", args[0], names)
 }
+
+const names = "score, inspect, diff, export, filter, merge, verify and bench"

@@ -27,7 +27,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("MODEL", llama)
 			return writeTokens(filepath.Join(e.WorkDir, "tok"))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "cut": cut},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "cut": cut, "sed": sed},
 	})
 }
 

@@ -1,0 +1,151 @@
+package report
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"eaft/internal/cli"
+	"eaft/parquet"
+)
+
+// OneRow is a row token by token.
+type OneRow struct {
+	Row    int64      `json:"row"`
+	ID     string     `json:"id"`
+	Source string     `json:"source,omitempty"`
+	Cuts   Cuts       `json:"cuts"`
+	Tokens []RowToken `json:"tokens"`
+}
+
+// RowToken is one token; what follows Token is null where it was not scored.
+type RowToken struct {
+	Pos          int      `json:"pos"`
+	Token        int32    `json:"token"`
+	Text         string   `json:"text"`
+	Trained      bool     `json:"trained"`
+	Prob         *float32 `json:"prob"`
+	H            *float32 `json:"h"`
+	Mass         *float32 `json:"topk_mass"`
+	Rank         *int32   `json:"rank"`
+	Expected     *int32   `json:"expected"`
+	ExpectedText string   `json:"expected_text,omitempty"`
+	ExpectedProb Num      `json:"expected_prob"`
+	Conflict     bool     `json:"conflict"`
+}
+
+var errFound = errors.New("found")
+
+// FindRow looks for the row with an id. The cuts are those of the whole dataset.
+func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
+	p, err := open(o)
+	if err != nil {
+		return nil, err
+	}
+	dir := ""
+	if p.tokens != nil {
+		dir = p.tokens.Dir
+	}
+	vocab, err := openVocabulary(o.Scores, dir)
+	if err != nil {
+		return nil, err
+	}
+	k := p.scores.Manifest.K
+	var found *OneRow
+	var scores *parquet.ScoresRow
+	var tokens *parquet.TokensRow
+	err = p.sequential(ctx, func(i int64, s *parquet.ScoresRow, t *parquet.TokensRow, _ []int) error {
+		if s.ID != id {
+			return nil
+		}
+		found, scores, tokens = &OneRow{Row: i, ID: Visible([]byte(s.ID)), Tokens: []RowToken{}}, s, t
+		return errFound
+	})
+	if err != nil && !errors.Is(err, errFound) {
+		return nil, err
+	}
+	if found == nil {
+		return nil, cli.Usagef("%s: no row has the id %q", o.Scores, id)
+	}
+	cuts, err := findCuts(ctx, p, o, k)
+	if err != nil {
+		return nil, err
+	}
+	found.Cuts = Cuts{Num(cuts.Prob), Num(cuts.H), Num(cuts.MinMass), o.Thresholds.String(), o.Estimator}
+	scored := map[int32]int{}
+	last := int32(-1)
+	for j, pos := range scores.Pos {
+		scored[pos] = j
+		last = pos
+	}
+	n := int(last) + 1
+	if tokens != nil {
+		n = len(tokens.InputIDs)
+		found.Source = Visible([]byte(tokens.Source))
+	}
+	for pos := range n {
+		j, ok := scored[int32(pos)]
+		r := RowToken{Pos: pos, ExpectedProb: Num(nan)}
+		switch {
+		case tokens != nil:
+			r.Token, r.Trained = tokens.InputIDs[pos], tokens.Labels[pos] != parquet.Ignore
+		case ok:
+			r.Token, r.Trained = scores.Token[j], true
+		default:
+			continue // without tokens nothing is known of it
+		}
+		r.Text = vocab.token(r.Token)
+		if ok {
+			prob, h, mass := point(scores, j, o.Estimator, k)
+			r.Prob, r.H, r.Mass, r.Rank, r.Expected = &prob, &h, &scores.TopKMass[j], &scores.Rank[j], &scores.Top1ID[j]
+			r.ExpectedText, r.ExpectedProb = vocab.token(scores.Top1ID[j]), probability(scores.Top1LogProb[j])
+			r.Conflict = r.Trained && cuts.Conflict(float64(prob), float64(h), mass)
+		}
+		found.Tokens = append(found.Tokens, r)
+	}
+	return found, nil
+}
+
+// sequential visits all rows in order until one returns an error.
+func (p *pass) sequential(ctx context.Context, f visit) error {
+	first := int64(0)
+	for i := range p.scores.Shards {
+		if err := p.shard(ctx, i, first, false, f); err != nil {
+			return err
+		}
+		first += p.scores.Manifest.Shards[i].Rows
+	}
+	return nil
+}
+
+// Text writes a line for each token.
+func (r *OneRow) Text(w io.Writer, colour bool) error {
+	t := &text{colour: colour}
+	head := fmt.Sprintf("row %d, id %s", r.Row, r.ID)
+	if r.Source != "" {
+		head += ", " + r.Source
+	}
+	t.f("%s\n\n", t.paint(bold, head))
+	t.f("  %6s  %s %9s %9s %7s %6s   %s\n", "pos", pad("token", 24), "p", "h", "mass", "rank", "expected")
+	for _, k := range r.Tokens {
+		name := pad(k.Text, 24)
+		if k.Prob == nil {
+			t.f("  %6d  %s\n", k.Pos, t.paint(dim, strings.TrimRight(name, " ")))
+			continue
+		}
+		mark := " "
+		if k.Conflict {
+			mark, name = t.paint(red, "!"), t.paint(red, name)
+		}
+		expected := "" // the token itself
+		if *k.Expected != k.Token {
+			expected = t.paint(green, clip(k.ExpectedText, 24)) + " " + percent(float64(k.ExpectedProb))
+		}
+		t.f("%s\n", strings.TrimRight(fmt.Sprintf("%s %6d  %s %9s %9.4f %7.4f %6d   %s", mark, k.Pos, name, percent(float64(*k.Prob)), *k.H, *k.Mass, *k.Rank, expected), " "))
+	}
+	t.f("\n! is a confident conflict: p <= %s, h <= %s, mass >= %s\n", num(r.Cuts.Prob), num(r.Cuts.H), num(r.Cuts.MinMass))
+	_, err := w.Write(t.b.Bytes())
+	return err
+}

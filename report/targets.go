@@ -1,0 +1,96 @@
+package report
+
+import (
+	"context"
+	"math"
+
+	"eaft/eaft"
+	"eaft/parquet"
+)
+
+// Target is one trained target with everything that is known of it.
+type Target struct {
+	Row          int64   `json:"row"`
+	ID           string  `json:"id"`
+	Source       string  `json:"source"`
+	Role         string  `json:"role"`
+	Pos          int32   `json:"pos"`
+	Token        int32   `json:"token"`
+	Text         string  `json:"text"`
+	Class        string  `json:"class"`
+	LogProb      float32 `json:"logprob"`
+	Prob         float32 `json:"prob"`
+	Entropy      float32 `json:"entropy"`
+	TopKEntropy  float32 `json:"topk_entropy"`
+	Mass         float32 `json:"topk_mass"`
+	H            float32 `json:"h"`
+	Rank         int32   `json:"rank"`
+	Expected     int32   `json:"top1_id"`
+	ExpectedText string  `json:"top1_text"`
+	ExpectedProb float32 `json:"top1_prob"`
+	Conflict     bool    `json:"conflict"`
+	Why          string  `json:"why"` // of a conflict, else ""
+}
+
+// selection walks the targets that a Where chooses.
+type selection struct {
+	p     *pass
+	o     Options
+	k     int
+	cuts  eaft.Cuts
+	vocab *vocabulary
+	where Where
+}
+
+func newSelection(ctx context.Context, o Options, where Where) (*selection, error) {
+	p, err := open(o)
+	if err != nil {
+		return nil, err
+	}
+	dir := ""
+	if p.tokens != nil {
+		dir = p.tokens.Dir
+	}
+	vocab, err := openVocabulary(o.Scores, dir)
+	if err != nil {
+		return nil, err
+	}
+	s := &selection{p: p, o: o, k: p.scores.Manifest.K, vocab: vocab, where: where}
+	s.cuts, err = findCuts(ctx, p, o, s.k)
+	return s, err
+}
+
+// targets are the chosen targets of a row.
+func (s *selection) targets(i int64, scores *parquet.ScoresRow, tok *parquet.TokensRow, counted []int) []Target {
+	var list []Target
+	t := tally{vocab: s.vocab}
+	for _, j := range counted {
+		prob, h, mass := point(scores, j, s.o.Estimator, s.k)
+		given, class := t.class(scores, tok, j)
+		x := Target{Row: i, ID: scores.ID, Pos: scores.Pos[j], Token: scores.Token[j], Text: string(s.vocab.bytes(scores.Token[j])), Class: classNames[class],
+			LogProb: scores.LogProb[j], Prob: prob, Entropy: scores.Entropy[j], TopKEntropy: scores.TopKEntropy[j], Mass: scores.TopKMass[j], H: h,
+			Rank: scores.Rank[j], Expected: scores.Top1ID[j], ExpectedText: string(s.vocab.bytes(scores.Top1ID[j])), ExpectedProb: float32(math.Exp(float64(scores.Top1LogProb[j]))),
+			Conflict: s.cuts.Conflict(float64(prob), float64(h), mass)}
+		outside := false
+		if tok != nil {
+			x.Source = tok.Source
+			outside = len(tok.Spans) > 0
+			for _, span := range tok.Spans {
+				if span.Start <= x.Pos && x.Pos < span.End {
+					x.Role, outside = span.Role, false
+					break
+				}
+			}
+		}
+		if x.Conflict && s.vocab.t != nil {
+			x.Why = "unknown"
+			if w := why(given, s.vocab.info(x.Expected), outside); w < len(whyNames) {
+				x.Why = whyNames[w]
+			}
+		}
+		if s.where.matches(&x) {
+			list = append(list, x)
+		}
+	}
+	return list
+}

@@ -1,0 +1,226 @@
+package scorer
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path/filepath"
+
+	"eaft/internal/cli"
+	"eaft/internal/version"
+	"eaft/parquet"
+)
+
+// part is one of the annotations that Merge puts together.
+type part struct{ scores, tokens *parquet.Dataset }
+
+// Merge writes the annotations of parts of a corpus, and the tokens they
+// annotate, as one of each, in the order given. On an error nothing stays.
+func Merge(ctx context.Context, parts []string, out, tokensOut string) (sum Summary, err error) {
+	if len(parts) < 2 {
+		return sum, cli.Usagef("give two annotations at least to merge, got %d", len(parts))
+	}
+	var all []part
+	for _, dir := range parts {
+		p, err := openPart(dir)
+		if err != nil {
+			return sum, err
+		}
+		if len(all) > 0 {
+			if err := all[0].matches(p); err != nil {
+				return sum, err
+			}
+		}
+		all = append(all, p)
+	}
+	if filepath.Clean(out) == filepath.Clean(tokensOut) {
+		return sum, cli.Usagef("--out and --tokens-out are both %s; choose two folders", out)
+	}
+	var undo []string
+	defer func() {
+		if err != nil {
+			for _, dir := range undo {
+				os.RemoveAll(dir)
+			}
+		}
+	}()
+	for _, dir := range []string{out, tokensOut} {
+		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+			return sum, cli.Usagef("%s is not empty; choose another folder or remove it", dir)
+		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return sum, cli.Usagef("%w", err)
+		}
+	}
+	for _, dir := range []string{out, tokensOut} {
+		if err := os.MkdirAll(dir, 0o755); err != nil {
+			return sum, err
+		}
+		undo = append(undo, dir)
+	}
+	return merge(ctx, all, out, tokensOut)
+}
+
+func openPart(dir string) (p part, err error) {
+	if p.scores, err = parquet.OpenDataset(dir, parquet.SchemaScores); err != nil {
+		return p, unusable(err)
+	}
+	where := filepath.Join(dir, parquet.ManifestName)
+	if n := p.scores.Manifest.Limit; n > 0 {
+		return p, cli.Usagef("%s: limit is %d: a trial of the first rows is no part; score all of them", where, n)
+	}
+	if err := p.scores.Verify(); err != nil {
+		return p, unusable(err)
+	}
+	if p.tokens, err = tokensOf(p.scores, ""); err != nil {
+		return p, err
+	}
+	if p.tokens == nil || p.tokens.Manifest == nil {
+		return p, cli.Usagef("%s: its tokens have no manifest, so whether they are the ones that were scored cannot be told", where)
+	}
+	return p, nil
+}
+
+// matches refuses a part that was made in another way.
+func (p part) matches(q part) error {
+	m, n := p.scores.Manifest, q.scores.Manifest
+	for _, f := range []struct{ field, have, want string }{
+		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"targets", n.Targets, m.Targets},
+		{"hashes.model", n.Hashes["model"], m.Hashes["model"]}, {"hashes.tokenizer", n.Hashes["tokenizer"], m.Hashes["tokenizer"]},
+		{"hashes.template of the tokens", q.tokens.Manifest.Hashes["template"], p.tokens.Manifest.Hashes["template"]},
+	} {
+		if f.have != f.want {
+			return cli.Usagef("%s: %s is %q, but %q in %s; parts of one annotation are made alike", filepath.Join(q.scores.Dir, parquet.ManifestName), f.field, f.have, f.want, p.scores.Dir)
+		}
+	}
+	return nil
+}
+
+func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary, err error) {
+	n := 0
+	for _, p := range all {
+		n += len(p.scores.Shards)
+	}
+	first := all[0]
+	tm := &parquet.Manifest{Schema: parquet.SchemaTokens, Version: version.Version, Hashes: common(all, func(p part) *parquet.Manifest { return p.tokens.Manifest })}
+	for _, p := range all {
+		tm.Ledger.Add(p.tokens.Manifest.Ledger)
+		for i, path := range p.tokens.Shards {
+			info, err := copyShard(path, filepath.Join(tokensOut, parquet.ShardName(len(tm.Shards), n)))
+			if err != nil {
+				return sum, err
+			}
+			info.Rows = p.tokens.Manifest.Shards[i].Rows
+			tm.Shards = append(tm.Shards, info)
+		}
+	}
+	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType,
+		Targets: first.scores.Manifest.Targets, Hashes: common(all, func(p part) *parquet.Manifest { return p.scores.Manifest })}
+	m.Hashes["tokens"] = tm.ContentHash()
+	if m.Tokens, err = relative(out, tokensOut); err != nil {
+		return sum, err
+	}
+	for _, p := range all {
+		for _, path := range p.scores.Shards {
+			if err := ctx.Err(); err != nil {
+				return sum, err
+			}
+			info, ledger, err := rewrite(path, filepath.Join(out, parquet.ShardName(len(m.Shards), n)), m)
+			if err != nil {
+				return sum, err
+			}
+			m.Shards = append(m.Shards, info)
+			m.Ledger.Add(ledger)
+		}
+	}
+	for _, dir := range []string{out, tokensOut} {
+		data, err := os.ReadFile(filepath.Join(first.scores.Dir, tokenizerName))
+		if errors.Is(err, fs.ErrNotExist) {
+			break
+		}
+		if err != nil {
+			return sum, err
+		}
+		if err := parquet.WriteFileAtomic(filepath.Join(dir, tokenizerName), data); err != nil {
+			return sum, err
+		}
+	}
+	if err := parquet.WriteManifest(tokensOut, tm); err != nil {
+		return sum, err
+	}
+	r := &run{inputs: &inputs{data: &parquet.Dataset{}}, o: &Options{Out: out, K: m.K}}
+	for _, s := range tm.Shards {
+		r.data.Shards = append(r.data.Shards, filepath.Join(tokensOut, s.Name))
+	}
+	if sum, err = r.summarize(); err != nil {
+		return sum, err
+	}
+	if m.Summary, err = sum.json(); err != nil {
+		return sum, err
+	}
+	return sum, parquet.WriteManifest(out, m)
+}
+
+// common is the hashes that all parts share: what was made from the same.
+func common(all []part, of func(part) *parquet.Manifest) map[string]string {
+	hashes := map[string]string{}
+	for name, h := range of(all[0]).Hashes {
+		same := true
+		for _, p := range all {
+			same = same && of(p).Hashes[name] == h
+		}
+		if same {
+			hashes[name] = h
+		}
+	}
+	return hashes
+}
+
+func copyShard(from, to string) (info parquet.ShardInfo, err error) {
+	data, err := os.ReadFile(from)
+	if err != nil {
+		return info, err
+	}
+	if err := parquet.WriteFileAtomic(to, data); err != nil {
+		return info, err
+	}
+	sum, err := parquet.HashFile(to)
+	return parquet.ShardInfo{Name: filepath.Base(to), Bytes: int64(len(data)), SHA256: sum}, err
+}
+
+// rewrite copies a shard of scores row by row: its metadata names other tokens now.
+func rewrite(from, to string, m *parquet.Manifest) (info parquet.ShardInfo, l parquet.Ledger, err error) {
+	meta, err := parquet.ReadMeta(from)
+	if err != nil {
+		return info, l, unusable(err)
+	}
+	r, err := parquet.OpenScores(from)
+	if err != nil {
+		return info, l, unusable(err)
+	}
+	defer r.Close()
+	w, err := parquet.CreateScores(to)
+	if err != nil {
+		return info, l, err
+	}
+	defer func() {
+		if err != nil {
+			w.Abort()
+		}
+	}()
+	for {
+		var row parquet.ScoresRow
+		if err := r.Next(&row); errors.Is(err, io.EOF) {
+			break
+		} else if err != nil {
+			return info, l, unusable(err)
+		}
+		if err := w.Write(&row); err != nil {
+			return info, l, err
+		}
+	}
+	info, err = w.Commit(parquet.Meta{Schema: m.Schema, Version: m.Version, Hashes: m.Hashes, K: m.K, ISA: m.ISA, DType: m.DType, Targets: m.Targets, Ledger: meta.Ledger})
+	return info, meta.Ledger, err
+}
