@@ -3,6 +3,7 @@ package template
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -81,6 +82,8 @@ func scalar(v any) (string, bool) {
 		return "False", true
 	case int64:
 		return strconv.FormatInt(v, 10), true
+	case *big.Int:
+		return v.String(), true
 	case float64:
 		return formatFloat(v), true
 	}
@@ -228,6 +231,8 @@ func (w *writer) json(v any, o Origin, level int) {
 		w.put(strconv.FormatBool(v), o)
 	case int64:
 		w.put(strconv.FormatInt(v, 10), o)
+	case *big.Int:
+		w.put(v.String(), o)
 	case float64:
 		s := formatFloat(v)
 		switch s {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"math"
+	"math/big"
 	"strconv"
 	"strings"
 )
@@ -212,13 +213,13 @@ func (r *run) convert(v any, o Origin) any {
 	case Text:
 		return v
 	case string:
-		return NewText(strings.ToValidUTF8(v, "\ufffd"), o)
+		return validText(v, o)
 	case json.Number:
 		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
 			return n
 		}
 		if !strings.ContainsAny(string(v), ".eE") {
-			r.fail("integer %s is too large", v)
+			return r.bigInteger(string(v))
 		}
 		f, err := strconv.ParseFloat(string(v), 64)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
@@ -243,6 +244,25 @@ func (r *run) convert(v any, o Origin) any {
 	r.fail("a variable has the type %T", v)
 	return nil
 }
+
+// maxDigits is how long an integer Python reads, by its default limit.
+const maxDigits = 4300
+
+// bigInteger is an integer beyond 64 bits: it can be printed and compared with
+// ==, and templates do nothing else with one.
+func (r *run) bigInteger(s string) any {
+	if len(strings.TrimPrefix(s, "-")) > maxDigits {
+		r.fail("an integer has over %d digits", maxDigits)
+	}
+	n, ok := new(big.Int).SetString(s, 10)
+	if !ok {
+		r.fail("%q is no number", s)
+	}
+	return n
+}
+
+// validText is s with U+FFFD for every run of bytes that are no UTF-8.
+func validText(s string, o Origin) Text { return NewText(strings.ToValidUTF8(s, "\ufffd"), o) }
 
 func (r *run) origin(v any) Origin {
 	if o, ok := r.origins[v]; ok {
@@ -277,7 +297,7 @@ func typeName(v any) string {
 		return "NoneType"
 	case bool:
 		return "bool"
-	case int64:
+	case int64, *big.Int:
 		return "int"
 	case float64:
 		return "float"
@@ -419,6 +439,9 @@ func (r *run) equal(a, b any) bool {
 			}
 		}
 		return true
+	case *big.Int:
+		b, ok := b.(*big.Int)
+		return ok && a.Cmp(b) == 0
 	case callable:
 		return false
 	}
