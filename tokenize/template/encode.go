@@ -108,6 +108,16 @@ func (w *writer) repr(v any, o Origin) {
 			o = c
 		}
 		open, end := "[", "]"
+		switch v.view {
+		case "":
+		case "range":
+			w.put(v.shown, o)
+			return
+		case "generator":
+			w.r.fail("a generator cannot be printed: make it a list")
+		default:
+			open, end = v.view+"([", "])"
+		}
 		if v.tuple {
 			open, end = "(", ")"
 			if len(v.items) == 1 {
@@ -131,7 +141,7 @@ func (w *writer) repr(v any, o Origin) {
 			if i > 0 {
 				w.put(", ", o)
 			}
-			w.reprString(NewText(k, o), o)
+			w.repr(keyValue(k, o), o)
 			w.put(": ", o)
 			w.repr(v.Values[k], o)
 		}
@@ -216,11 +226,26 @@ func (w *writer) jsonString(t Text, o Origin) {
 	w.put(`"`, end)
 }
 
+// jsonNumber spells an int64 or float64.
+func jsonNumber(v any) string {
+	s, _ := scalar(v)
+	switch s {
+	case "inf":
+		return "Infinity"
+	case "-inf":
+		return "-Infinity"
+	case "nan":
+		return "NaN"
+	}
+	return s
+}
+
 // json writes v as Python's json.dumps does.
 func (w *writer) json(v any, o Origin, level int) {
 	defer w.r.enter()()
 	line := func(level int) {
 		if w.pretty {
+			w.r.room(level * len(w.indent))
 			w.put("\n"+strings.Repeat(w.indent, level), o)
 		}
 	}
@@ -230,25 +255,19 @@ func (w *writer) json(v any, o Origin, level int) {
 	case bool:
 		w.put(strconv.FormatBool(v), o)
 	case int64:
-		w.put(strconv.FormatInt(v, 10), o)
+		w.put(jsonNumber(v), o)
 	case *big.Int:
 		w.put(v.String(), o)
 	case float64:
-		s := formatFloat(v)
-		switch s {
-		case "inf":
-			s = "Infinity"
-		case "-inf":
-			s = "-Infinity"
-		case "nan":
-			s = "NaN"
-		}
-		w.put(s, o)
+		w.put(jsonNumber(v), o)
 	case Text:
 		w.jsonString(v, o)
 	case *list:
 		if c, ok := w.r.origins[v]; ok {
 			o = c
+		}
+		if v.view != "" {
+			w.r.fail("Object of type %s is not JSON serializable", v.view)
 		}
 		if len(v.items) == 0 {
 			w.put("[]", o)
@@ -282,7 +301,7 @@ func (w *writer) json(v any, o Origin, level int) {
 				w.put(w.comma, o)
 			}
 			line(level + 1)
-			w.jsonString(NewText(k, o), o)
+			w.jsonKey(k, o)
 			w.put(w.colon, o)
 			w.json(v.Values[k], o, level+1)
 		}

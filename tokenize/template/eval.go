@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"math"
 	"math/big"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -29,11 +30,17 @@ type (
 	list      struct {
 		items []any
 		tuple bool
+		view  string   // what Python has instead of a list: generator, range, dict_items, ...
+		shown string   // how a range prints
+		names []string // of a tuple whose items have names
 	}
+	reference struct{} // self: the template's blocks, of which chat templates have none
 	namespace struct{ vars map[string]any }
 	loop      struct {
 		items   []any
 		i       int
+		depth   int // 0: the outermost of a recursive loop
+		recurse func(r *run, items any) Text
 		changed any
 	}
 	callable func(r *run, args []any, kw *kwargs) any
@@ -78,6 +85,9 @@ func (s *scope) get(name string) any {
 	}
 	if f, ok := globals[name]; ok {
 		return f
+	}
+	if name == "self" {
+		return reference{}
 	}
 	return undefined{"'" + name + "'"}
 }
@@ -143,10 +153,15 @@ func (r *run) write(t Text) {
 }
 
 func (r *run) capture(body []stmt, s *scope) Text {
+	return r.captured(func() { runAll(body, r, s) })
+}
+
+// captured is what f writes.
+func (r *run) captured(f func()) Text {
 	defer r.enter()()
 	outer := r.out
 	r.out = &buffer{}
-	runAll(body, r, s)
+	f()
 	t := Concat(r.out.parts...)
 	r.out = outer
 	return r.made(t)
@@ -284,7 +299,7 @@ func truth(v any) bool {
 	case Text:
 		return v.S != ""
 	case *list:
-		return len(v.items) > 0
+		return len(v.items) > 0 || v.view == "generator"
 	case *Dict:
 		return len(v.Keys) > 0
 	}
@@ -304,8 +319,11 @@ func typeName(v any) string {
 	case Text:
 		return "str"
 	case *list:
-		if v.tuple {
+		switch {
+		case v.tuple:
 			return "tuple"
+		case v.view != "":
+			return v.view
 		}
 		return "list"
 	case *Dict:
@@ -328,13 +346,17 @@ func (r *run) iterate(v any) []any {
 	case undefined:
 		return nil
 	case *list:
-		return v.items
+		items := v.items
+		if v.view == "generator" {
+			v.items = nil // it runs once
+		}
+		return items
 	case *Dict:
 		o := r.origin(v)
 		r.tick(len(v.Keys))
 		out := make([]any, len(v.Keys))
 		for i, k := range v.Keys {
-			out[i] = NewText(k, o)
+			out[i] = keyValue(k, o)
 		}
 		return out
 	case Text:
@@ -360,14 +382,6 @@ func (r *run) chars(t Text) []Text {
 		out = append(out, NewText(string(c), t.Segs[g].Origin))
 	}
 	return out
-}
-
-func (r *run) key(v any) string {
-	t, ok := v.(Text)
-	if !ok {
-		r.fail("keys must be strings, not %s", typeName(v))
-	}
-	return t.S
 }
 
 // number is v as int64 or float64.
@@ -418,7 +432,7 @@ func (r *run) equal(a, b any) bool {
 		return ok && a.S == b.S
 	case *list:
 		b, ok := b.(*list)
-		if !ok || a.tuple != b.tuple || len(a.items) != len(b.items) {
+		if !ok || a.tuple != b.tuple || a.view != b.view || len(a.items) != len(b.items) {
 			return false
 		}
 		for i := range a.items {
@@ -538,16 +552,11 @@ func (r *run) contains(where, v any) bool {
 		r.room(len(w.S) / 16)
 		return strings.Contains(w.S, t.S)
 	case *Dict:
-		switch v := v.(type) {
-		case Text:
-			_, ok := w.Values[v.S]
-			return ok
-		case *Dict, *list:
-			if l, ok := v.(*list); !ok || !l.tuple {
-				r.fail("unhashable type: '%s'", typeName(v))
-			}
+		if l, ok := v.(*list); ok && l.tuple {
+			return false
 		}
-		return false
+		_, ok := w.Values[r.key(v)]
+		return ok
 	}
 	for _, e := range r.iterate(where) {
 		if r.equal(e, v) {
@@ -591,25 +600,27 @@ func (r *run) arith(op string, a, b any) any {
 		switch y := b.(type) {
 		case Text:
 			if op == "+" {
-				return r.concat(x, y)
+				return r.add(x, y)
 			}
 		case int64:
 			if op == "*" {
-				return r.repeat(x, y)
+				t := r.repeat(x, y)
+				t.markup = x.markup
+				return t
 			}
 		}
 		if op == "%" {
-			r.fail("formatting with %% is not supported")
+			return r.percent(x, b)
 		}
 	case *list:
 		switch y := b.(type) {
 		case *list:
-			if op == "+" && x.tuple == y.tuple {
+			if op == "+" && x.tuple == y.tuple && x.view == "" && y.view == "" {
 				r.tick(len(x.items) + len(y.items))
-				return &list{append(append([]any{}, x.items...), y.items...), x.tuple}
+				return &list{items: append(append([]any{}, x.items...), y.items...), tuple: x.tuple}
 			}
 		case int64:
-			if op == "*" {
+			if op == "*" && x.view == "" {
 				out := &list{tuple: x.tuple}
 				for ; y > 0; y-- {
 					r.tick(1 + len(x.items))
@@ -744,6 +755,11 @@ func (r *run) call(f any, args []any, kw *kwargs) any {
 	defer r.enter()()
 	r.tick(1)
 	r.defined(f)
+	if l, ok := f.(*loop); ok && l.recurse != nil {
+		p, _ := r.params(args, kw, "iterable")
+		kw.done(r)
+		return l.recurse(r, p[0])
+	}
 	c, ok := f.(callable)
 	if !ok {
 		r.fail("'%s' object is not callable", typeName(f))
@@ -755,12 +771,14 @@ func (r *run) call(f any, args []any, kw *kwargs) any {
 
 func (r *run) item(v, key any) any {
 	r.defined(v)
-	if t, ok := key.(Text); ok {
-		if d, ok := v.(*Dict); ok {
-			if e, ok := d.Values[t.S]; ok {
+	if d, ok := v.(*Dict); ok {
+		if k, ok := hashed(key); ok {
+			if e, ok := d.Values[k]; ok {
 				return e
 			}
 		}
+	}
+	if t, ok := key.(Text); ok {
 		return r.attr(v, t.S)
 	}
 	n, _ := number(key)
@@ -770,7 +788,7 @@ func (r *run) item(v, key any) any {
 			if i < 0 {
 				i += int64(len(v.items))
 			}
-			if i >= 0 && i < int64(len(v.items)) {
+			if v.indexed() && i >= 0 && i < int64(len(v.items)) {
 				return v.items[i]
 			}
 		case Text:
@@ -796,7 +814,7 @@ func (r *run) slice(v any, bounds [3]any) any {
 		n, _ := number(e)
 		x, ok := n.(int64)
 		if !ok {
-			return undefined{"a slice of '" + typeName(v) + "'"}
+			r.fail("slice indices must be integers or None")
 		}
 		b[i] = &x
 	}
@@ -810,8 +828,13 @@ func (r *run) slice(v any, bounds [3]any) any {
 		for _, i := range r.indices(len(chars), b) {
 			out = append(out, chars[i])
 		}
-		return r.concat(out...)
+		t := r.concat(out...)
+		t.markup = v.markup
+		return t
 	case *list:
+		if !v.indexed() {
+			break
+		}
 		out := &list{tuple: v.tuple}
 		for _, i := range r.indices(len(v.items), b) {
 			out.items = append(out.items, v.items[i])
@@ -821,8 +844,12 @@ func (r *run) slice(v any, bounds [3]any) any {
 		}
 		return out
 	}
-	return undefined{"a slice of '" + typeName(v) + "'"}
+	r.fail("a '%s' cannot be sliced", typeName(v))
+	return nil
 }
+
+// indexed reports whether the list is one that Python indexes.
+func (l *list) indexed() bool { return l.view == "" || l.view == "range" }
 
 func (r *run) indices(n int, b [3]*int64) []int {
 	step := int64(1)
@@ -879,6 +906,9 @@ func (r *run) attr(v any, name string) any {
 			return callable(func(r *run, args []any, kw *kwargs) any { return m(r, v, args, kw) })
 		}
 	case *list:
+		if i := slices.Index(v.names, name); i >= 0 {
+			return v.items[i]
+		}
 		if m := listMethod(v, name); m != nil {
 			return m
 		}
@@ -906,9 +936,9 @@ func (l *loop) attr(name string, missing any) any {
 	case "length":
 		return n
 	case "depth":
-		return int64(1)
+		return int64(l.depth) + 1
 	case "depth0":
-		return int64(0)
+		return int64(l.depth)
 	case "previtem":
 		if i == 0 {
 			return undefined{"there is no previous item"}
@@ -929,7 +959,7 @@ func (l *loop) attr(name string, missing any) any {
 	case "changed":
 		return callable(func(r *run, args []any, kw *kwargs) any {
 			last, _ := l.changed.(*list)
-			now := &list{args, true}
+			now := &list{items: args, tuple: true}
 			if last != nil && r.equal(last, now) {
 				return false
 			}

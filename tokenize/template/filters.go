@@ -1,6 +1,7 @@
 package template
 
 import (
+	"fmt"
 	"math"
 	"math/big"
 	"slices"
@@ -53,7 +54,9 @@ func (r *run) length(v any) int {
 		r.room(len(v.S) / 16)
 		return utf8.RuneCountInString(v.S)
 	case *list:
-		return len(v.items)
+		if v.view != "generator" {
+			return len(v.items)
+		}
 	case *Dict:
 		return len(v.Keys)
 	}
@@ -70,7 +73,9 @@ func (r *run) eachRune(t Text, f func(s string) string) Text {
 	runs(t, func(s string, o Origin) {
 		parts = append(parts, NewText(f(s), o))
 	})
-	return r.concat(parts...)
+	out := r.concat(parts...)
+	out.markup = t.markup
+	return out
 }
 
 func upper(s string) string {
@@ -197,6 +202,9 @@ func (r *run) path(v any, name any, def ...any) any {
 
 func (r *run) selecting(keep, byAttr bool) filter {
 	return func(r *run, v any, args []any, kw *kwargs) any {
+		if !truth(v) {
+			return &list{view: "generator"}
+		}
 		var attr any
 		if byAttr {
 			if len(args) == 0 {
@@ -213,7 +221,7 @@ func (r *run) selecting(keep, byAttr bool) filter {
 			}
 			is = func(v any) bool { return f(r, v, args[1:]) }
 		}
-		out := &list{}
+		out := &list{view: "generator"}
 		for _, e := range r.iterate(v) {
 			r.tick(1)
 			x := e
@@ -236,6 +244,20 @@ func folded(v any, caseless bool) any {
 	return v
 }
 
+// sortKey is what sort(attribute=...) compares: one value, or those of several
+// attributes with commas between.
+func (r *run) sortKey(e, attribute any, caseless bool) any {
+	t, ok := attribute.(Text)
+	if !ok || !strings.Contains(t.S, ",") {
+		return folded(r.path(e, attribute), caseless)
+	}
+	key := &list{}
+	for name := range strings.SplitSeq(t.S, ",") {
+		key.items = append(key.items, folded(r.path(e, NewText(name, Literal)), caseless))
+	}
+	return key
+}
+
 func (r *run) sortBy(items []any, key func(any) any, reverse bool) []any {
 	out := slices.Clone(items)
 	slices.SortStableFunc(out, func(a, b any) int {
@@ -252,7 +274,7 @@ func pairs(r *run, d *Dict) []any {
 	var out []any
 	for _, k := range d.Keys {
 		r.tick(1)
-		out = append(out, &list{[]any{NewText(k, r.origin(d)), d.Values[k]}, true})
+		out = append(out, &list{items: []any{keyValue(k, r.origin(d)), d.Values[k]}, tuple: true})
 	}
 	return out
 }
@@ -288,12 +310,20 @@ func init() {
 			})
 		}),
 		"first": one(func(r *run, v any) any {
+			if l, ok := v.(*list); ok && l.view == "generator" && len(l.items) > 0 {
+				e := l.items[0]
+				l.items = l.items[1:]
+				return e
+			}
 			for _, e := range r.iterate(v) {
 				return e
 			}
 			return undefined{"the first item of an empty sequence"}
 		}),
 		"last": one(func(r *run, v any) any {
+			if l, ok := v.(*list); ok && l.view == "generator" {
+				r.fail("'generator' object is not reversible")
+			}
 			items := r.iterate(v)
 			if len(items) == 0 {
 				return undefined{"the last item of an empty sequence"}
@@ -322,7 +352,11 @@ func init() {
 			return r.replace(r.str(v), r.str(p[0]).S, r.str(p[1]), int(n))
 		},
 		"string": one(func(r *run, v any) any { return r.str(v) }),
-		"safe":   one(func(r *run, v any) any { return r.str(v) }),
+		"safe": one(func(r *run, v any) any {
+			t := r.str(v)
+			t.markup = true
+			return t
+		}),
 		"int": func(r *run, v any, a []any, kw *kwargs) any {
 			p, given := r.params(a, kw, "default", "base")
 			def := any(int64(0))
@@ -435,14 +469,14 @@ func init() {
 		"list": one(func(r *run, v any) any {
 			items := r.iterate(v)
 			r.tick(len(items))
-			return &list{slices.Clone(items), false}
+			return &list{items: slices.Clone(items)}
 		}),
 		"items": one(func(r *run, v any) any {
 			switch v := v.(type) {
 			case undefined:
-				return &list{}
+				return &list{view: "generator"}
 			case *Dict:
-				return &list{pairs(r, v), false}
+				return &list{items: pairs(r, v), view: "generator"}
 			}
 			r.fail("Can only get item pairs from a mapping.")
 			return nil
@@ -464,7 +498,11 @@ func init() {
 			return r.join(items, sep)
 		},
 		"map": func(r *run, v any, a []any, kw *kwargs) any {
-			out := &list{}
+			out := &list{view: "generator"}
+			if !truth(v) {
+				kw.names, kw.vals = nil, nil
+				return out
+			}
 			attr, byAttr := kw.take("attribute")
 			var def []any
 			if v, ok := kw.take("default"); ok {
@@ -525,25 +563,28 @@ func init() {
 			return r.concat(parts...)
 		},
 		"reverse": one(func(r *run, v any) any {
+			if l, ok := v.(*list); ok && l.view == "generator" {
+				v = &list{items: r.iterate(v)}
+			}
 			items := slices.Clone(r.iterate(v))
 			slices.Reverse(items)
 			if _, ok := v.(Text); ok {
 				return r.join(items, Text{})
 			}
-			return &list{items, false}
+			return &list{items: items, view: "generator"}
 		}),
 		"sort": func(r *run, v any, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "reverse", "case_sensitive", "attribute")
-			return &list{r.sortBy(r.iterate(v), func(e any) any {
-				if p[2] != nil {
-					e = r.path(e, p[2])
+			return &list{items: r.sortBy(r.iterate(v), func(e any) any {
+				if p[2] == nil {
+					return folded(e, !truth(p[1]))
 				}
-				return folded(e, !truth(p[1]))
-			}, truth(p[0])), false}
+				return r.sortKey(e, p[2], !truth(p[1]))
+			}, truth(p[0]))}
 		},
 		"unique": func(r *run, v any, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "case_sensitive", "attribute")
-			out := &list{}
+			out := &list{view: "generator"}
 			var seen []any
 		next:
 			for _, e := range r.iterate(v) {
@@ -571,9 +612,9 @@ func init() {
 			if t, ok := p[1].(Text); ok && t.S == "value" {
 				at = 1
 			}
-			return &list{r.sortBy(pairs(r, d), func(e any) any {
+			return &list{items: r.sortBy(pairs(r, d), func(e any) any {
 				return folded(e.(*list).items[at], !truth(p[0]))
-			}, truth(p[2])), false}
+			}, truth(p[2]))}
 		},
 	}
 	filters["count"], filters["d"] = filters["length"], filters["default"]
@@ -615,7 +656,10 @@ func init() {
 			if b[2] == 0 {
 				r.fail("range() arg 3 must not be zero")
 			}
-			out := &list{}
+			out := &list{view: "range", shown: fmt.Sprintf("range(%d, %d)", b[0], b[1])}
+			if b[2] != 1 {
+				out.shown = fmt.Sprintf("range(%d, %d, %d)", b[0], b[1], b[2])
+			}
 			for i := b[0]; b[2] > 0 && i < b[1] || b[2] < 0 && i > b[1]; i += b[2] {
 				if len(out.items) >= 100000 {
 					r.fail("Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).")

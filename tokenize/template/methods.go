@@ -1,6 +1,7 @@
 package template
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,11 +22,11 @@ func dictMethod(d *Dict, name string) any {
 			r.params(a, kw)
 			switch name {
 			case "items":
-				return &list{pairs(r, d), false}
+				return &list{items: pairs(r, d), view: "dict_items"}
 			case "keys":
-				return &list{r.iterate(d), false}
+				return &list{items: r.iterate(d), view: "dict_keys"}
 			}
-			out := &list{}
+			out := &list{view: "dict_values"}
 			for _, k := range d.Keys {
 				r.tick(1)
 				out.items = append(out.items, d.Values[k])
@@ -37,10 +38,8 @@ func dictMethod(d *Dict, name string) any {
 			if len(a) == 0 || len(a) > 2 {
 				r.fail("get takes a key and a default")
 			}
-			if k, ok := a[0].(Text); ok {
-				if v, ok := d.Values[k.S]; ok {
-					return v
-				}
+			if v, ok := d.Values[r.key(a[0])]; ok {
+				return v
 			}
 			if len(a) == 2 {
 				return a[1]
@@ -81,8 +80,16 @@ func listMethod(l *list, name string) any {
 			}
 			return n
 		})
+	case "copy":
+		if l.tuple || l.view != "" {
+			return nil
+		}
+		return callable(func(r *run, a []any, kw *kwargs) any {
+			r.params(a, kw)
+			return &list{items: l.items}
+		})
 	case "append", "pop", "extend", "insert", "remove", "clear", "sort", "reverse":
-		if !l.tuple {
+		if !l.tuple && l.view == "" {
 			return refused("list", name)
 		}
 	}
@@ -205,7 +212,13 @@ func init() {
 			if len(a) == 3 {
 				n = max(-1, r.wantInt(a[2]))
 			}
-			return r.replace(t, r.wantText(a[0]).S, r.wantText(a[1]), int(n))
+			by := r.wantText(a[1])
+			if t.markup {
+				by = r.escape(by)
+			}
+			out := r.replace(t, r.wantText(a[0]).S, by, int(n))
+			out.markup = t.markup
+			return out
 		},
 		"count": func(r *run, t Text, a []any, kw *kwargs) any {
 			if len(a) != 1 {
@@ -220,10 +233,18 @@ func init() {
 			}
 			r.defined(a[0])
 			items := r.iterate(a[0])
-			for _, e := range items {
-				r.wantText(e)
+			for i, e := range items {
+				s := r.wantText(e)
+				if t.markup {
+					if i == 0 {
+						items = slices.Clone(items)
+					}
+					items[i] = r.escape(s)
+				}
 			}
-			return r.join(items, t)
+			out := r.join(items, t)
+			out.markup = t.markup
+			return out
 		},
 		"splitlines": simple(func(r *run, t Text) any {
 			r.tick(1 + strings.Count(t.S, "\n")*(1+len(t.Segs)))
@@ -316,9 +337,10 @@ func init() {
 		"defined":   func(r *run, v any, a []any) bool { return !undef(r, v, a) },
 		"none":      kind("NoneType"), "string": kind("str"), "mapping": kind("dict"), "boolean": kind("bool"),
 		"integer": kind("int"), "float": kind("float"), "number": kind("int", "float", "bool"),
-		"iterable": kind("str", "list", "tuple", "dict", "undefined"), "sequence": kind("str", "list", "tuple", "dict", "undefined"),
-		"true":  func(r *run, v any, a []any) bool { return v == true },
-		"false": func(r *run, v any, a []any) bool { return v == false },
+		"iterable": kind("str", "list", "tuple", "dict", "undefined", "generator", "range", "dict_items", "dict_keys", "dict_values"),
+		"sequence": kind("str", "list", "tuple", "dict", "undefined", "range"),
+		"true":     func(r *run, v any, a []any) bool { return v == true },
+		"false":    func(r *run, v any, a []any) bool { return v == false },
 		"callable": func(r *run, v any, a []any) bool {
 			_, ok := v.(callable)
 			return ok

@@ -33,6 +33,8 @@ type parser struct {
 	pos    int
 	depth  int
 	loops  int
+	soft   bool            // inside an if, whose unknown filters fail only when they are reached
+	uses   map[string]bool // of caller, varargs and kwargs: those that the macro's body names
 }
 
 // Parse reads a template; an error names its line.
@@ -41,7 +43,7 @@ func Parse(src string) (t *Template, err error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &parser{pieces: pieces, line: 1}
+	p := &parser{pieces: pieces, line: 1, uses: map[string]bool{}}
 	defer func() {
 		if e := recover(); e != nil {
 			pe, ok := e.(parseError)
@@ -208,6 +210,8 @@ func (p *parser) statement(name string) stmt {
 			r.write(r.str(f(r, in)))
 			return goOn
 		}
+	case "call":
+		return p.callStmt()
 	case "with":
 		var names []string
 		var vals []expr
@@ -236,6 +240,7 @@ func (p *parser) statement(name string) stmt {
 
 // inner reads a body that is no part of a surrounding loop.
 func (p *parser) inner(end string) []stmt {
+	defer p.hard()()
 	loops := p.loops
 	p.loops = 0
 	body, _ := p.block(end)
@@ -244,7 +249,17 @@ func (p *parser) inner(end string) []stmt {
 	return body
 }
 
+// hard leaves what is inside of an if until the function it returns is called.
+func (p *parser) hard() func() {
+	soft := p.soft
+	p.soft = false
+	return func() { p.soft = soft }
+}
+
 func (p *parser) ifStmt() stmt {
+	soft := p.soft
+	p.soft = true
+	defer func() { p.soft = soft }()
 	cond := p.tuple()
 	p.end()
 	body, end := p.block("elif", "else", "endif")
@@ -370,10 +385,9 @@ func (p *parser) forStmt() stmt {
 	if p.word("if") {
 		cond = p.expr()
 	}
-	if p.isName("recursive") {
-		p.fail("recursive loops are not supported")
-	}
+	recursive := p.word("recursive")
 	p.end()
+	defer p.hard()()
 	p.loops++
 	body, end := p.block("else", "endfor")
 	p.loops--
@@ -383,89 +397,52 @@ func (p *parser) forStmt() stmt {
 		other, _ = p.block("endfor")
 		p.end()
 	}
-	return func(r *run, s *scope) signal {
-		defer r.enter()()
-		items := r.iterate(iter(r, s))
-		if cond != nil {
-			var keep []any
-			for _, v := range items {
-				r.tick(1)
-				in := newScope(s)
-				r.assign(in, t, v)
-				if truth(cond(r, in)) {
-					keep = append(keep, v)
-				}
-			}
-			items = keep
-		}
-		if len(items) == 0 {
-			return runAll(other, r, newScope(s))
-		}
-		l := &loop{items: items}
-		for i, v := range items {
+	f := &forLoop{t, cond, body, other, recursive}
+	return func(r *run, s *scope) signal { return f.run(r, s, iter(r, s), 0) }
+}
+
+type forLoop struct {
+	target      target
+	cond        expr
+	body, other []stmt
+	recursive   bool
+}
+
+func (f *forLoop) run(r *run, s *scope, over any, depth int) signal {
+	defer r.enter()()
+	items := r.iterate(over)
+	if f.cond != nil {
+		var keep []any
+		for _, v := range items {
 			r.tick(1)
-			l.i = i
 			in := newScope(s)
-			in.vars["loop"] = l
-			r.assign(in, t, v)
-			if runAll(body, r, in) == breakLoop {
-				break
+			r.assign(in, f.target, v)
+			if truth(f.cond(r, in)) {
+				keep = append(keep, v)
 			}
 		}
-		return goOn
+		items = keep
 	}
-}
-
-type param struct {
-	name string
-	def  expr
-}
-
-func (p *parser) macroStmt() stmt {
-	name := p.needName()
-	p.needOp("(")
-	var params []param
-	for !p.op(")") {
-		a := param{name: p.needName()}
-		if p.op("=") {
-			a.def = p.expr()
-		} else if len(params) > 0 && params[len(params)-1].def != nil {
-			p.fail("parameter %s without default after one with", a.name)
+	if len(items) == 0 {
+		return runAll(f.other, r, newScope(s))
+	}
+	l := &loop{items: items, depth: depth}
+	if f.recursive {
+		l.recurse = func(r *run, items any) Text {
+			return r.captured(func() { f.run(r, s, items, depth+1) })
 		}
-		params = append(params, a)
-		if !p.op(",") {
-			p.needOp(")")
+	}
+	for i, v := range items {
+		r.tick(1)
+		l.i = i
+		in := newScope(s)
+		in.vars["loop"] = l
+		r.assign(in, f.target, v)
+		if runAll(f.body, r, in) == breakLoop {
 			break
 		}
 	}
-	p.end()
-	body := p.inner("endmacro")
-	return func(r *run, s *scope) signal {
-		s.vars[name] = callable(func(r *run, args []any, kw *kwargs) any {
-			in := newScope(s)
-			if len(args) > len(params) {
-				r.fail("macro %q takes not more than %d argument(s)", name, len(params))
-			}
-			for i, a := range params {
-				v, given := kw.take(a.name)
-				switch {
-				case i < len(args):
-					if given {
-						r.fail("macro %q got multiple values for argument %q", name, a.name)
-					}
-					v = args[i]
-				case !given && a.def != nil:
-					v = a.def(r, in)
-				case !given:
-					v = undefined{"parameter " + strconv.Quote(a.name)}
-				}
-				in.vars[a.name] = v
-			}
-			kw.done(r)
-			return r.capture(body, in)
-		})
-		return goOn
-	}
+	return goOn
 }
 
 // tuple is one expression, or several with commas between.
@@ -493,7 +470,7 @@ func listOf(items []expr, tuple bool) expr {
 			out[i] = e(r, s)
 		}
 		r.tick(len(items))
-		return &list{out, tuple}
+		return &list{items: out, tuple: tuple}
 	}
 }
 
@@ -649,6 +626,10 @@ func (p *parser) primary() expr {
 		case "if", "else", "and", "or", "in", "is", "not":
 			p.fail("unexpected %q", t.s)
 		}
+		switch t.s {
+		case "caller", "varargs", "kwargs":
+			p.uses[t.s] = true
+		}
 		return func(r *run, s *scope) any { return s.get(t.s) }
 	case tokString:
 		text := t.s
@@ -713,7 +694,12 @@ func (p *parser) primary() expr {
 	return nil
 }
 
-func (p *parser) postfix(e expr) expr {
+func (p *parser) postfix(e expr) expr { return p.postfixOf(e, true) }
+
+// postfixUntilCall reads attributes and subscripts, up to the first call.
+func (p *parser) postfixUntilCall(e expr) expr { return p.postfixOf(e, false) }
+
+func (p *parser) postfixOf(e expr, calls bool) expr {
 	for n := 0; ; n++ {
 		if n > maxParseDepth {
 			p.fail("nested deeper than %d", maxParseDepth)
@@ -731,7 +717,7 @@ func (p *parser) postfix(e expr) expr {
 			e = func(r *run, s *scope) any { return r.attr(in(r, s), name) }
 		case p.op("["):
 			e = p.subscript(in)
-		case p.isOp("("):
+		case calls && p.isOp("("):
 			e = p.callOf(in)
 		default:
 			return e
@@ -785,46 +771,6 @@ func (p *parser) subscript(in expr) expr {
 	}
 }
 
-type argsOf func(r *run, s *scope) ([]any, *kwargs)
-
-func noArgs(r *run, s *scope) ([]any, *kwargs) { return nil, &kwargs{} }
-
-func (p *parser) args() argsOf {
-	p.needOp("(")
-	var pos, vals []expr
-	var names []string
-	for !p.op(")") {
-		if p.peek().kind == tokName && p.peekAt(1) == (token{tokOp, "="}) {
-			n := p.needName()
-			if slices.Contains(names, n) {
-				p.fail("argument %s is given twice", n)
-			}
-			p.pos++
-			names, vals = append(names, n), append(vals, p.expr())
-		} else {
-			if names != nil {
-				p.fail("an argument without a name after one with")
-			}
-			pos = append(pos, p.expr())
-		}
-		if !p.op(",") {
-			p.needOp(")")
-			break
-		}
-	}
-	return func(r *run, s *scope) ([]any, *kwargs) {
-		var a []any
-		for _, e := range pos {
-			a = append(a, e(r, s))
-		}
-		kw := &kwargs{}
-		for i, e := range vals {
-			kw.names, kw.vals = append(kw.names, names[i]), append(kw.vals, e(r, s))
-		}
-		return a, kw
-	}
-}
-
 // filterTail reads filters, tests and calls behind an operand.
 func (p *parser) filterTail(e expr) expr {
 	for {
@@ -845,8 +791,14 @@ func (p *parser) filterTail(e expr) expr {
 func (p *parser) filterNames(in expr) expr {
 	name := p.needName()
 	f, ok := filters[name]
-	if !ok {
+	if !ok && !p.soft {
 		p.fail("no filter named %q", name)
+	}
+	if !ok {
+		f = func(r *run, v any, args []any, kw *kwargs) any {
+			r.fail("no filter named %q found", name)
+			return nil
+		}
 	}
 	args := argsOf(noArgs)
 	if p.isOp("(") {
@@ -870,8 +822,14 @@ func (p *parser) test(in expr) expr {
 	negate := p.word("not")
 	name := p.needName()
 	f, ok := tests[name]
-	if !ok {
+	if !ok && !p.soft {
 		p.fail("no test named %q", name)
+	}
+	if !ok {
+		f = func(r *run, v any, args []any) bool {
+			r.fail("no test named %q found", name)
+			return false
+		}
 	}
 	args := argsOf(noArgs)
 	t := p.peek()
