@@ -901,6 +901,8 @@ func (r *run) attr(v any, name string) any {
 		if e, ok := v.vars[name]; ok {
 			return e
 		}
+	case *cycler:
+		return v.attr(name, missing)
 	case Text:
 		if m, ok := stringMethods[name]; ok {
 			return callable(func(r *run, args []any, kw *kwargs) any { return m(r, v, args, kw) })

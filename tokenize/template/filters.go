@@ -244,12 +244,15 @@ func folded(v any, caseless bool) any {
 	return v
 }
 
-// sortKey is what sort(attribute=...) compares: one value, or those of several
-// attributes with commas between.
+// sortKey is what sort compares: a list of the item, or of the attributes that
+// are named, with commas between several. So None sorts beside None.
 func (r *run) sortKey(e, attribute any, caseless bool) any {
 	t, ok := attribute.(Text)
-	if !ok || !strings.Contains(t.S, ",") {
-		return folded(r.path(e, attribute), caseless)
+	if !ok {
+		if attribute != nil {
+			e = r.path(e, attribute)
+		}
+		return &list{items: []any{folded(e, caseless)}}
 	}
 	key := &list{}
 	for name := range strings.SplitSeq(t.S, ",") {
@@ -576,9 +579,6 @@ func init() {
 		"sort": func(r *run, v any, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "reverse", "case_sensitive", "attribute")
 			return &list{items: r.sortBy(r.iterate(v), func(e any) any {
-				if p[2] == nil {
-					return folded(e, !truth(p[1]))
-				}
 				return r.sortKey(e, p[2], !truth(p[1]))
 			}, truth(p[0]))}
 		},
@@ -673,6 +673,27 @@ func init() {
 			return out
 		},
 		"dict": func(r *run, a []any, kw *kwargs) any { return r.newDict(a, kw) },
+		"cycler": func(r *run, a []any, kw *kwargs) any {
+			if len(a) == 0 {
+				r.fail("at least one item has to be provided")
+			}
+			return &cycler{items: a}
+		},
+		"joiner": func(r *run, a []any, kw *kwargs) any {
+			p, given := r.params(a, kw, "sep")
+			sep, used := any(NewText(", ", Literal)), false
+			if given[0] {
+				sep = p[0]
+			}
+			return callable(func(r *run, a []any, kw *kwargs) any {
+				r.params(a, kw)
+				if !used {
+					used = true
+					return Text{}
+				}
+				return sep
+			})
+		},
 		"namespace": func(r *run, a []any, kw *kwargs) any {
 			d := r.newDict(a, kw)
 			for k := range d.Values {
@@ -683,6 +704,31 @@ func init() {
 			return &namespace{d.Values}
 		},
 	}
+}
+
+// cycler hands out its items in turn.
+type cycler struct {
+	items []any
+	i     int
+}
+
+func (c *cycler) attr(name string, missing any) any {
+	switch name {
+	case "current":
+		return c.items[c.i]
+	case "next", "reset":
+		return callable(func(r *run, a []any, kw *kwargs) any {
+			r.params(a, kw)
+			if name == "reset" {
+				c.i = 0
+				return nil
+			}
+			v := c.items[c.i]
+			c.i = (c.i + 1) % len(c.items)
+			return v
+		})
+	}
+	return missing
 }
 
 func (r *run) newDict(a []any, kw *kwargs) *Dict {

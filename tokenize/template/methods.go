@@ -145,9 +145,7 @@ func init() {
 	}
 	affix := func(has func(s, x string) bool) method {
 		return func(r *run, t Text, a []any, kw *kwargs) any {
-			if len(a) != 1 {
-				r.fail("one string is needed")
-			}
+			t, _ = r.within(t, a)
 			if l, ok := a[0].(*list); ok && l.tuple {
 				for _, e := range l.items {
 					if has(t.S, r.wantText(e).S) {
@@ -161,9 +159,7 @@ func init() {
 	}
 	find := func(last, must bool) method {
 		return func(r *run, t Text, a []any, kw *kwargs) any {
-			if len(a) != 1 {
-				r.fail("one string is needed")
-			}
+			t, from := r.within(t, a)
 			r.room(len(t.S) / 16)
 			i := strings.Index(t.S, r.wantText(a[0]).S)
 			if last {
@@ -175,7 +171,7 @@ func init() {
 				}
 				return int64(-1)
 			}
-			return int64(utf8.RuneCountInString(t.S[:i]))
+			return from + int64(utf8.RuneCountInString(t.S[:i]))
 		}
 	}
 	simple := func(f func(r *run, t Text) any) method {
@@ -221,9 +217,7 @@ func init() {
 			return out
 		},
 		"count": func(r *run, t Text, a []any, kw *kwargs) any {
-			if len(a) != 1 {
-				r.fail("one string is needed")
-			}
+			t, _ = r.within(t, a)
 			r.room(len(t.S) / 16)
 			return int64(strings.Count(t.S, r.wantText(a[0]).S))
 		},
@@ -246,17 +240,12 @@ func init() {
 			out.markup = t.markup
 			return out
 		},
-		"splitlines": simple(func(r *run, t Text) any {
+		"splitlines": func(r *run, t Text, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "keepends")
+			keep := truth(p[0])
 			r.tick(1 + strings.Count(t.S, "\n")*(1+len(t.Segs)))
-			parts := t.Split("\n", -1)
-			if parts[len(parts)-1].S == "" {
-				parts = parts[:len(parts)-1]
-			}
-			for i, p := range parts {
-				parts[i] = p.Slice(0, len(strings.TrimSuffix(p.S, "\r")))
-			}
-			return textList(parts)
-		}),
+			return textList(r.lines(t, keep))
+		},
 		"removeprefix": func(r *run, t Text, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "prefix")
 			return t.Slice(len(t.S)-len(strings.TrimPrefix(t.S, r.wantText(p[0]).S)), len(t.S))
@@ -266,6 +255,61 @@ func init() {
 			return t.Slice(0, len(strings.TrimSuffix(t.S, r.wantText(p[0]).S)))
 		},
 	}
+}
+
+// within is the part of t from character a[1] up to a[2], as str.find and its
+// like take them, and where it begins.
+func (r *run) within(t Text, a []any) (part Text, from int64) {
+	if len(a) < 1 || len(a) > 3 {
+		r.fail("a string, and at most a start and an end, are needed")
+	}
+	if len(a) == 1 {
+		return t, 0
+	}
+	chars := r.chars(t)
+	n := int64(len(chars))
+	bound := func(i int, def int64) int64 {
+		if i >= len(a) || a[i] == nil {
+			return def
+		}
+		x := r.wantInt(a[i])
+		if x < 0 {
+			x += n
+		}
+		return max(0, min(x, n))
+	}
+	lo, hi := bound(1, 0), bound(2, n)
+	if lo >= hi {
+		return Text{}, lo
+	}
+	return r.concat(chars[lo:hi]...), lo
+}
+
+// lines is str.splitlines.
+func (r *run) lines(t Text, keepEnds bool) []Text {
+	var parts []Text
+	lo := 0
+	for i := 0; i < len(t.S); {
+		c, size := utf8.DecodeRuneInString(t.S[i:])
+		end := i + size
+		if c == '\r' && end < len(t.S) && t.S[end] == '\n' {
+			end++
+		}
+		switch c {
+		case '\n', '\r', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
+			r.tick(1 + len(t.Segs))
+			if keepEnds {
+				i = end
+			}
+			parts = append(parts, t.Slice(lo, i))
+			lo = end
+		}
+		i = end
+	}
+	if lo < len(t.S) {
+		parts = append(parts, t.Slice(lo, len(t.S)))
+	}
+	return parts
 }
 
 // fields is str.split without a separator: at most n cuts at stretches of
@@ -341,6 +385,10 @@ func init() {
 		"sequence": kind("str", "list", "tuple", "dict", "undefined", "range"),
 		"true":     func(r *run, v any, a []any) bool { return v == true },
 		"false":    func(r *run, v any, a []any) bool { return v == false },
+		"sameas":   func(r *run, v any, a []any) bool { return typeName(v) == typeName(arg(r, a)) && r.equal(v, a[0]) },
+		"escaped":  func(r *run, v any, a []any) bool { t, ok := v.(Text); return ok && t.markup },
+		"filter":   func(r *run, v any, a []any) bool { return filters[r.wantText(v).S] != nil },
+		"test":     func(r *run, v any, a []any) bool { return tests[r.wantText(v).S] != nil },
 		"callable": func(r *run, v any, a []any) bool {
 			_, ok := v.(callable)
 			return ok

@@ -210,6 +210,11 @@ func (p *parser) statement(name string) stmt {
 			r.write(r.str(f(r, in)))
 			return goOn
 		}
+	case "block":
+		p.needName()
+		p.end()
+		body := p.inner("endblock")
+		return func(r *run, s *scope) signal { return runAll(body, r, newScope(s)) }
 	case "call":
 		return p.callStmt()
 	case "with":
@@ -639,7 +644,10 @@ func (p *parser) primary() expr {
 		}
 		return constant(NewText(text, Literal))
 	case tokInt:
-		n, _ := strconv.ParseInt(t.s, 10, 64)
+		n, err := strconv.ParseInt(t.s, 10, 64)
+		if err != nil {
+			return func(r *run, s *scope) any { return r.bigInteger(t.s) }
+		}
 		return constant(n)
 	case tokFloat:
 		f, err := strconv.ParseFloat(t.s, 64)
