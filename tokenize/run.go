@@ -40,7 +40,7 @@ func Run(ctx context.Context, l *Language, o Options) (m *parquet.Manifest, agai
 	if err != nil {
 		return nil, false, err
 	}
-	r := &run{l: l, o: &o, sources: sources, hashes: map[string]string{
+	r := &run{l: l.training(o.TrainOn), o: &o, sources: sources, hashes: map[string]string{
 		"tokenizer": l.Tokenizer.Fingerprint(), "template": hashOf([]byte(l.Template)), "source": hashOf(list), "options": options,
 	}}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {

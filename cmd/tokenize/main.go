@@ -52,6 +52,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.MessagesField, "messages-field", "messages", "field of a chat")
 	fs.IntVar(&o.MaxLength, "max-length", 0, "longest row in tokens; 0: no limit")
 	overlong := fs.String("overlong", string(tokenize.Drop), "what becomes of longer rows: drop, truncate or error")
+	trainOn := fs.String("train-on", string(tokenize.Assistant), "which turns of a chat are trained: assistant, last or all; a message's train field overrides it")
 	fs.IntVar(&o.Shards, "shards", 1, "number of Parquet files")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
@@ -62,6 +63,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--threads %d: use at least 1", o.Threads)
 	}
 	o.Inputs, o.Overlong = fs.Args(), tokenize.Overlong(*overlong)
+	o.TrainOn = tokenize.TrainOn(*trainOn)
 	l, err := lang.load()
 	if err != nil {
 		return err

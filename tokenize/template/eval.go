@@ -23,7 +23,13 @@ const (
 type Output struct {
 	Text       Text
 	Generation [][2]int // byte ranges rendered inside {% generation %}
+	Turns      []Turn   // ascending
 }
+
+// Turn is a byte range that the template wrote while it was at a message: in an
+// iteration of a loop over the messages. It holds the message's own bytes and
+// what the template puts around them.
+type Turn struct{ Message, Start, End int }
 
 type (
 	undefined struct{ what string }
@@ -101,6 +107,9 @@ type run struct {
 	line, steps, work, depth int
 	out, root                *buffer
 	generation               [][2]int
+	turns                    []Turn
+	turn                     int            // the message that is being rendered; -1: none
+	iterations               int            // loops around the statement that runs
 	origins                  map[any]Origin // of dicts and lists
 }
 
@@ -150,6 +159,38 @@ func (r *run) write(t Text) {
 	}
 	r.tick(1 + len(t.Segs))
 	r.out.parts = append(r.out.parts, t)
+	if r.out != r.root || r.turn < 0 {
+		return
+	}
+	if n := len(r.turns); n > 0 && r.turns[n-1].Message == r.turn && r.turns[n-1].End == r.out.n-len(t.S) {
+		r.turns[n-1].End = r.out.n
+		return
+	}
+	r.turns = append(r.turns, Turn{r.turn, r.out.n - len(t.S), r.out.n})
+}
+
+// at makes v the message that is being rendered, if it is one, or a dict that
+// the template made of one, and if there is none already.
+func (r *run) at(v any) {
+	d, ok := v.(*Dict)
+	if !ok || r.turn >= 0 || r.iterations == 0 {
+		return
+	}
+	if o, ok := r.origins[d]; ok {
+		if o.Field == "" {
+			r.turn = o.Message
+		}
+		return
+	}
+	for _, k := range d.Keys {
+		t, _ := d.Values[k].(Text)
+		for _, g := range t.Segs {
+			if g.Origin.Message >= 0 {
+				r.turn = g.Origin.Message
+				return
+			}
+		}
+	}
 }
 
 func (r *run) capture(body []stmt, s *scope) Text {
@@ -171,7 +212,7 @@ func (r *run) captured(f func()) Text {
 // and the field of the message they lie in; other variables that of no message.
 func (t *Template) Render(vars *Dict) (out Output, err error) {
 	root := &buffer{}
-	r := &run{line: 1, out: root, root: root, origins: map[any]Origin{}}
+	r := &run{line: 1, out: root, root: root, origins: map[any]Origin{}, turn: -1}
 	defer func() {
 		if e := recover(); e != nil {
 			re, ok := e.(renderError)
@@ -192,7 +233,7 @@ func (t *Template) Render(vars *Dict) (out Output, err error) {
 		}
 	}
 	runAll(t.body, r, newScope(s))
-	return Output{Concat(root.parts...), r.generation}, nil
+	return Output{Concat(root.parts...), r.generation, r.turns}, nil
 }
 
 func (r *run) messages(v any) any {
@@ -789,6 +830,7 @@ func (r *run) item(v, key any) any {
 				i += int64(len(v.items))
 			}
 			if v.indexed() && i >= 0 && i < int64(len(v.items)) {
+				r.at(v.items[i])
 				return v.items[i]
 			}
 		case Text:

@@ -738,6 +738,9 @@ func (r *run) newDict(a []any, kw *kwargs) *Dict {
 	}
 	if len(a) == 1 {
 		if src, ok := a[0].(*Dict); ok {
+			if o, ok := r.origins[src]; ok {
+				r.origins[d] = o
+			}
 			for _, k := range src.Keys {
 				r.tick(1)
 				d.Set(k, src.Values[k])

@@ -8,7 +8,10 @@ import (
 )
 
 // Template is a parsed template.
-type Template struct{ body []stmt }
+type Template struct {
+	Generation bool // whether it has {% generation %} blocks
+	body       []stmt
+}
 
 type expr func(r *run, s *scope) any
 type stmt func(r *run, s *scope) signal
@@ -26,15 +29,16 @@ const maxParseDepth = 200
 type parseError struct{ error }
 
 type parser struct {
-	pieces []Piece
-	at     int // the next piece
-	line   int
-	toks   []token
-	pos    int
-	depth  int
-	loops  int
-	soft   bool            // inside an if, whose unknown filters fail only when they are reached
-	uses   map[string]bool // of caller, varargs and kwargs: those that the macro's body names
+	pieces     []Piece
+	at         int // the next piece
+	line       int
+	toks       []token
+	pos        int
+	depth      int
+	loops      int
+	generation bool
+	soft       bool            // inside an if, whose unknown filters fail only when they are reached
+	uses       map[string]bool // of caller, varargs and kwargs: those that the macro's body names
 }
 
 // Parse reads a template; an error names its line.
@@ -54,7 +58,7 @@ func Parse(src string) (t *Template, err error) {
 		}
 	}()
 	body, _ := p.block()
-	return &Template{body}, nil
+	return &Template{p.generation, body}, nil
 }
 
 func (p *parser) fail(format string, args ...any) {
@@ -188,6 +192,7 @@ func (p *parser) statement(name string) stmt {
 		}
 		return func(r *run, s *scope) signal { return sig }
 	case "generation":
+		p.generation = true
 		p.end()
 		body := p.inner("endgeneration")
 		return func(r *run, s *scope) signal {
@@ -352,6 +357,7 @@ func (r *run) assign(s *scope, t target, v any) {
 		ns.vars[t.attr] = v
 	default:
 		s.vars[t.name] = v
+		r.at(v)
 	}
 }
 
@@ -437,13 +443,18 @@ func (f *forLoop) run(r *run, s *scope, over any, depth int) signal {
 			return r.captured(func() { f.run(r, s, items, depth+1) })
 		}
 	}
+	outer := r.turn
+	r.iterations++
+	defer func() { r.iterations-- }()
 	for i, v := range items {
 		r.tick(1)
 		l.i = i
 		in := newScope(s)
 		in.vars["loop"] = l
-		r.assign(in, f.target, v)
-		if runAll(f.body, r, in) == breakLoop {
+		r.assign(in, f.target, v) // which is where a turn begins, if v is a message
+		sig := runAll(f.body, r, in)
+		r.turn = outer
+		if sig == breakLoop {
 			break
 		}
 	}
