@@ -21,34 +21,63 @@ type chat struct {
 // mark stands for an assistant's content when the template is probed.
 const mark = "eaft-mark"
 
-// newChat asks the template itself. A template that refuses the probes, for it
-// wants other conversations, is not refused for that.
+// newChat asks the template itself, with the plainest conversation that it
+// renders: some want tools, some a list of parts for a content.
 func newChat(t *template.Template, l *Language) (*chat, error) {
 	c := &chat{template: t, bos: l.BOS, eos: l.EOS, end: -1}
-	question, answer := message("user", "Hello"), message("assistant", mark)
-	without, err1 := c.render([]any{question}, nil, false)
-	with, err2 := c.render([]any{question}, nil, true)
+	var why error
+	for _, tools := range []any{nil, []any{probeTool()}} {
+		for _, content := range []func(string) any{plain, part} {
+			err := c.probe(l, content, tools)
+			if err == nil {
+				return c, nil
+			}
+			if why == nil {
+				why = err
+			}
+		}
+	}
+	return nil, fmt.Errorf("chat template: %w", why)
+}
+
+func plain(s string) any { return s }
+
+func part(s string) any { return []any{dictOf("type", "text", "text", s)} }
+
+func probeTool() any {
+	return dictOf("type", "function", "function", dictOf("name", "f", "description", "", "parameters",
+		dictOf("type", "object", "properties", template.NewDict())))
+}
+
+func dictOf(pairs ...any) *template.Dict {
+	d := template.NewDict()
+	for i := 0; i < len(pairs); i += 2 {
+		d.Set(pairs[i].(string), pairs[i+1])
+	}
+	return d
+}
+
+// probe learns what stands around an answer.
+func (c *chat) probe(l *Language, content func(string) any, tools any) error {
+	question, answer := dictOf("role", "user", "content", content("Hello")), dictOf("role", "assistant", "content", content(mark))
+	answered, err := c.render([]any{question, answer}, tools, false)
+	if err != nil {
+		return fmt.Errorf("one question with its answer: %w", err)
+	}
+	_, tail, ok := strings.Cut(answered.Text.S, mark)
+	turn := newTurns(answered, 2)[1]
+	if !ok || turn.own.empty() {
+		return fmt.Errorf("an assistant's content is not in its rendering")
+	}
+	without, err1 := c.render([]any{question}, tools, false)
+	with, err2 := c.render([]any{question}, tools, true)
 	if err1 == nil && err2 == nil {
 		if prompt, ok := strings.CutPrefix(with.Text.S, without.Text.S); ok {
 			c.prompt, c.stops = prompt, stops(l, prompt)
 		}
 	}
-	answered, err := c.render([]any{question, answer}, nil, false)
-	if err != nil {
-		if err1 != nil {
-			return nil, fmt.Errorf("chat template, one question with its answer: %w", err)
-		}
-		return c, nil
-	}
-	_, tail, ok := strings.Cut(answered.Text.S, mark)
-	if !ok {
-		return nil, fmt.Errorf("chat template: an assistant's content is not in its rendering")
-	}
-	turn := newTurns(answered, 2)[1]
-	if !turn.own.empty() && c.prompt == "" {
-		if lead := answered.Text.S[turn.region.lo:turn.own.lo]; strings.TrimSpace(lead) != "" {
-			c.lead = lead
-		}
+	if lead := answered.Text.S[turn.region.lo:turn.own.lo]; c.prompt == "" && strings.TrimSpace(lead) != "" {
+		c.lead = lead
 	}
 	for _, id := range l.Tokenizer.Encode(tail).IDs {
 		if l.Tokenizer.IsSpecial(id) {
@@ -56,7 +85,7 @@ func newChat(t *template.Template, l *Language) (*chat, error) {
 			break
 		}
 	}
-	return c, nil
+	return nil
 }
 
 // stops are where a header may end when a turn has only the first part of the
@@ -97,32 +126,55 @@ func (c *chat) render(messages []any, tools any, prompt bool) (template.Output, 
 
 // body is where an assistant's turn goes on behind its header: what the
 // generation prompt holds already is no part of what a model is to learn.
-func (c *chat) body(text string, t turn, messages []any, i int, tools any) int {
+func (c *chat) body(text string, t turn, messages []any, i int, tools any) (int, error) {
 	lead := text[t.region.lo:t.region.hi]
 	if !t.own.empty() {
 		lead = text[t.region.lo:t.own.lo]
 	}
-	if k := strings.Index(lead, c.prompt); c.prompt != "" && k >= 0 {
-		return t.region.lo + k + len(c.prompt)
-	}
-	if c.lead != "" && strings.HasPrefix(lead, c.lead) {
-		return t.region.lo + len(c.lead)
-	}
-	for k := len(c.stops) - 1; k >= 0; k-- {
-		if n := c.stops[k]; strings.HasPrefix(lead, c.prompt[:n]) {
-			return t.region.lo + n
-		}
-	}
-	if strings.TrimSpace(lead) == "" {
-		return t.region.lo
+	if n, ok := c.header(lead); ok {
+		return t.region.lo + n, nil
 	}
 	// The turn begins in its own way, such as behind a tool's output: then the
 	// prompt for just this turn tells.
-	if before, err := c.render(messages[:i], tools, true); err == nil && i > 0 {
-		n := len(before.Text.S)
-		if strings.HasPrefix(text, before.Text.S) && n > t.region.lo && n <= t.region.lo+len(lead) {
-			return n
+	if i > 0 {
+		before, err := c.render(messages[:i], tools, true)
+		if n := len(before.Text.S); err == nil && strings.HasPrefix(text, before.Text.S) && n >= t.region.lo && n <= t.region.lo+len(lead) {
+			return n, nil
 		}
 	}
-	return t.region.lo
+	return 0, fmt.Errorf("messages[%d]: where its header ends cannot be told: it begins with %.40q, a generation prompt is %.40q", i, lead, c.prompt)
+}
+
+// header is how many bytes of what stands before an answer are its header.
+func (c *chat) header(lead string) (n int, ok bool) {
+	switch k := strings.Index(lead, c.prompt); {
+	case strings.TrimSpace(lead) == "":
+		return 0, true
+	case c.prompt == "" && c.lead == "":
+		return 0, true // the template writes none: the lead is the answer's, as the mark of a tool call
+	case c.prompt == "":
+		if strings.HasPrefix(lead, c.lead) {
+			return len(c.lead), true
+		}
+		return 0, true
+	case k >= 0:
+		return k + len(c.prompt), true
+	}
+	for k := len(c.stops) - 1; k >= 0; k-- {
+		if n := c.stops[k]; strings.HasPrefix(lead, c.prompt[:n]) {
+			return n, true
+		}
+	}
+	words := strings.TrimSpace(c.prompt)
+	if k := strings.Index(lead, words); words != "" && k >= 0 {
+		n := k + len(words)
+		space := c.prompt[strings.Index(c.prompt, words)+len(words):]
+		if rest := lead[n:]; strings.HasPrefix(rest, space) {
+			n += len(space)
+		} else if strings.TrimSpace(rest) == "" {
+			n = len(lead)
+		}
+		return n, true
+	}
+	return 0, false
 }

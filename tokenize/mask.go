@@ -99,7 +99,11 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 		}
 		r := t.own
 		if role(messages[i]) == "assistant" && !t.region.empty() {
-			r = byteRange{l.chat.body(out.Text.S, t, messages, i, tools), l.endOfTurn(row, t)}
+			body, err := l.chat.body(out.Text.S, t, messages, i, tools)
+			if err != nil {
+				return rejectf(templateError, "%v", err)
+			}
+			r = byteRange{body, l.endOfTurn(row, t)}
 		}
 		lo, hi := tokensIn(row, r)
 		row.Spans = append(row.Spans, parquet.Span{Role: role(messages[i]), Turn: int32(i), Start: int32(lo), End: int32(hi)})
@@ -159,7 +163,7 @@ func (l *Language) endOfTurn(row *parquet.TokensRow, t turn) int {
 	switch {
 	case last >= 0:
 		return last
-	case hi < len(row.InputIDs) && int(row.TokenStart[hi]) == t.region.hi && l.Tokenizer.IsSpecial(row.InputIDs[hi]):
+	case strings.TrimSpace(row.Text[after:t.region.hi]) == "" && hi < len(row.InputIDs) && int(row.TokenStart[hi]) == t.region.hi && l.Tokenizer.IsSpecial(row.InputIDs[hi]):
 		return int(row.TokenEnd[hi])
 	}
 	return t.region.hi
