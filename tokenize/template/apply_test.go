@@ -59,6 +59,15 @@ func templates(t testing.TB) []string {
 	return files
 }
 
+func readFile(t testing.TB, name string) string {
+	t.Helper()
+	data, err := os.ReadFile(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(data)
+}
+
 // TestApplyEqualsTransformers compares every template on every conversation
 // with the apply_chat_template of the Python that EAFT_PYTHON names:
 // EAFT_TEMPLATES names a folder of templates to take instead of testdata.
@@ -80,11 +89,7 @@ func TestApplyEqualsTransformers(t *testing.T) {
 	out := json.NewDecoder(bufio.NewReader(pipe))
 	exact, failing, different := 0, 0, 0
 	for _, file := range files {
-		src, err := os.ReadFile(file)
-		if err != nil {
-			t.Fatal(err)
-		}
-		tm, parsed := Parse(string(src))
+		tm, parsed := Parse(readFile(t, file))
 		for i := range c.conversations {
 			for k := range c.variables {
 				var want struct {

@@ -94,6 +94,9 @@ func scalar(v any) (string, bool) {
 // list or dict around it.
 func (w *writer) repr(v any, o Origin) {
 	defer w.r.enter()()
+	if g, ok := v.(given); ok {
+		v, o = g.v, g.o
+	}
 	if s, ok := scalar(v); ok {
 		w.put(s, o)
 		return
@@ -248,6 +251,9 @@ func (w *writer) json(v any, o Origin, level int) {
 			w.r.room(level * len(w.indent))
 			w.put("\n"+strings.Repeat(w.indent, level), o)
 		}
+	}
+	if g, ok := v.(given); ok {
+		v, o = g.v, g.o
 	}
 	switch v := v.(type) {
 	case nil:

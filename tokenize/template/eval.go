@@ -110,6 +110,7 @@ type run struct {
 	turns                    []Turn
 	turn                     int            // the message that is being rendered; -1: none
 	iterations               int            // loops around the statement that runs
+	since                    int            // bytes of output when the innermost iteration began
 	origins                  map[any]Origin // of dicts and lists
 }
 
@@ -162,11 +163,16 @@ func (r *run) write(t Text) {
 	if r.out != r.root || r.turn < 0 {
 		return
 	}
-	if n := len(r.turns); n > 0 && r.turns[n-1].Message == r.turn && r.turns[n-1].End == r.out.n-len(t.S) {
-		r.turns[n-1].End = r.out.n
+	r.took(r.out.n-len(t.S), r.out.n)
+}
+
+// took gives the output from lo to hi to the message that is being rendered.
+func (r *run) took(lo, hi int) {
+	if n := len(r.turns); n > 0 && r.turns[n-1].Message == r.turn && r.turns[n-1].End == lo {
+		r.turns[n-1].End = hi
 		return
 	}
-	r.turns = append(r.turns, Turn{r.turn, r.out.n - len(t.S), r.out.n})
+	r.turns = append(r.turns, Turn{r.turn, lo, hi})
 }
 
 // at makes v the message that is being rendered, if it is one, or a dict that
@@ -178,7 +184,7 @@ func (r *run) at(v any) {
 	}
 	if o, ok := r.origins[d]; ok {
 		if o.Field == "" {
-			r.turn = o.Message
+			r.begin(o.Message)
 		}
 		return
 	}
@@ -186,10 +192,19 @@ func (r *run) at(v any) {
 		t, _ := d.Values[k].(Text)
 		for _, g := range t.Segs {
 			if g.Origin.Message >= 0 {
-				r.turn = g.Origin.Message
+				r.begin(g.Origin.Message)
 				return
 			}
 		}
+	}
+}
+
+// begin starts the turn of message m, to which all belongs that the iteration
+// has written already.
+func (r *run) begin(m int) {
+	r.turn = m
+	if r.since < r.root.n {
+		r.took(r.since, r.root.n)
 	}
 }
 
@@ -263,25 +278,25 @@ func (r *run) convert(v any, o Origin) any {
 	defer r.enter()()
 	switch v := v.(type) {
 	case nil, bool, int64, float64:
-		return v
+		return from(v, o)
 	case int:
-		return int64(v)
+		return from(int64(v), o)
 	case Text:
 		return v
 	case string:
 		return validText(v, o)
 	case json.Number:
 		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return n
+			return from(n, o)
 		}
 		if !strings.ContainsAny(string(v), ".eE") {
-			return r.bigInteger(string(v))
+			return from(r.bigInteger(string(v)), o)
 		}
 		f, err := strconv.ParseFloat(string(v), 64)
 		if err != nil && !errors.Is(err, strconv.ErrRange) {
 			r.fail("%q is no number", v)
 		}
-		return f
+		return from(f, o)
 	case []any:
 		l := &list{}
 		for _, e := range v {
@@ -317,6 +332,27 @@ func (r *run) bigInteger(s string) any {
 	return n
 }
 
+// given is a number, a boolean or null of a message, with its origin.
+type given struct {
+	v any
+	o Origin
+}
+
+func from(v any, o Origin) any {
+	if o == Literal {
+		return v
+	}
+	return given{v, o}
+}
+
+// bare is v without the origin of a number, boolean or null.
+func bare(v any) any {
+	if g, ok := v.(given); ok {
+		return g.v
+	}
+	return v
+}
+
 // validText is s with U+FFFD for every run of bytes that are no UTF-8.
 func validText(s string, o Origin) Text { return NewText(strings.ToValidUTF8(s, "\ufffd"), o) }
 
@@ -328,7 +364,7 @@ func (r *run) origin(v any) Origin {
 }
 
 func truth(v any) bool {
-	switch v := v.(type) {
+	switch v := bare(v).(type) {
 	case nil, undefined:
 		return false
 	case bool:
@@ -348,7 +384,7 @@ func truth(v any) bool {
 }
 
 func typeName(v any) string {
-	switch v := v.(type) {
+	switch v := bare(v).(type) {
 	case nil:
 		return "NoneType"
 	case bool:
@@ -427,7 +463,7 @@ func (r *run) chars(t Text) []Text {
 
 // number is v as int64 or float64.
 func number(v any) (any, bool) {
-	switch v := v.(type) {
+	switch v := bare(v).(type) {
 	case bool:
 		if v {
 			return int64(1), true
@@ -450,6 +486,7 @@ func toFloat(v any) float64 {
 func (r *run) equal(a, b any) bool {
 	defer r.enter()()
 	r.tick(1)
+	a, b = bare(a), bare(b)
 	if x, ok := number(a); ok {
 		y, ok := number(b)
 		if !ok {
@@ -565,11 +602,10 @@ func (r *run) compare(op string, a, b any) bool {
 	case "not in":
 		return !r.contains(b, a)
 	}
-	if x, ok := a.(float64); ok && math.IsNaN(x) {
-		return false
-	}
-	if x, ok := b.(float64); ok && math.IsNaN(x) {
-		return false
+	for _, v := range []any{bare(a), bare(b)} {
+		if x, ok := v.(float64); ok && math.IsNaN(x) {
+			return false
+		}
 	}
 	c := r.order(op, a, b)
 	switch op {
@@ -628,6 +664,7 @@ func (r *run) arith(op string, a, b any) any {
 	}
 	r.defined(a)
 	r.defined(b)
+	a, b = bare(a), bare(b)
 	if x, ok := number(a); ok {
 		if y, ok := number(b); ok {
 			return r.calculate(op, x, y)
@@ -850,7 +887,7 @@ func (r *run) slice(v any, bounds [3]any) any {
 	r.defined(v)
 	var b [3]*int64
 	for i, e := range bounds {
-		if e == nil {
+		if bare(e) == nil {
 			continue
 		}
 		n, _ := number(e)

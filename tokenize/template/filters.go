@@ -24,6 +24,7 @@ func (r *run) params(args []any, kw *kwargs, names ...string) ([]any, []bool) {
 		} else {
 			vals[i], given[i] = kw.take(n)
 		}
+		vals[i] = bare(vals[i])
 	}
 	return vals, given
 }
@@ -370,7 +371,7 @@ func init() {
 			if given[1] {
 				base = int(max(0, min(36, r.wantInt(p[1]))))
 			}
-			switch v := v.(type) {
+			switch v := bare(v).(type) {
 			case bool, int64:
 				n, _ := number(v)
 				return n

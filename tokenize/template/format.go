@@ -121,7 +121,11 @@ func (r *run) convertVerb(c verb, v any) Text {
 		if !ok {
 			r.fail("%%%c format: a number is required, not %s", c.kind, typeName(v))
 		}
-		t = NewText(r.formatNumber(c, n), Literal)
+		o := Literal
+		if g, ok := v.(given); ok {
+			o = g.o
+		}
+		t = NewText(r.formatNumber(c, n), o)
 	default:
 		r.fail("unsupported format character %q", c.kind)
 	}

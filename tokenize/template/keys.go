@@ -13,7 +13,7 @@ const otherKey = "\xff"
 
 // hashed is v as a Dict's key; ok is false for what has no hash here.
 func hashed(v any) (key string, ok bool) {
-	switch v := v.(type) {
+	switch v := bare(v).(type) {
 	case Text:
 		return v.S, true
 	case nil:

@@ -269,7 +269,7 @@ func (r *run) within(t Text, a []any) (part Text, from int64) {
 	chars := r.chars(t)
 	n := int64(len(chars))
 	bound := func(i int, def int64) int64 {
-		if i >= len(a) || a[i] == nil {
+		if i >= len(a) || bare(a[i]) == nil {
 			return def
 		}
 		x := r.wantInt(a[i])
@@ -383,8 +383,8 @@ func init() {
 		"integer": kind("int"), "float": kind("float"), "number": kind("int", "float", "bool"),
 		"iterable": kind("str", "list", "tuple", "dict", "undefined", "generator", "range", "dict_items", "dict_keys", "dict_values"),
 		"sequence": kind("str", "list", "tuple", "dict", "undefined", "range"),
-		"true":     func(r *run, v any, a []any) bool { return v == true },
-		"false":    func(r *run, v any, a []any) bool { return v == false },
+		"true":     func(r *run, v any, a []any) bool { return bare(v) == true },
+		"false":    func(r *run, v any, a []any) bool { return bare(v) == false },
 		"sameas":   func(r *run, v any, a []any) bool { return typeName(v) == typeName(arg(r, a)) && r.equal(v, a[0]) },
 		"escaped":  func(r *run, v any, a []any) bool { t, ok := v.(Text); return ok && t.markup },
 		"filter":   func(r *run, v any, a []any) bool { return filters[r.wantText(v).S] != nil },

@@ -443,14 +443,18 @@ func (f *forLoop) run(r *run, s *scope, over any, depth int) signal {
 			return r.captured(func() { f.run(r, s, items, depth+1) })
 		}
 	}
-	outer := r.turn
+	outer, since := r.turn, r.since
 	r.iterations++
-	defer func() { r.iterations-- }()
+	defer func() {
+		r.iterations--
+		r.since = since
+	}()
 	for i, v := range items {
 		r.tick(1)
 		l.i = i
 		in := newScope(s)
 		in.vars["loop"] = l
+		r.since = r.root.n
 		r.assign(in, f.target, v) // which is where a turn begins, if v is a message
 		sig := runAll(f.body, r, in)
 		r.turn = outer
