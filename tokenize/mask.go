@@ -18,6 +18,12 @@ const (
 	All       TrainOn = "all"       // every token
 )
 
+// Reasons for a rejected row that the mask finds.
+const (
+	noPrompt   = "nothing but answers"
+	lostAnswer = "answer not in the rendering"
+)
+
 func (t TrainOn) check() error {
 	switch t {
 	case Assistant, Last, All, "":

@@ -40,10 +40,11 @@ type Options struct {
 	MaxLength       int      `json:"max_length,omitempty"` // tokens; 0: no limit
 	Overlong        Overlong `json:"overlong"`
 	Shards          int      `json:"shards"`
-	TrainOn         TrainOn  `json:"train_on"`
 	MaxReject       float64  `json:"-"` // share of rows that may be dropped
 
 	Log io.Writer `json:"-"`
+
+	TrainOn TrainOn `json:"train_on"` // "": assistant
 }
 
 func (o *Options) check() error {

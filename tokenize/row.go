@@ -34,8 +34,6 @@ const (
 	emptyAnswer   = "empty answer"
 	templateError = "template error"
 	noTarget      = "nothing to train on"
-	noPrompt      = "nothing but answers"
-	lostAnswer    = "answer not in the rendering"
 	tooLong       = "over max-length"
 )
 

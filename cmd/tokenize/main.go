@@ -44,6 +44,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	fs := pflag.NewFlagSet("tokenize", pflag.ContinueOnError)
 	lang := languageFlags(fs)
+	trainOn := fs.String("train-on", string(tokenize.Assistant), "which turns of a chat are trained: assistant, last or all; a message's train field overrides it")
 	o := tokenize.Options{Log: std.Err}
 	fs.StringVar(&o.Out, "out", "", "folder for the dataset")
 	fs.StringVar(&o.PromptField, "prompt-field", "", "field of the prompt, rendered as the user's turn")
@@ -52,18 +53,17 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.MessagesField, "messages-field", "messages", "field of a chat")
 	fs.IntVar(&o.MaxLength, "max-length", 0, "longest row in tokens; 0: no limit")
 	overlong := fs.String("overlong", string(tokenize.Drop), "what becomes of longer rows: drop, truncate or error")
-	trainOn := fs.String("train-on", string(tokenize.Assistant), "which turns of a chat are trained: assistant, last or all; a message's train field overrides it")
 	fs.IntVar(&o.Shards, "shards", 1, "number of Parquet files")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
+	o.TrainOn = tokenize.TrainOn(*trainOn)
 	if o.Threads < 1 {
 		return cli.Usagef("--threads %d: use at least 1", o.Threads)
 	}
 	o.Inputs, o.Overlong = fs.Args(), tokenize.Overlong(*overlong)
-	o.TrainOn = tokenize.TrainOn(*trainOn)
 	l, err := lang.load()
 	if err != nil {
 		return err
