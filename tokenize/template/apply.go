@@ -42,7 +42,7 @@ func (t *Template) Apply(vars *Dict) (Output, error) {
 // plainMessage is message i without its nulls, its reasoning under each name
 // that templates read; a copy has the origin of the field it was given in.
 func plainMessage(m *Dict, i int) *Dict {
-	out := NewDict()
+	out := newDict(len(m.Keys) + 2)
 	var reasoning any
 	for _, field := range reasoningFields {
 		if v := m.Values[field]; v != nil {

@@ -26,19 +26,28 @@ func (r *run) str(v any) Text {
 // writer puts a value together as text.
 type writer struct {
 	r               *run
-	parts           []Text
+	b               strings.Builder
+	segs            []Segment
 	ascii, sortKeys bool
 	indent          string
 	pretty          bool
 	comma, colon    string
 }
 
-func (w *writer) text() Text { return Concat(w.parts...) }
+func (w *writer) text() Text { return Text{S: w.b.String(), Segs: w.segs} }
 
 func (w *writer) put(s string, o Origin) {
 	w.r.room(len(s))
 	w.r.tick(1)
-	w.parts = append(w.parts, NewText(s, o))
+	if s == "" {
+		return
+	}
+	w.b.WriteString(s)
+	if n := len(w.segs); n > 0 && w.segs[n-1].Origin == o {
+		w.segs[n-1].End = w.b.Len()
+		return
+	}
+	w.segs = append(w.segs, Segment{w.b.Len(), o})
 }
 
 // runs calls f with each stretch of t of one origin.
@@ -198,6 +207,11 @@ func (w *writer) jsonString(t Text, o Origin) {
 	w.put(`"`, o)
 	end := o
 	runs(t, func(s string, o Origin) {
+		end = o
+		if !w.ascii && strings.IndexFunc(s, escapedInJSON) < 0 {
+			w.put(s, o)
+			return
+		}
 		var b strings.Builder
 		for _, c := range s {
 			switch {
@@ -224,10 +238,11 @@ func (w *writer) jsonString(t Text, o Origin) {
 			}
 		}
 		w.put(b.String(), o)
-		end = o
 	})
 	w.put(`"`, end)
 }
+
+func escapedInJSON(c rune) bool { return c < 0x20 || c == '"' || c == '\\' }
 
 // jsonNumber spells an int64 or float64.
 func jsonNumber(v any) string {

@@ -32,7 +32,7 @@ type Output struct {
 type Turn struct{ Message, Start, End int }
 
 type (
-	undefined struct{ what string }
+	undefined struct{ what, of string } // of: the type that has no attribute what
 	list      struct {
 		items []any
 		tuple bool
@@ -76,16 +76,50 @@ func (k *kwargs) done(r *run) {
 	}
 }
 
+// scope holds few variables as a rule, which a look along the names finds
+// sooner than a map does.
 type scope struct {
-	vars   map[string]any
+	names  []string
+	vals   []any
+	more   map[string]any // the names beyond fewNames
 	parent *scope
 }
 
-func newScope(parent *scope) *scope { return &scope{map[string]any{}, parent} }
+const fewNames = 12
+
+func newScope(parent *scope) *scope { return &scope{parent: parent} }
+
+// own is a variable of this scope itself.
+func (s *scope) own(name string) (any, bool) {
+	for i, n := range s.names {
+		if n == name {
+			return s.vals[i], true
+		}
+	}
+	v, ok := s.more[name]
+	return v, ok
+}
+
+func (s *scope) set(name string, v any) {
+	for i, n := range s.names {
+		if n == name {
+			s.vals[i] = v
+			return
+		}
+	}
+	if len(s.names) < fewNames {
+		s.names, s.vals = append(s.names, name), append(s.vals, v)
+		return
+	}
+	if s.more == nil {
+		s.more = map[string]any{}
+	}
+	s.more[name] = v
+}
 
 func (s *scope) get(name string) any {
 	for ; s != nil; s = s.parent {
-		if v, ok := s.vars[name]; ok {
+		if v, ok := s.own(name); ok {
 			return v
 		}
 	}
@@ -95,7 +129,7 @@ func (s *scope) get(name string) any {
 	if name == "self" {
 		return reference{}
 	}
-	return undefined{"'" + name + "'"}
+	return undefined{what: "'" + name + "'"}
 }
 
 type buffer struct {
@@ -105,6 +139,7 @@ type buffer struct {
 
 type run struct {
 	line, steps, work, depth int
+	leave                    func() // one level less deep
 	out, root                *buffer
 	generation               [][2]int
 	turns                    []Turn
@@ -148,7 +183,7 @@ func (r *run) enter() func() {
 	if r.depth++; r.depth > maxDepth {
 		r.fail("nested deeper than %d", maxDepth)
 	}
-	return func() { r.depth-- }
+	return r.leave
 }
 
 func (r *run) write(t Text) {
@@ -228,6 +263,7 @@ func (r *run) captured(f func()) Text {
 func (t *Template) Render(vars *Dict) (out Output, err error) {
 	root := &buffer{}
 	r := &run{line: 1, out: root, root: root, origins: map[any]Origin{}, turn: -1}
+	r.leave = func() { r.depth-- }
 	defer func() {
 		if e := recover(); e != nil {
 			re, ok := e.(renderError)
@@ -241,9 +277,9 @@ func (t *Template) Render(vars *Dict) (out Output, err error) {
 	if vars != nil {
 		for _, k := range vars.Keys {
 			if k == "messages" {
-				s.vars[k] = r.messages(vars.Values[k])
+				s.set(k, r.messages(vars.Values[k]))
 			} else {
-				s.vars[k] = r.convert(vars.Values[k], Literal)
+				s.set(k, r.convert(vars.Values[k], Literal))
 			}
 		}
 	}
@@ -263,7 +299,7 @@ func (r *run) messages(v any) any {
 			out.items = append(out.items, r.convert(row, Origin{Message: i}))
 			continue
 		}
-		m := NewDict()
+		m := newDict(len(d.Keys))
 		for _, k := range d.Keys {
 			m.Set(k, r.convert(d.Values[k], Origin{i, k}))
 		}
@@ -305,7 +341,7 @@ func (r *run) convert(v any, o Origin) any {
 		r.origins[l] = o
 		return l
 	case *Dict:
-		d := NewDict()
+		d := newDict(len(v.Keys))
 		for _, k := range v.Keys {
 			d.Set(k, r.convert(v.Values[k], o))
 		}
@@ -413,6 +449,9 @@ func typeName(v any) string {
 
 func (r *run) defined(v any) {
 	if u, ok := v.(undefined); ok {
+		if u.of != "" {
+			r.fail("'%s object' has no attribute '%s'", u.of, u.what)
+		}
 		r.fail("%s is undefined", u.what)
 	}
 }
@@ -880,7 +919,7 @@ func (r *run) item(v, key any) any {
 			}
 		}
 	}
-	return undefined{"an element of '" + typeName(v) + "'"}
+	return undefined{what: "an element of '" + typeName(v) + "'"}
 }
 
 func (r *run) slice(v any, bounds [3]any) any {
@@ -967,7 +1006,7 @@ func (r *run) indices(n int, b [3]*int64) []int {
 
 func (r *run) attr(v any, name string) any {
 	r.defined(v)
-	missing := undefined{fmt.Sprintf("'%s object' has no attribute '%s'", typeName(v), name)}
+	missing := undefined{name, typeName(v)}
 	switch v := v.(type) {
 	case *Dict:
 		if m := dictMethod(v, name); m != nil {
@@ -1022,12 +1061,12 @@ func (l *loop) attr(name string, missing any) any {
 		return int64(l.depth)
 	case "previtem":
 		if i == 0 {
-			return undefined{"there is no previous item"}
+			return undefined{what: "there is no previous item"}
 		}
 		return l.items[i-1]
 	case "nextitem":
 		if i == n-1 {
-			return undefined{"there is no next item"}
+			return undefined{what: "there is no next item"}
 		}
 		return l.items[i+1]
 	case "cycle":

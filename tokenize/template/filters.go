@@ -322,7 +322,7 @@ func init() {
 			for _, e := range r.iterate(v) {
 				return e
 			}
-			return undefined{"the first item of an empty sequence"}
+			return undefined{what: "the first item of an empty sequence"}
 		}),
 		"last": one(func(r *run, v any) any {
 			if l, ok := v.(*list); ok && l.view == "generator" {
@@ -330,7 +330,7 @@ func init() {
 			}
 			items := r.iterate(v)
 			if len(items) == 0 {
-				return undefined{"the last item of an empty sequence"}
+				return undefined{what: "the last item of an empty sequence"}
 			}
 			return items[len(items)-1]
 		}),

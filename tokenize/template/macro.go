@@ -55,7 +55,7 @@ func (p *parser) macroStmt() stmt {
 	p.end()
 	m := p.macroBody(name, params, "endmacro")
 	return func(r *run, s *scope) signal {
-		s.vars[name] = m.in(s)
+		s.set(name, m.in(s))
 		return goOn
 	}
 }
@@ -91,23 +91,23 @@ func (m *macro) in(s *scope) callable {
 			} else if v, given = kw.take(a.name); !given && a.def != nil {
 				v = a.def(r, in)
 			} else if !given {
-				v = undefined{"parameter " + strconv.Quote(a.name)}
+				v = undefined{what: "parameter " + strconv.Quote(a.name)}
 			}
-			in.vars[a.name] = v
+			in.set(a.name, v)
 		}
 		extra := args[min(len(args), len(m.params)):]
 		if m.uses["caller"] && !slices.ContainsFunc(m.params, func(p param) bool { return p.name == "caller" }) {
 			v, ok := kw.take("caller")
 			if !ok {
-				v = undefined{"the caller"}
+				v = undefined{what: "the caller"}
 			}
-			in.vars["caller"] = v
+			in.set("caller", v)
 		}
 		if m.uses["kwargs"] {
-			in.vars["kwargs"] = r.newDict(nil, kw)
+			in.set("kwargs", r.newDict(nil, kw))
 		}
 		if m.uses["varargs"] {
-			in.vars["varargs"] = &list{items: slices.Clone(extra), tuple: true}
+			in.set("varargs", &list{items: slices.Clone(extra), tuple: true})
 		} else if len(extra) > 0 {
 			r.fail("macro %q takes not more than %d argument(s)", m.name, len(m.params))
 		}

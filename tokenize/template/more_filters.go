@@ -24,7 +24,7 @@ func init() {
 				}
 			}
 			if bestKey == nil {
-				return undefined{"the extreme of an empty sequence"}
+				return undefined{what: "the extreme of an empty sequence"}
 			}
 			return best
 		}
@@ -52,7 +52,7 @@ func init() {
 			if m := dictMethod(d, name); m != nil {
 				return m
 			}
-			return undefined{"'dict object' has no attribute '" + name + "'"}
+			return undefined{name, "dict"}
 		}
 		return r.attr(v, name)
 	}

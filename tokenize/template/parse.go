@@ -205,13 +205,13 @@ func (p *parser) statement(name string) stmt {
 			return goOn
 		}
 	case "filter":
-		f := p.filterNames(func(r *run, s *scope) any { return s.vars["%body"] })
+		f := p.filterNames(func(r *run, s *scope) any { v, _ := s.own("%body"); return v })
 		p.end()
 		body := p.inner("endfilter")
 		return func(r *run, s *scope) signal {
 			in := newScope(s)
 			text := r.capture(body, newScope(s))
-			in.vars["%body"] = text
+			in.set("%body", text)
 			r.write(r.str(f(r, in)))
 			return goOn
 		}
@@ -239,7 +239,7 @@ func (p *parser) statement(name string) stmt {
 		return func(r *run, s *scope) signal {
 			in := newScope(s)
 			for i, n := range names {
-				in.vars[n] = vals[i](r, s)
+				in.set(n, vals[i](r, s))
 			}
 			return runAll(body, r, in)
 		}
@@ -356,7 +356,7 @@ func (r *run) assign(s *scope, t target, v any) {
 		}
 		ns.vars[t.attr] = v
 	default:
-		s.vars[t.name] = v
+		s.set(t.name, v)
 		r.at(v)
 	}
 }
@@ -370,7 +370,7 @@ func (p *parser) setStmt() stmt {
 	}
 	f := expr(nil)
 	if p.isOp("|") {
-		f = p.filterTail(func(r *run, s *scope) any { return s.vars["%body"] })
+		f = p.filterTail(func(r *run, s *scope) any { v, _ := s.own("%body"); return v })
 	}
 	p.end()
 	body := p.inner("endset")
@@ -378,7 +378,7 @@ func (p *parser) setStmt() stmt {
 		var v any = r.capture(body, newScope(s))
 		if f != nil {
 			in := newScope(s)
-			in.vars["%body"] = v
+			in.set("%body", v)
 			v = f(r, in)
 		}
 		r.assign(s, t, v)
@@ -453,7 +453,7 @@ func (f *forLoop) run(r *run, s *scope, over any, depth int) signal {
 		r.tick(1)
 		l.i = i
 		in := newScope(s)
-		in.vars["loop"] = l
+		in.set("loop", l)
 		r.since = r.root.n
 		r.assign(in, f.target, v) // which is where a turn begins, if v is a message
 		sig := runAll(f.body, r, in)
@@ -508,7 +508,7 @@ func (p *parser) expr() expr {
 				return then(r, s)
 			}
 			if other == nil {
-				return undefined{"the inline if-expression"}
+				return undefined{what: "the inline if-expression"}
 			}
 			return other(r, s)
 		}
@@ -597,6 +597,9 @@ func (p *parser) binary(level int) expr {
 		return p.unary(true)
 	}
 	e := p.binary(level + 1)
+	if p.isOp("+") || p.isOp("~") {
+		e = p.sum(level, e)
+	}
 	for p.peek().kind == tokOp && slices.Contains(levels[level], p.peek().s) {
 		op := p.peek().s
 		p.pos++
@@ -609,6 +612,37 @@ func (p *parser) binary(level int) expr {
 		}
 	}
 	return e
+}
+
+// sum reads a run of one operator that joins strings, + or ~, so that all are
+// joined at once: a + b + c makes no a + b.
+func (p *parser) sum(level int, first expr) expr {
+	op := p.peek().s
+	if !slices.Contains(levels[level], op) {
+		return first
+	}
+	terms := []expr{first}
+	for p.op(op) {
+		terms = append(terms, p.binary(level+1))
+	}
+	return func(r *run, s *scope) any {
+		vals, texts := make([]any, len(terms)), make([]Text, len(terms))
+		plain := true
+		for i, e := range terms {
+			vals[i] = e(r, s)
+			t, ok := vals[i].(Text)
+			texts[i], plain = t, plain && ok && !t.markup
+		}
+		r.tick(len(terms))
+		if plain {
+			return r.concat(texts...)
+		}
+		v := vals[0]
+		for _, w := range vals[1:] {
+			v = r.arith(op, v, w)
+		}
+		return v
+	}
 }
 
 func (p *parser) unary(filters bool) expr {

@@ -41,8 +41,13 @@ func NewText(s string, o Origin) Text {
 
 // Concat joins texts.
 func Concat(parts ...Text) Text {
+	n, k := 0, 0
+	for _, p := range parts {
+		n, k = n+len(p.S), k+len(p.Segs)
+	}
 	var b strings.Builder
-	var segs []Segment
+	b.Grow(n)
+	segs := make([]Segment, 0, k)
 	for _, p := range parts {
 		base := b.Len()
 		b.WriteString(p.S)
@@ -53,6 +58,9 @@ func Concat(parts ...Text) Text {
 			}
 			segs = append(segs, Segment{base + g.End, g.Origin})
 		}
+	}
+	if len(segs) == 0 {
+		return Text{}
 	}
 	return Text{S: b.String(), Segs: segs}
 }
