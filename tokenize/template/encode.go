@@ -173,6 +173,7 @@ func (w *writer) reprString(t Text, o Origin) {
 	}
 	w.put(string(quote), o)
 	runs(t, func(s string, o Origin) {
+		w.r.room(8 * len(s))
 		var b strings.Builder
 		for _, c := range s {
 			switch {
@@ -212,6 +213,7 @@ func (w *writer) jsonString(t Text, o Origin) {
 			w.put(s, o)
 			return
 		}
+		w.r.room(8 * len(s))
 		var b strings.Builder
 		for _, c := range s {
 			switch {

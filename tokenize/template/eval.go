@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"unicode/utf8"
 )
 
 // The bounds of one rendering: templates and rows are untrusted.
@@ -488,8 +489,8 @@ func (r *run) iterate(v any) []any {
 
 // chars is the characters of t.
 func (r *run) chars(t Text) []Text {
-	r.tick(len(t.S))
-	out := make([]Text, 0, len(t.S))
+	r.tick(4 * len(t.S))
+	out := make([]Text, 0, utf8.RuneCountInString(t.S))
 	g := 0
 	for i, c := range t.S {
 		for i >= t.Segs[g].End {
@@ -910,13 +911,17 @@ func (r *run) item(v, key any) any {
 				return v.items[i]
 			}
 		case Text:
-			chars := r.chars(v)
-			if i < 0 {
-				i += int64(len(chars))
+			r.room(len(v.S) / 4)
+			if n := int64(utf8.RuneCountInString(v.S)); i < 0 {
+				i += n
+				if i < 0 {
+					break
+				}
+			} else if i >= n {
+				break
 			}
-			if i >= 0 && i < int64(len(chars)) {
-				return chars[i]
-			}
+			lo := byteOf(v.S, 0, int(i))
+			return v.Slice(lo, byteOf(v.S, lo, 1))
 		}
 	}
 	return undefined{what: "an element of '" + typeName(v) + "'"}
@@ -941,9 +946,16 @@ func (r *run) slice(v any, bounds [3]any) any {
 		if b[0] == nil && b[1] == nil && b[2] == nil {
 			return v
 		}
+		r.room(len(v.S) / 4)
+		n := utf8.RuneCountInString(v.S)
+		if b[2] == nil || *b[2] == 1 {
+			lo, hi := r.bounds(n, b)
+			from := byteOf(v.S, 0, lo)
+			return v.Slice(from, byteOf(v.S, from, max(hi-lo, 0)))
+		}
 		chars := r.chars(v)
 		var out []Text
-		for _, i := range r.indices(len(chars), b) {
+		for _, i := range r.indices(n, b) {
 			out = append(out, chars[i])
 		}
 		t := r.concat(out...)
@@ -968,6 +980,30 @@ func (r *run) slice(v any, bounds [3]any) any {
 
 // indexed reports whether the list is one that Python indexes.
 func (l *list) indexed() bool { return l.view == "" || l.view == "range" }
+
+// byteOf is where the character n after byte from begins.
+func byteOf(s string, from, n int) int {
+	for ; n > 0; n-- {
+		_, size := utf8.DecodeRuneInString(s[from:])
+		from += size
+	}
+	return from
+}
+
+// bounds is where a slice of n items with step 1 begins and ends.
+func (r *run) bounds(n int, b [3]*int64) (lo, hi int) {
+	clamp := func(p *int64, def int) int {
+		if p == nil {
+			return def
+		}
+		x := *p
+		if x < 0 {
+			x += int64(n)
+		}
+		return int(max(0, min(x, int64(n))))
+	}
+	return clamp(b[0], 0), clamp(b[1], n)
+}
 
 func (r *run) indices(n int, b [3]*int64) []int {
 	step := int64(1)

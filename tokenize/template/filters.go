@@ -126,6 +126,7 @@ func (r *run) replace(t Text, old string, by Text, n int) Text {
 		}
 		return r.concat(parts...)
 	}
+	r.tick(strings.Count(t.S, old) * (1 + len(t.Segs)))
 	cuts := t.Split(old, n)
 	parts := make([]Text, 0, 2*len(cuts))
 	for i, c := range cuts {
@@ -555,7 +556,9 @@ func init() {
 			if truth(p[1]) {
 				parts = append(parts, pad)
 			}
-			for i, l := range r.str(v).Split("\n", -1) {
+			t := r.str(v)
+			r.tick(strings.Count(t.S, "\n") * (1 + len(t.Segs)))
+			for i, l := range t.Split("\n", -1) {
 				if i > 0 {
 					parts = append(parts, NewText("\n", Literal))
 					if l.S != "" || truth(p[2]) {

@@ -102,6 +102,7 @@ func (r *run) digits(s string, i int) (n, end int) {
 
 // convertVerb is one value as a conversion says, padded.
 func (r *run) convertVerb(c verb, v any) Text {
+	r.room(c.width + max(c.precision, 0))
 	var t Text
 	switch c.kind {
 	case 's', 'r':

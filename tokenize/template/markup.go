@@ -8,6 +8,7 @@ var htmlEscapes = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;", "'
 // bytes that stand for a character keep its origin.
 func (r *run) escape(t Text) Text {
 	if !t.markup {
+		r.room(8 * len(t.S))
 		t = r.eachRune(t, htmlEscapes.Replace)
 		t.markup = true
 	}

@@ -61,6 +61,7 @@ func init() {
 		n := int(max(1, min(r.wantInt(p[0]), maxOutput)))
 		out := &list{view: "generator"}
 		for part := range slices.Chunk(r.iterate(v), n) {
+			r.tick(8)
 			row := slices.Clone(part)
 			for given[1] && p[1] != nil && len(row) < n {
 				r.tick(1)
@@ -76,7 +77,7 @@ func init() {
 		if n <= 0 {
 			r.fail("slice needs a positive number of slices")
 		}
-		r.tick(n)
+		r.tick(8 * min(n, maxSteps))
 		size, extra, at := len(items)/n, len(items)%n, 0
 		out := &list{view: "generator"}
 		for i := range n {
@@ -184,6 +185,7 @@ func init() {
 		if !ok {
 			t = r.str(v)
 		}
+		r.room(8 * len(t.S))
 		return r.eachRune(t, func(s string) string {
 			return strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), "%2F", "/"), "%7E", "~")
 		})

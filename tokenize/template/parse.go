@@ -24,7 +24,11 @@ const (
 	continueLoop
 )
 
-const maxParseDepth = 200
+const (
+	maxParseDepth = 200
+	maxTerms      = 1000    // operators in a row: each nests the evaluation
+	maxSource     = 4 << 20 // bytes of a template
+)
 
 type parseError struct{ error }
 
@@ -43,6 +47,9 @@ type parser struct {
 
 // Parse reads a template; an error names its line.
 func Parse(src string) (t *Template, err error) {
+	if len(src) > maxSource {
+		return nil, fmt.Errorf("the template has %d bytes, at most %d are read", len(src), maxSource)
+	}
 	pieces, err := Split(src)
 	if err != nil {
 		return nil, err
@@ -70,6 +77,13 @@ func (p *parser) enter() func() {
 		p.fail("nested deeper than %d", maxParseDepth)
 	}
 	return func() { p.depth-- }
+}
+
+// term counts the operators of one row.
+func (p *parser) term(n *int) {
+	if *n++; *n > maxTerms {
+		p.fail("more than %d operators in a row", maxTerms)
+	}
 }
 
 func (p *parser) load(piece Piece) {
@@ -497,7 +511,9 @@ func listOf(items []expr, tuple bool) expr {
 func (p *parser) expr() expr {
 	defer p.enter()()
 	e := p.or()
+	n := 0
 	for p.word("if") {
+		p.term(&n)
 		then, cond := e, p.or()
 		var other expr
 		if p.word("else") {
@@ -518,7 +534,9 @@ func (p *parser) expr() expr {
 
 func (p *parser) or() expr {
 	e := p.and()
+	n := 0
 	for p.word("or") {
+		p.term(&n)
 		a, b := e, p.and()
 		e = func(r *run, s *scope) any {
 			if v := a(r, s); truth(v) {
@@ -532,7 +550,9 @@ func (p *parser) or() expr {
 
 func (p *parser) and() expr {
 	e := p.not()
+	n := 0
 	for p.word("and") {
+		p.term(&n)
 		a, b := e, p.not()
 		e = func(r *run, s *scope) any {
 			if v := a(r, s); !truth(v) {
@@ -600,7 +620,9 @@ func (p *parser) binary(level int) expr {
 	if p.isOp("+") || p.isOp("~") {
 		e = p.sum(level, e)
 	}
+	n := 0
 	for p.peek().kind == tokOp && slices.Contains(levels[level], p.peek().s) {
+		p.term(&n)
 		op := p.peek().s
 		p.pos++
 		a, b := e, p.binary(level+1)
@@ -830,7 +852,9 @@ func (p *parser) subscript(in expr) expr {
 
 // filterTail reads filters, tests and calls behind an operand.
 func (p *parser) filterTail(e expr) expr {
+	n := 0
 	for {
+		p.term(&n)
 		switch {
 		case p.op("|"):
 			e = p.filterNames(e)
@@ -846,6 +870,7 @@ func (p *parser) filterTail(e expr) expr {
 
 // filterNames reads a filter's name and arguments, and any filters that follow.
 func (p *parser) filterNames(in expr) expr {
+	defer p.enter()()
 	name := p.needName()
 	f, ok := filters[name]
 	if !ok && !p.soft {
