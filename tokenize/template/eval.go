@@ -15,8 +15,8 @@ import (
 // The bounds of one rendering: templates and rows are untrusted.
 const (
 	maxSteps  = 5_000_000
-	maxOutput = 64 << 20
-	maxWork   = 256 << 20 // bytes of all the strings made on the way
+	maxOutput = 32 << 20
+	maxWork   = 128 << 20 // bytes of all the strings made on the way
 	maxDepth  = 200
 )
 

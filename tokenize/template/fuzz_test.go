@@ -37,8 +37,10 @@ func FuzzRender(f *testing.F) {
 		if err == nil {
 			checkOrigins(t, "template", out.Text, vars.(*Dict))
 		}
-		if out, err := tm.Apply(scripted(t)); err == nil && plainASCII(src) {
-			checkScripts(t, src+"7", out.Text)
+		if plainASCII(src) && time.Since(start) < time.Second {
+			if out, err := tm.Apply(scripted(t)); err == nil {
+				checkScripts(t, src+"7", out.Text)
+			}
 		}
 		if d := time.Since(start); d > 20*time.Second {
 			t.Errorf("took %v", d)

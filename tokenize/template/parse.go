@@ -439,7 +439,7 @@ func (f *forLoop) run(r *run, s *scope, over any, depth int) signal {
 	if f.cond != nil {
 		var keep []any
 		for _, v := range items {
-			r.tick(1)
+			r.tick(4)
 			in := newScope(s)
 			r.assign(in, f.target, v)
 			if truth(f.cond(r, in)) {
@@ -464,7 +464,7 @@ func (f *forLoop) run(r *run, s *scope, over any, depth int) signal {
 		r.since = since
 	}()
 	for i, v := range items {
-		r.tick(1)
+		r.tick(4) // a scope and its variables
 		l.i = i
 		in := newScope(s)
 		in.set("loop", l)
