@@ -1,15 +1,11 @@
 package template
 
 import (
-	"fmt"
 	"math"
 	"math/big"
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // params binds arguments to names in order; what is not given is nil, false.
@@ -29,15 +25,6 @@ func (r *run) params(args []any, kw *kwargs, names ...string) ([]any, []bool) {
 	return vals, given
 }
 
-func (r *run) wantText(v any) Text {
-	r.defined(v)
-	t, ok := v.(Text)
-	if !ok {
-		r.fail("a string is needed, not %s", typeName(v))
-	}
-	return t
-}
-
 func (r *run) wantInt(v any) int64 {
 	n, _ := number(v)
 	i, ok := n.(int64)
@@ -45,108 +32,6 @@ func (r *run) wantInt(v any) int64 {
 		r.fail("an integer is needed, not %s", typeName(v))
 	}
 	return i
-}
-
-func (r *run) length(v any) int {
-	switch v := v.(type) {
-	case undefined:
-		return 0
-	case Text:
-		r.room(len(v.S) / 16)
-		return utf8.RuneCountInString(v.S)
-	case *list:
-		if v.view != "generator" {
-			return len(v.items)
-		}
-	case *Dict:
-		return len(v.Keys)
-	}
-	r.fail("object of type '%s' has no len()", typeName(v))
-	return 0
-}
-
-// isSpace is Python's str.isspace of a character.
-func isSpace(c rune) bool { return unicode.IsSpace(c) || c >= 0x1c && c <= 0x1f }
-
-// eachRune maps the characters of t, each keeping its origin.
-func (r *run) eachRune(t Text, f func(s string) string) Text {
-	var parts []Text
-	runs(t, func(s string, o Origin) {
-		parts = append(parts, NewText(f(s), o))
-	})
-	out := r.concat(parts...)
-	out.markup = t.markup
-	return out
-}
-
-func upper(s string) string {
-	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS"))
-}
-
-// titleCase raises the first letter of each word, or of the text alone, and
-// lowers the others.
-func (r *run) titleCase(t Text, start func(prev rune) bool) Text {
-	prev := rune(-1)
-	return r.eachRune(t, func(s string) string {
-		var b strings.Builder
-		for _, c := range s {
-			if start(prev) {
-				b.WriteRune(unicode.ToTitle(c))
-			} else {
-				b.WriteRune(unicode.ToLower(c))
-			}
-			prev = c
-		}
-		return b.String()
-	})
-}
-
-func (r *run) strip(t Text, v any, left, right bool) Text {
-	cut := isSpace
-	if v != nil {
-		set := r.wantText(v).S
-		cut = func(c rune) bool { return strings.ContainsRune(set, c) }
-	}
-	r.room(len(t.S) / 16)
-	return r.made(t.TrimFunc(cut, left, right))
-}
-
-func (r *run) replace(t Text, old string, by Text, n int) Text {
-	r.room(len(t.S))
-	if old == "" {
-		var parts []Text
-		for i, c := range r.chars(t) {
-			if n < 0 || i < n {
-				parts = append(parts, by)
-			}
-			parts = append(parts, c)
-		}
-		if n < 0 || n > utf8.RuneCountInString(t.S) {
-			parts = append(parts, by)
-		}
-		return r.concat(parts...)
-	}
-	r.tick(strings.Count(t.S, old) * (1 + len(t.Segs)))
-	cuts := t.Split(old, n)
-	parts := make([]Text, 0, 2*len(cuts))
-	for i, c := range cuts {
-		if i > 0 {
-			parts = append(parts, by)
-		}
-		parts = append(parts, c)
-	}
-	return r.concat(parts...)
-}
-
-func (r *run) join(items []any, sep Text) Text {
-	var parts []Text
-	for i, e := range items {
-		if i > 0 {
-			parts = append(parts, sep)
-		}
-		parts = append(parts, r.str(e))
-	}
-	return r.concat(parts...)
 }
 
 func (r *run) tojson(v any, args []any, kw *kwargs) any {
@@ -631,158 +516,4 @@ func parseFloat(s string) (float64, bool) {
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	return f, err == nil
-}
-
-var globals map[string]callable
-
-func init() {
-	globals = map[string]callable{
-		"raise_exception": func(r *run, a []any, kw *kwargs) any {
-			p, _ := r.params(a, kw, "message")
-			r.fail("%s", r.str(p[0]).S)
-			return nil
-		},
-		"strftime_now": func(r *run, a []any, kw *kwargs) any {
-			p, _ := r.params(a, kw, "format")
-			return r.strftime(r.wantText(p[0]).S, time.Now())
-		},
-		"range": func(r *run, a []any, kw *kwargs) any {
-			if len(a) == 0 || len(a) > 3 {
-				r.fail("range takes one to three integers")
-			}
-			b := []int64{0, 0, 1}
-			for i, v := range a {
-				b[i] = r.wantInt(v)
-			}
-			if len(a) == 1 {
-				b[0], b[1] = 0, b[0]
-			}
-			if b[2] == 0 {
-				r.fail("range() arg 3 must not be zero")
-			}
-			out := &list{view: "range", shown: fmt.Sprintf("range(%d, %d)", b[0], b[1])}
-			if b[2] != 1 {
-				out.shown = fmt.Sprintf("range(%d, %d, %d)", b[0], b[1], b[2])
-			}
-			for i := b[0]; b[2] > 0 && i < b[1] || b[2] < 0 && i > b[1]; i += b[2] {
-				if len(out.items) >= 100000 {
-					r.fail("Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).")
-				}
-				out.items = append(out.items, i)
-				if b[2] > 0 && i > math.MaxInt64-b[2] || b[2] < 0 && i < math.MinInt64-b[2] {
-					break
-				}
-			}
-			r.tick(len(out.items))
-			return out
-		},
-		"dict": func(r *run, a []any, kw *kwargs) any { return r.newDict(a, kw) },
-		"cycler": func(r *run, a []any, kw *kwargs) any {
-			if len(a) == 0 {
-				r.fail("at least one item has to be provided")
-			}
-			return &cycler{items: a}
-		},
-		"joiner": func(r *run, a []any, kw *kwargs) any {
-			p, given := r.params(a, kw, "sep")
-			sep, used := any(NewText(", ", Literal)), false
-			if given[0] {
-				sep = p[0]
-			}
-			return callable(func(r *run, a []any, kw *kwargs) any {
-				r.params(a, kw)
-				if !used {
-					used = true
-					return Text{}
-				}
-				return sep
-			})
-		},
-		"namespace": func(r *run, a []any, kw *kwargs) any {
-			d := r.newDict(a, kw)
-			for k := range d.Values {
-				if strings.HasPrefix(k, "_") {
-					r.fail("a namespace cannot store the attribute %q", k)
-				}
-			}
-			return &namespace{d.Values}
-		},
-	}
-}
-
-// cycler hands out its items in turn.
-type cycler struct {
-	items []any
-	i     int
-}
-
-func (c *cycler) attr(name string, missing any) any {
-	switch name {
-	case "current":
-		return c.items[c.i]
-	case "next", "reset":
-		return callable(func(r *run, a []any, kw *kwargs) any {
-			r.params(a, kw)
-			if name == "reset" {
-				c.i = 0
-				return nil
-			}
-			v := c.items[c.i]
-			c.i = (c.i + 1) % len(c.items)
-			return v
-		})
-	}
-	return missing
-}
-
-func (r *run) newDict(a []any, kw *kwargs) *Dict {
-	d := NewDict()
-	if len(a) > 1 {
-		r.fail("dict takes at most one argument")
-	}
-	if len(a) == 1 {
-		if src, ok := a[0].(*Dict); ok {
-			if o, ok := r.origins[src]; ok {
-				r.origins[d] = o
-			}
-			for _, k := range src.Keys {
-				r.tick(1)
-				d.Set(k, src.Values[k])
-			}
-		} else {
-			for _, e := range r.iterate(a[0]) {
-				kv := r.iterate(e)
-				if len(kv) != 2 {
-					r.fail("dict needs pairs")
-				}
-				d.Set(r.key(kv[0]), kv[1])
-			}
-		}
-	}
-	for i, n := range kw.names {
-		d.Set(n, kw.vals[i])
-	}
-	kw.names, kw.vals = nil, nil
-	return d
-}
-
-func (r *run) strftime(format string, t time.Time) Text {
-	layouts := map[byte]string{'d': "02", 'b': "Jan", 'B': "January", 'Y': "2006", 'm': "01", 'y': "06", 'H': "15", 'M': "04", 'S': "05",
-		'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05"}
-	var b strings.Builder
-	for i := 0; i < len(format); i++ {
-		if format[i] != '%' || i+1 == len(format) {
-			b.WriteByte(format[i])
-			continue
-		}
-		i++
-		if l, ok := layouts[format[i]]; ok {
-			b.WriteString(t.Format(l))
-		} else if format[i] == '%' {
-			b.WriteByte('%')
-		} else {
-			r.fail("strftime_now does not know %%%c", format[i])
-		}
-	}
-	return r.made(NewText(b.String(), Literal))
 }
