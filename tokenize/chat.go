@@ -171,8 +171,8 @@ func (c *chat) header(lead string) (n int, ok bool) {
 		space := c.prompt[strings.Index(c.prompt, words)+len(words):]
 		if rest := lead[n:]; strings.HasPrefix(rest, space) {
 			n += len(space)
-		} else if strings.TrimSpace(rest) == "" {
-			n = len(lead)
+		} else {
+			n += len(rest) - len(strings.TrimLeft(rest, "\n"))
 		}
 		return n, true
 	}

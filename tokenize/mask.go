@@ -109,7 +109,7 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 			if err != nil {
 				return rejectf(templateError, "%v", err)
 			}
-			r = byteRange{body, l.endOfTurn(row, t)}
+			r = byteRange{wordStart(row, body), l.endOfTurn(row, t)}
 		}
 		lo, hi := tokensIn(row, r)
 		row.Spans = append(row.Spans, parquet.Span{Role: role(messages[i]), Turn: int32(i), Start: int32(lo), End: int32(hi)})
@@ -125,6 +125,19 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 		l.labelGenerated(row, out, turns, train)
 	}
 	return whole(row, l.trainOn)
+}
+
+// wordStart is lo, or, where a token holds lo and of the header only spaces,
+// where that token begins: "Assistant: yes" has the token " yes".
+func wordStart(row *parquet.TokensRow, lo int) int {
+	i, _ := tokensIn(row, byteRange{lo, lo})
+	if i == 0 || int(row.TokenEnd[i-1]) <= lo {
+		return lo
+	}
+	if start := int(row.TokenStart[i-1]); strings.Trim(row.Text[start:lo], " ") == "" {
+		return start
+	}
+	return lo
 }
 
 // label trains, or does not, the tokens that begin in r.

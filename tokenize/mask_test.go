@@ -294,3 +294,30 @@ func TestMaskRejects(t *testing.T) {
 		}
 	}
 }
+
+// TestFirstWordIsTrained: the space that a header ends with and the answer's
+// first word are one token.
+func TestFirstWordIsTrained(t *testing.T) {
+	data, err := os.ReadFile("tokenizer/testdata/qwen2.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	tok, err := tokenizer.FromJSON(data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := len(tok.Encode(" the").IDs); n != 1 {
+		t.Fatalf("the tokenizer has %d tokens for the word", n)
+	}
+	l, err := NewLanguage(tok, `{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}`, "", "")
+	if err != nil {
+		t.Fatal(err)
+	}
+	row := &parquet.TokensRow{}
+	if err := l.fillConversation([]any{message("user", "a"), message("assistant", "the end")}, nil, row); err != nil {
+		t.Fatal(err)
+	}
+	if got := trained(l, row); got != " the end|" {
+		t.Errorf("trained %q", got)
+	}
+}
