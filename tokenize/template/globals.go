@@ -140,9 +140,14 @@ func (r *run) newDict(a []any, kw *kwargs) *Dict {
 	return d
 }
 
+// strftimeLayouts are Python's directives as Go's layouts, in the C locale and
+// without a time zone, as datetime.now() has none.
+var strftimeLayouts = map[byte]string{'d': "02", 'e': "_2", 'b': "Jan", 'h': "Jan", 'B': "January", 'Y': "2006", 'm': "01", 'y': "06", 'H': "15", 'M': "04",
+	'S': "05", 'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05", 'R': "15:04", 'D': "01/02/06",
+	'x': "01/02/06", 'X': "15:04:05", 'c': "Mon Jan _2 15:04:05 2006", 'Z': "", 'z': "", 'n': "\n", 't': "\t"}
+
+// strftime is Python's datetime.strftime.
 func (r *run) strftime(format string, t time.Time) Text {
-	layouts := map[byte]string{'d': "02", 'b': "Jan", 'B': "January", 'Y': "2006", 'm': "01", 'y': "06", 'H': "15", 'M': "04", 'S': "05",
-		'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05"}
 	var b strings.Builder
 	for i := 0; i < len(format); i++ {
 		if format[i] != '%' || i+1 == len(format) {
@@ -150,11 +155,28 @@ func (r *run) strftime(format string, t time.Time) Text {
 			continue
 		}
 		i++
-		if l, ok := layouts[format[i]]; ok {
-			b.WriteString(t.Format(l))
-		} else if format[i] == '%' {
+		short := format[i] == '-' && i+1 < len(format) // without leading zeros
+		if short {
+			i++
+		}
+		layout, ok := strftimeLayouts[format[i]]
+		switch s := t.Format(layout); {
+		case ok && short:
+			if s = strings.TrimLeft(s, "0 "); s == "" {
+				s = "0"
+			}
+			b.WriteString(s)
+		case ok:
+			b.WriteString(s)
+		case format[i] == 'f':
+			fmt.Fprintf(&b, "%06d", t.Nanosecond()/1000)
+		case format[i] == 'w':
+			fmt.Fprint(&b, int(t.Weekday()))
+		case format[i] == 'u':
+			fmt.Fprint(&b, (int(t.Weekday())+6)%7+1)
+		case format[i] == '%' && !short:
 			b.WriteByte('%')
-		} else {
+		default:
 			r.fail("strftime_now does not know %%%c", format[i])
 		}
 	}
