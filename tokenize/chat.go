@@ -7,65 +7,98 @@ import (
 	"eaft/tokenize/template"
 )
 
-// chat renders conversations and finds in the rendering, by the origin of its
-// bytes, what a model is to learn: everything that an assistant's turn has after
-// the header that a generation prompt would have written, through its
-// end-of-turn token.
+// chat renders conversations with a chat template, and knows from probing it
+// what the template writes around an assistant's turn.
 type chat struct {
-	template  *template.Template
-	bos, eos  string
-	header    string // what add_generation_prompt appends
-	endOfTurn string // from the end of an assistant's content through the first special token
+	template *template.Template
+	bos, eos string
+	prompt   string // what add_generation_prompt appends; "" if nothing
+	stops    []int  // ends in prompt of its lines and special tokens
+	lead     string // before an answer, of a template that appends no prompt
+	end      int32  // the special token after an answer; -1 if there is none
 }
-
-// rendering is a conversation's text and the byte range of each message.
-type rendering struct {
-	text    string
-	trained []byteRange // assistant turns, ascending
-	turns   []byteRange // by message; for an assistant its trained range
-}
-
-type byteRange struct{ lo, hi int }
 
 // mark stands for an assistant's content when the template is probed.
 const mark = "eaft-mark"
 
-// newChat asks the template itself what it writes around an assistant's turn.
+// newChat asks the template itself, with the plainest conversation that it
+// renders: some want tools, some a list of parts for a content.
 func newChat(t *template.Template, l *Language) (*chat, error) {
-	c := &chat{template: t, bos: l.BOS, eos: l.EOS}
-	user := message("user", "Hello")
-	without, err := c.render([]any{user}, nil, false)
-	if err != nil {
-		return nil, fmt.Errorf("chat template, one user message: %w", err)
+	c := &chat{template: t, bos: l.BOS, eos: l.EOS, end: -1}
+	var why error
+	for _, tools := range []any{nil, []any{probeTool()}} {
+		for _, content := range []func(string) any{plain, part} {
+			err := c.probe(l, content, tools)
+			if err == nil {
+				return c, nil
+			}
+			if why == nil {
+				why = err
+			}
+		}
 	}
-	with, err := c.render([]any{user}, nil, true)
-	if err != nil {
-		return nil, fmt.Errorf("chat template, generation prompt: %w", err)
+	return nil, fmt.Errorf("chat template: %w", why)
+}
+
+func plain(s string) any { return s }
+
+func part(s string) any { return []any{dictOf("type", "text", "text", s)} }
+
+func probeTool() any {
+	return dictOf("type", "function", "function", dictOf("name", "f", "description", "", "parameters",
+		dictOf("type", "object", "properties", template.NewDict())))
+}
+
+func dictOf(pairs ...any) *template.Dict {
+	d := template.NewDict()
+	for i := 0; i < len(pairs); i += 2 {
+		d.Set(pairs[i].(string), pairs[i+1])
 	}
-	header, ok := strings.CutPrefix(with.Text.S, without.Text.S)
-	if !ok || header == "" {
-		return nil, fmt.Errorf("chat template: add_generation_prompt appends nothing, so where an assistant's turn begins cannot be told")
-	}
-	c.header = header
-	answered, err := c.render([]any{user, message("assistant", mark)}, nil, false)
+	return d
+}
+
+// probe learns what stands around an answer.
+func (c *chat) probe(l *Language, content func(string) any, tools any) error {
+	question, answer := dictOf("role", "user", "content", content("Hello")), dictOf("role", "assistant", "content", content(mark))
+	answered, err := c.render([]any{question, answer}, tools, false)
 	if err != nil {
-		return nil, fmt.Errorf("chat template, one answer: %w", err)
+		return fmt.Errorf("one question with its answer: %w", err)
 	}
 	_, tail, ok := strings.Cut(answered.Text.S, mark)
-	if !ok {
-		return nil, fmt.Errorf("chat template: an assistant's content is not in its rendering")
+	turn := newTurns(answered, 2)[1]
+	if !ok || turn.own.empty() {
+		return fmt.Errorf("an assistant's content is not in its rendering")
 	}
-	e := l.Tokenizer.Encode(tail)
-	for i, id := range e.IDs {
+	without, err1 := c.render([]any{question}, tools, false)
+	with, err2 := c.render([]any{question}, tools, true)
+	if err1 == nil && err2 == nil {
+		if prompt, ok := strings.CutPrefix(with.Text.S, without.Text.S); ok {
+			c.prompt, c.stops = prompt, stops(l, prompt)
+		}
+	}
+	if lead := answered.Text.S[turn.region.lo:turn.own.lo]; c.prompt == "" && strings.TrimSpace(lead) != "" {
+		c.lead = lead
+	}
+	for _, id := range l.Tokenizer.Encode(tail).IDs {
 		if l.Tokenizer.IsSpecial(id) {
-			c.endOfTurn = tail[:e.Ends[i]]
+			c.end = id
 			break
 		}
 	}
-	if c.endOfTurn == "" {
-		return nil, fmt.Errorf("chat template: no special token ends an assistant's turn (after its content comes %q)", tail)
+	return nil
+}
+
+// stops are where a header may end when a turn has only the first part of the
+// generation prompt: behind a line break or a special token.
+func stops(l *Language, prompt string) []int {
+	var out []int
+	e := l.Tokenizer.Encode(prompt)
+	for i, id := range e.IDs {
+		if end := int(e.Ends[i]); l.Tokenizer.IsSpecial(id) || prompt[end-1] == '\n' {
+			out = append(out, end)
+		}
 	}
-	return c, nil
+	return out
 }
 
 func message(role, content string) *template.Dict {
@@ -75,6 +108,7 @@ func message(role, content string) *template.Dict {
 	return d
 }
 
+// render is transformers' apply_chat_template.
 func (c *chat) render(messages []any, tools any, prompt bool) (template.Output, error) {
 	vars := template.NewDict()
 	vars.Set("messages", messages)
@@ -82,123 +116,65 @@ func (c *chat) render(messages []any, tools any, prompt bool) (template.Output, 
 		vars.Set("tools", tools)
 	}
 	vars.Set("add_generation_prompt", prompt)
-	vars.Set("bos_token", c.bos)
-	vars.Set("eos_token", c.eos)
-	return c.template.Render(vars)
+	for name, token := range map[string]string{"bos_token": c.bos, "eos_token": c.eos} {
+		if token != "" {
+			vars.Set(name, token)
+		}
+	}
+	return c.template.Apply(vars)
 }
 
-// conversation renders messages and locates every turn. An assistant's turn
-// that cannot be located is an error: better a rejected row than a wrong mask.
-func (c *chat) conversation(messages []any, tools any) (*rendering, error) {
-	out, err := c.render(messages, tools, false)
-	if err != nil {
-		return nil, err
+// body is where an assistant's turn goes on behind its header: what the
+// generation prompt holds already is no part of what a model is to learn.
+func (c *chat) body(text string, t turn, messages []any, i int, tools any) (int, error) {
+	lead := text[t.region.lo:t.region.hi]
+	if !t.own.empty() {
+		lead = text[t.region.lo:t.own.lo]
 	}
-	r := &rendering{text: out.Text.S, turns: make([]byteRange, len(messages))}
-	bytes := newMessageBytes(out.Text, len(messages))
-	at := 0
-	for i, m := range messages {
-		if role, _ := m.(*template.Dict).Get("role"); role != "assistant" {
-			r.turns[i] = bytes.all[i]
-			continue
-		}
-		lo, err := c.findHeader(out.Text, at, i)
-		if err != nil {
-			return nil, fmt.Errorf("messages[%d]: %w", i, err)
-		}
-		limit := bytes.nextAfter(i, len(r.text))
-		hi, err := c.findEnd(out.Text, max(lo, bytes.content[i].hi), limit)
-		if err != nil {
-			return nil, fmt.Errorf("messages[%d]: %w", i, err)
-		}
-		turn := byteRange{lo, hi}
-		r.turns[i], r.trained, at = turn, append(r.trained, turn), hi
+	if n, ok := c.header(lead); ok {
+		return t.region.lo + n, nil
 	}
-	if extra, err := c.findHeader(out.Text, at, -1); err == nil {
-		return nil, fmt.Errorf("the template writes an assistant's header at byte %d that belongs to no assistant message", extra)
+	// The turn begins in its own way, such as behind a tool's output: then the
+	// prompt for just this turn tells.
+	if i > 0 {
+		before, err := c.render(messages[:i], tools, true)
+		if n := len(before.Text.S); err == nil && strings.HasPrefix(text, before.Text.S) && n >= t.region.lo && n <= t.region.lo+len(lead) {
+			return n, nil
+		}
 	}
-	return r, nil
+	return 0, fmt.Errorf("messages[%d]: where its header ends cannot be told: it begins with %.40q, a generation prompt is %.40q", i, lead, c.prompt)
 }
 
-// findHeader is the end of the first header at or after byte at that the
-// template wrote: its bytes are literal, or the role of message i (of any
-// message for i = -1). So a header that someone typed into a content is none.
-func (c *chat) findHeader(t template.Text, at, i int) (int, error) {
-	for {
-		k := strings.Index(t.S[at:], c.header)
-		if k < 0 {
-			return 0, fmt.Errorf("the rendering has no %q for this assistant message", c.header)
+// header is how many bytes of what stands before an answer are its header.
+func (c *chat) header(lead string) (n int, ok bool) {
+	switch k := strings.Index(lead, c.prompt); {
+	case strings.TrimSpace(lead) == "":
+		return 0, true
+	case c.prompt == "" && c.lead == "":
+		return 0, true // the template writes none: the lead is the answer's, as the mark of a tool call
+	case c.prompt == "":
+		if strings.HasPrefix(lead, c.lead) {
+			return len(c.lead), true
 		}
-		at += k
-		if wrote(t, at, at+len(c.header), func(o template.Origin) bool {
-			return o.Message < 0 || o.Field == "role" && (o.Message == i || i < 0)
-		}) {
-			return at + len(c.header), nil
-		}
-		at++
+		return 0, true
+	case k >= 0:
+		return k + len(c.prompt), true
 	}
-}
-
-// findEnd is the end of the first end of turn between at and limit that the
-// template wrote itself.
-func (c *chat) findEnd(t template.Text, at, limit int) (int, error) {
-	for {
-		k := strings.Index(t.S[at:limit], c.endOfTurn)
-		if k < 0 {
-			return 0, fmt.Errorf("the rendering has no %q after this assistant message", c.endOfTurn)
-		}
-		at += k
-		if wrote(t, at, at+len(c.endOfTurn), func(o template.Origin) bool { return o.Message < 0 }) {
-			return at + len(c.endOfTurn), nil
-		}
-		at++
-	}
-}
-
-// wrote reports whether every byte of [lo, hi) has an origin that ok accepts.
-func wrote(t template.Text, lo, hi int, ok func(template.Origin) bool) bool {
-	start := 0
-	for _, g := range t.Segs {
-		if g.End > lo && start < hi && !ok(g.Origin) {
-			return false
-		}
-		start = g.End
-	}
-	return true
-}
-
-// messageBytes are, by message, the bytes that came from it.
-type messageBytes struct {
-	all, content []byteRange // content: all but the role
-}
-
-func newMessageBytes(t template.Text, n int) messageBytes {
-	b := messageBytes{make([]byteRange, n), make([]byteRange, n)}
-	grow := func(r *byteRange, lo, hi int) {
-		if r.hi == 0 {
-			r.lo = lo
-		}
-		r.hi = hi
-	}
-	lo := 0
-	for _, g := range t.Segs {
-		if m := g.Origin.Message; m >= 0 && m < n {
-			grow(&b.all[m], lo, g.End)
-			if g.Origin.Field != "role" {
-				grow(&b.content[m], lo, g.End)
-			}
-		}
-		lo = g.End
-	}
-	return b
-}
-
-// nextAfter is where the first byte of a later message stands.
-func (b messageBytes) nextAfter(i, end int) int {
-	for _, r := range b.all[i+1:] {
-		if r.hi > 0 {
-			return r.lo
+	for k := len(c.stops) - 1; k >= 0; k-- {
+		if n := c.stops[k]; strings.HasPrefix(lead, c.prompt[:n]) {
+			return n, true
 		}
 	}
-	return end
+	words := strings.TrimSpace(c.prompt)
+	if k := strings.Index(lead, words); words != "" && k >= 0 {
+		n := k + len(words)
+		space := c.prompt[strings.Index(c.prompt, words)+len(words):]
+		if rest := lead[n:]; strings.HasPrefix(rest, space) {
+			n += len(space)
+		} else {
+			n += len(rest) - len(strings.TrimLeft(rest, "\n"))
+		}
+		return n, true
+	}
+	return 0, false
 }

@@ -48,6 +48,8 @@ type Options struct {
 	MaxReject float64           `json:"-"`      // share of rows that may be dropped
 
 	Log io.Writer `json:"-"`
+
+	TrainOn TrainOn `json:"train_on"` // "": assistant
 }
 
 func (o *Options) check() error {
@@ -62,6 +64,9 @@ func (o *Options) check() error {
 		return cli.Usagef("--max-length %d: use at least 2 tokens", o.MaxLength)
 	case !(o.MaxReject >= 0 && o.MaxReject <= 1):
 		return cli.Usagef("--max-reject %v: use a share between 0 and 1", o.MaxReject)
+	}
+	if err := o.TrainOn.check(); err != nil {
+		return err
 	}
 	switch o.Overlong {
 	case Drop, Truncate, Split, Fail:
@@ -87,6 +92,7 @@ type Language struct {
 	Template  string // the template's source; "" for none
 	BOS, EOS  string
 	chat      *chat
+	trainOn   TrainOn
 }
 
 // NewLanguage prepares a tokenizer and a chat template (Jinja; "" for none).

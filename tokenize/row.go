@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"sort"
 	"strconv"
 
 	"eaft/parquet"
@@ -159,17 +160,7 @@ func (l *Language) fillMessages(messages []any, tools any, row *parquet.TokensRo
 	if l.chat == nil {
 		return rejectf(templateError, "the model has no chat template; give one with --template")
 	}
-	r, err := l.chat.conversation(messages, tools)
-	if err != nil {
-		return rejectf(templateError, "%v", err)
-	}
-	l.encodeText(row, r.text, r.trained)
-	for i, turn := range r.turns {
-		lo, hi := tokensIn(row, turn)
-		role, _ := messages[i].(*template.Dict).Values["role"].(string)
-		row.Spans = append(row.Spans, parquet.Span{Role: role, Turn: int32(i), Start: int32(lo), End: int32(hi)})
-	}
-	return nil
+	return l.fillConversation(messages, tools, row)
 }
 
 // encodeText encodes text once and labels the tokens that begin in a trained
@@ -189,14 +180,9 @@ func (l *Language) encodeText(row *parquet.TokensRow, text string, trained []byt
 
 // tokensIn are the tokens that begin in a byte range.
 func tokensIn(row *parquet.TokensRow, r byteRange) (lo, hi int) {
-	for lo < len(row.TokenStart) && int(row.TokenStart[lo]) < r.lo {
-		lo++
-	}
-	hi = lo
-	for hi < len(row.TokenStart) && int(row.TokenStart[hi]) < r.hi {
-		hi++
-	}
-	return lo, hi
+	lo = sort.Search(len(row.TokenStart), func(i int) bool { return int(row.TokenStart[i]) >= r.lo })
+	hi = sort.Search(len(row.TokenStart), func(i int) bool { return int(row.TokenStart[i]) >= r.hi })
+	return lo, max(lo, hi)
 }
 
 // fillTokens takes rows that are tokens already; without labels all are trained.

@@ -33,7 +33,7 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 	if err := o.check(); err != nil {
 		return nil, false, err
 	}
-	r := &run{l: l, o: &o, dirs: o.dirs()}
+	r := &run{l: l.training(o.TrainOn), o: &o, dirs: o.dirs()}
 	for _, dir := range append(slices.Clone(r.dirs), o.Out) {
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, false, err

@@ -46,6 +46,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	fs := pflag.NewFlagSet("tokenize", pflag.ContinueOnError)
 	lang := languageFlags(fs)
+	trainOn := fs.String("train-on", string(tokenize.Assistant), "which turns of a chat are trained: assistant, last or all; a message's train field overrides it")
 	o := tokenize.Options{Log: std.Err}
 	fs.StringVar(&o.Out, "out", "", "folder for the dataset")
 	maps := fs.StringArray("map", nil, "which field is what, instead of what is detected: user=FIELD,assistant=FIELD and others; see docs/corpora.md")
@@ -65,6 +66,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
+	o.TrainOn = tokenize.TrainOn(*trainOn)
 	if o.Threads < 1 {
 		return cli.Usagef("--threads %d: use at least 1", o.Threads)
 	}

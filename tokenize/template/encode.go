@@ -3,6 +3,7 @@ package template
 import (
 	"fmt"
 	"math"
+	"math/big"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,19 +26,28 @@ func (r *run) str(v any) Text {
 // writer puts a value together as text.
 type writer struct {
 	r               *run
-	parts           []Text
+	b               strings.Builder
+	segs            []Segment
 	ascii, sortKeys bool
 	indent          string
 	pretty          bool
 	comma, colon    string
 }
 
-func (w *writer) text() Text { return Concat(w.parts...) }
+func (w *writer) text() Text { return Text{S: w.b.String(), Segs: w.segs} }
 
 func (w *writer) put(s string, o Origin) {
 	w.r.room(len(s))
 	w.r.tick(1)
-	w.parts = append(w.parts, NewText(s, o))
+	if s == "" {
+		return
+	}
+	w.b.WriteString(s)
+	if n := len(w.segs); n > 0 && w.segs[n-1].Origin == o {
+		w.segs[n-1].End = w.b.Len()
+		return
+	}
+	w.segs = append(w.segs, Segment{w.b.Len(), o})
 }
 
 // runs calls f with each stretch of t of one origin.
@@ -81,6 +91,8 @@ func scalar(v any) (string, bool) {
 		return "False", true
 	case int64:
 		return strconv.FormatInt(v, 10), true
+	case *big.Int:
+		return v.String(), true
 	case float64:
 		return formatFloat(v), true
 	}
@@ -91,6 +103,9 @@ func scalar(v any) (string, bool) {
 // list or dict around it.
 func (w *writer) repr(v any, o Origin) {
 	defer w.r.enter()()
+	if g, ok := v.(given); ok {
+		v, o = g.v, g.o
+	}
 	if s, ok := scalar(v); ok {
 		w.put(s, o)
 		return
@@ -105,6 +120,16 @@ func (w *writer) repr(v any, o Origin) {
 			o = c
 		}
 		open, end := "[", "]"
+		switch v.view {
+		case "":
+		case "range":
+			w.put(v.shown, o)
+			return
+		case "generator":
+			w.r.fail("a generator cannot be printed: make it a list")
+		default:
+			open, end = v.view+"([", "])"
+		}
 		if v.tuple {
 			open, end = "(", ")"
 			if len(v.items) == 1 {
@@ -128,7 +153,7 @@ func (w *writer) repr(v any, o Origin) {
 			if i > 0 {
 				w.put(", ", o)
 			}
-			w.reprString(NewText(k, o), o)
+			w.repr(keyValue(k, o), o)
 			w.put(": ", o)
 			w.repr(v.Values[k], o)
 		}
@@ -148,6 +173,7 @@ func (w *writer) reprString(t Text, o Origin) {
 	}
 	w.put(string(quote), o)
 	runs(t, func(s string, o Origin) {
+		w.r.room(8 * len(s))
 		var b strings.Builder
 		for _, c := range s {
 			switch {
@@ -182,6 +208,12 @@ func (w *writer) jsonString(t Text, o Origin) {
 	w.put(`"`, o)
 	end := o
 	runs(t, func(s string, o Origin) {
+		end = o
+		if !w.ascii && strings.IndexFunc(s, escapedInJSON) < 0 {
+			w.put(s, o)
+			return
+		}
+		w.r.room(8 * len(s))
 		var b strings.Builder
 		for _, c := range s {
 			switch {
@@ -208,9 +240,24 @@ func (w *writer) jsonString(t Text, o Origin) {
 			}
 		}
 		w.put(b.String(), o)
-		end = o
 	})
 	w.put(`"`, end)
+}
+
+func escapedInJSON(c rune) bool { return c < 0x20 || c == '"' || c == '\\' }
+
+// jsonNumber spells an int64 or float64.
+func jsonNumber(v any) string {
+	s, _ := scalar(v)
+	switch s {
+	case "inf":
+		return "Infinity"
+	case "-inf":
+		return "-Infinity"
+	case "nan":
+		return "NaN"
+	}
+	return s
 }
 
 // json writes v as Python's json.dumps does.
@@ -218,8 +265,12 @@ func (w *writer) json(v any, o Origin, level int) {
 	defer w.r.enter()()
 	line := func(level int) {
 		if w.pretty {
+			w.r.room(level * len(w.indent))
 			w.put("\n"+strings.Repeat(w.indent, level), o)
 		}
+	}
+	if g, ok := v.(given); ok {
+		v, o = g.v, g.o
 	}
 	switch v := v.(type) {
 	case nil:
@@ -227,23 +278,19 @@ func (w *writer) json(v any, o Origin, level int) {
 	case bool:
 		w.put(strconv.FormatBool(v), o)
 	case int64:
-		w.put(strconv.FormatInt(v, 10), o)
+		w.put(jsonNumber(v), o)
+	case *big.Int:
+		w.put(v.String(), o)
 	case float64:
-		s := formatFloat(v)
-		switch s {
-		case "inf":
-			s = "Infinity"
-		case "-inf":
-			s = "-Infinity"
-		case "nan":
-			s = "NaN"
-		}
-		w.put(s, o)
+		w.put(jsonNumber(v), o)
 	case Text:
 		w.jsonString(v, o)
 	case *list:
 		if c, ok := w.r.origins[v]; ok {
 			o = c
+		}
+		if v.view != "" {
+			w.r.fail("Object of type %s is not JSON serializable", v.view)
 		}
 		if len(v.items) == 0 {
 			w.put("[]", o)
@@ -277,7 +324,7 @@ func (w *writer) json(v any, o Origin, level int) {
 				w.put(w.comma, o)
 			}
 			line(level + 1)
-			w.jsonString(NewText(k, o), o)
+			w.jsonKey(k, o)
 			w.put(w.colon, o)
 			w.json(v.Values[k], o, level+1)
 		}

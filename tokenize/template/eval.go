@@ -1,19 +1,14 @@
 package template
 
 import (
-	"encoding/json"
-	"errors"
 	"fmt"
-	"math"
-	"strconv"
-	"strings"
 )
 
 // The bounds of one rendering: templates and rows are untrusted.
 const (
 	maxSteps  = 5_000_000
-	maxOutput = 64 << 20
-	maxWork   = 256 << 20 // bytes of all the strings made on the way
+	maxOutput = 32 << 20
+	maxWork   = 128 << 20 // bytes of all the strings made on the way
 	maxDepth  = 200
 )
 
@@ -21,18 +16,30 @@ const (
 type Output struct {
 	Text       Text
 	Generation [][2]int // byte ranges rendered inside {% generation %}
+	Turns      []Turn   // ascending
 }
 
+// Turn is a byte range that the template wrote while it was at a message: in an
+// iteration of a loop over the messages. It holds the message's own bytes and
+// what the template puts around them.
+type Turn struct{ Message, Start, End int }
+
 type (
-	undefined struct{ what string }
+	undefined struct{ what, of string } // of: the type that has no attribute what
 	list      struct {
 		items []any
 		tuple bool
+		view  string   // what Python has instead of a list: generator, range, dict_items, ...
+		shown string   // how a range prints
+		names []string // of a tuple whose items have names
 	}
+	reference struct{} // self: the template's blocks, of which chat templates have none
 	namespace struct{ vars map[string]any }
 	loop      struct {
 		items   []any
 		i       int
+		depth   int // 0: the outermost of a recursive loop
+		recurse func(r *run, items any) Text
 		changed any
 	}
 	callable func(r *run, args []any, kw *kwargs) any
@@ -62,25 +69,6 @@ func (k *kwargs) done(r *run) {
 	}
 }
 
-type scope struct {
-	vars   map[string]any
-	parent *scope
-}
-
-func newScope(parent *scope) *scope { return &scope{map[string]any{}, parent} }
-
-func (s *scope) get(name string) any {
-	for ; s != nil; s = s.parent {
-		if v, ok := s.vars[name]; ok {
-			return v
-		}
-	}
-	if f, ok := globals[name]; ok {
-		return f
-	}
-	return undefined{"'" + name + "'"}
-}
-
 type buffer struct {
 	parts []Text
 	n     int
@@ -88,8 +76,13 @@ type buffer struct {
 
 type run struct {
 	line, steps, work, depth int
+	leave                    func() // one level less deep
 	out, root                *buffer
 	generation               [][2]int
+	turns                    []Turn
+	turn                     int            // the message that is being rendered; -1: none
+	iterations               int            // loops around the statement that runs
+	since                    int            // bytes of output when the innermost iteration began
 	origins                  map[any]Origin // of dicts and lists
 }
 
@@ -127,7 +120,7 @@ func (r *run) enter() func() {
 	if r.depth++; r.depth > maxDepth {
 		r.fail("nested deeper than %d", maxDepth)
 	}
-	return func() { r.depth-- }
+	return r.leave
 }
 
 func (r *run) write(t Text) {
@@ -139,13 +132,64 @@ func (r *run) write(t Text) {
 	}
 	r.tick(1 + len(t.Segs))
 	r.out.parts = append(r.out.parts, t)
+	if r.out != r.root || r.turn < 0 {
+		return
+	}
+	r.took(r.out.n-len(t.S), r.out.n)
+}
+
+// took gives the output from lo to hi to the message that is being rendered.
+func (r *run) took(lo, hi int) {
+	if n := len(r.turns); n > 0 && r.turns[n-1].Message == r.turn && r.turns[n-1].End == lo {
+		r.turns[n-1].End = hi
+		return
+	}
+	r.turns = append(r.turns, Turn{r.turn, lo, hi})
+}
+
+// at makes v the message that is being rendered, if it is one, or a dict that
+// the template made of one, and if there is none already.
+func (r *run) at(v any) {
+	d, ok := v.(*Dict)
+	if !ok || r.turn >= 0 || r.iterations == 0 {
+		return
+	}
+	if o, ok := r.origins[d]; ok {
+		if o.Field == "" {
+			r.begin(o.Message)
+		}
+		return
+	}
+	for _, k := range d.Keys {
+		t, _ := d.Values[k].(Text)
+		for _, g := range t.Segs {
+			if g.Origin.Message >= 0 {
+				r.begin(g.Origin.Message)
+				return
+			}
+		}
+	}
+}
+
+// begin starts the turn of message m, to which all belongs that the iteration
+// has written already.
+func (r *run) begin(m int) {
+	r.turn = m
+	if r.since < r.root.n {
+		r.took(r.since, r.root.n)
+	}
 }
 
 func (r *run) capture(body []stmt, s *scope) Text {
+	return r.captured(func() { runAll(body, r, s) })
+}
+
+// captured is what f writes.
+func (r *run) captured(f func()) Text {
 	defer r.enter()()
 	outer := r.out
 	r.out = &buffer{}
-	runAll(body, r, s)
+	f()
 	t := Concat(r.out.parts...)
 	r.out = outer
 	return r.made(t)
@@ -155,7 +199,8 @@ func (r *run) capture(body []stmt, s *scope) Text {
 // and the field of the message they lie in; other variables that of no message.
 func (t *Template) Render(vars *Dict) (out Output, err error) {
 	root := &buffer{}
-	r := &run{line: 1, out: root, root: root, origins: map[any]Origin{}}
+	r := &run{line: 1, out: root, root: root, origins: map[any]Origin{}, turn: -1}
+	r.leave = func() { r.depth-- }
 	defer func() {
 		if e := recover(); e != nil {
 			re, ok := e.(renderError)
@@ -169,750 +214,12 @@ func (t *Template) Render(vars *Dict) (out Output, err error) {
 	if vars != nil {
 		for _, k := range vars.Keys {
 			if k == "messages" {
-				s.vars[k] = r.messages(vars.Values[k])
+				s.set(k, r.messages(vars.Values[k]))
 			} else {
-				s.vars[k] = r.convert(vars.Values[k], Literal)
+				s.set(k, r.convert(vars.Values[k], Literal))
 			}
 		}
 	}
 	runAll(t.body, r, newScope(s))
-	return Output{Concat(root.parts...), r.generation}, nil
-}
-
-func (r *run) messages(v any) any {
-	rows, ok := v.([]any)
-	if !ok {
-		return r.convert(v, Literal)
-	}
-	out := &list{}
-	for i, row := range rows {
-		d, ok := row.(*Dict)
-		if !ok {
-			out.items = append(out.items, r.convert(row, Origin{Message: i}))
-			continue
-		}
-		m := NewDict()
-		for _, k := range d.Keys {
-			m.Set(k, r.convert(d.Values[k], Origin{i, k}))
-		}
-		r.origins[m] = Origin{Message: i}
-		out.items = append(out.items, m)
-	}
-	return out
-}
-
-// convert makes a caller's value one of the evaluator's.
-func (r *run) convert(v any, o Origin) any {
-	defer r.enter()()
-	switch v := v.(type) {
-	case nil, bool, int64, float64:
-		return v
-	case int:
-		return int64(v)
-	case Text:
-		return v
-	case string:
-		return NewText(strings.ToValidUTF8(v, "\ufffd"), o)
-	case json.Number:
-		if n, err := strconv.ParseInt(string(v), 10, 64); err == nil {
-			return n
-		}
-		if !strings.ContainsAny(string(v), ".eE") {
-			r.fail("integer %s is too large", v)
-		}
-		f, err := strconv.ParseFloat(string(v), 64)
-		if err != nil && !errors.Is(err, strconv.ErrRange) {
-			r.fail("%q is no number", v)
-		}
-		return f
-	case []any:
-		l := &list{}
-		for _, e := range v {
-			l.items = append(l.items, r.convert(e, o))
-		}
-		r.origins[l] = o
-		return l
-	case *Dict:
-		d := NewDict()
-		for _, k := range v.Keys {
-			d.Set(k, r.convert(v.Values[k], o))
-		}
-		r.origins[d] = o
-		return d
-	}
-	r.fail("a variable has the type %T", v)
-	return nil
-}
-
-func (r *run) origin(v any) Origin {
-	if o, ok := r.origins[v]; ok {
-		return o
-	}
-	return Literal
-}
-
-func truth(v any) bool {
-	switch v := v.(type) {
-	case nil, undefined:
-		return false
-	case bool:
-		return v
-	case int64:
-		return v != 0
-	case float64:
-		return v != 0
-	case Text:
-		return v.S != ""
-	case *list:
-		return len(v.items) > 0
-	case *Dict:
-		return len(v.Keys) > 0
-	}
-	return true
-}
-
-func typeName(v any) string {
-	switch v := v.(type) {
-	case nil:
-		return "NoneType"
-	case bool:
-		return "bool"
-	case int64:
-		return "int"
-	case float64:
-		return "float"
-	case Text:
-		return "str"
-	case *list:
-		if v.tuple {
-			return "tuple"
-		}
-		return "list"
-	case *Dict:
-		return "dict"
-	case undefined:
-		return "undefined"
-	}
-	return "object"
-}
-
-func (r *run) defined(v any) {
-	if u, ok := v.(undefined); ok {
-		r.fail("%s is undefined", u.what)
-	}
-}
-
-// iterate is the items of v: of a dict its keys, of a string its characters.
-func (r *run) iterate(v any) []any {
-	switch v := v.(type) {
-	case undefined:
-		return nil
-	case *list:
-		return v.items
-	case *Dict:
-		o := r.origin(v)
-		r.tick(len(v.Keys))
-		out := make([]any, len(v.Keys))
-		for i, k := range v.Keys {
-			out[i] = NewText(k, o)
-		}
-		return out
-	case Text:
-		var out []any
-		for _, c := range r.chars(v) {
-			out = append(out, c)
-		}
-		return out
-	}
-	r.fail("'%s' object is not iterable", typeName(v))
-	return nil
-}
-
-// chars is the characters of t.
-func (r *run) chars(t Text) []Text {
-	r.tick(len(t.S))
-	out := make([]Text, 0, len(t.S))
-	g := 0
-	for i, c := range t.S {
-		for i >= t.Segs[g].End {
-			g++
-		}
-		out = append(out, NewText(string(c), t.Segs[g].Origin))
-	}
-	return out
-}
-
-func (r *run) key(v any) string {
-	t, ok := v.(Text)
-	if !ok {
-		r.fail("keys must be strings, not %s", typeName(v))
-	}
-	return t.S
-}
-
-// number is v as int64 or float64.
-func number(v any) (any, bool) {
-	switch v := v.(type) {
-	case bool:
-		if v {
-			return int64(1), true
-		}
-		return int64(0), true
-	case int64, float64:
-		return v, true
-	}
-	return nil, false
-}
-
-func toFloat(v any) float64 {
-	if n, ok := v.(int64); ok {
-		return float64(n)
-	}
-	f, _ := v.(float64)
-	return f
-}
-
-func (r *run) equal(a, b any) bool {
-	defer r.enter()()
-	r.tick(1)
-	if x, ok := number(a); ok {
-		y, ok := number(b)
-		if !ok {
-			return false
-		}
-		if i, ok := x.(int64); ok {
-			if j, ok := y.(int64); ok {
-				return i == j
-			}
-		}
-		return toFloat(x) == toFloat(y)
-	}
-	switch a := a.(type) {
-	case nil:
-		return b == nil
-	case undefined:
-		_, ok := b.(undefined)
-		return ok
-	case Text:
-		b, ok := b.(Text)
-		return ok && a.S == b.S
-	case *list:
-		b, ok := b.(*list)
-		if !ok || a.tuple != b.tuple || len(a.items) != len(b.items) {
-			return false
-		}
-		for i := range a.items {
-			if !r.equal(a.items[i], b.items[i]) {
-				return false
-			}
-		}
-		return true
-	case *Dict:
-		b, ok := b.(*Dict)
-		if !ok || len(a.Keys) != len(b.Keys) {
-			return false
-		}
-		for k, v := range a.Values {
-			w, ok := b.Values[k]
-			if !ok || !r.equal(v, w) {
-				return false
-			}
-		}
-		return true
-	case callable:
-		return false
-	}
-	switch b.(type) {
-	case *namespace, *loop:
-		return a == b
-	}
-	return false
-}
-
-// order is negative, zero or positive as a sorts before, with or after b.
-func (r *run) order(op string, a, b any) int {
-	defer r.enter()()
-	r.tick(1)
-	if x, ok := number(a); ok {
-		if y, ok := number(b); ok {
-			if i, ok := x.(int64); ok {
-				if j, ok := y.(int64); ok {
-					switch {
-					case i < j:
-						return -1
-					case i > j:
-						return 1
-					}
-					return 0
-				}
-			}
-			switch f, g := toFloat(x), toFloat(y); {
-			case f < g:
-				return -1
-			case f > g:
-				return 1
-			}
-			return 0
-		}
-	}
-	switch a := a.(type) {
-	case Text:
-		if b, ok := b.(Text); ok {
-			return strings.Compare(a.S, b.S)
-		}
-	case *list:
-		if b, ok := b.(*list); ok && a.tuple == b.tuple {
-			for i := range min(len(a.items), len(b.items)) {
-				if !r.equal(a.items[i], b.items[i]) {
-					return r.order(op, a.items[i], b.items[i])
-				}
-			}
-			return len(a.items) - len(b.items)
-		}
-	}
-	r.defined(a)
-	r.defined(b)
-	r.fail("'%s' not supported between instances of '%s' and '%s'", op, typeName(a), typeName(b))
-	return 0
-}
-
-func (r *run) compare(op string, a, b any) bool {
-	switch op {
-	case "==":
-		return r.equal(a, b)
-	case "!=":
-		return !r.equal(a, b)
-	case "in":
-		return r.contains(b, a)
-	case "not in":
-		return !r.contains(b, a)
-	}
-	if x, ok := a.(float64); ok && math.IsNaN(x) {
-		return false
-	}
-	if x, ok := b.(float64); ok && math.IsNaN(x) {
-		return false
-	}
-	c := r.order(op, a, b)
-	switch op {
-	case "<":
-		return c < 0
-	case "<=":
-		return c <= 0
-	case ">":
-		return c > 0
-	}
-	return c >= 0
-}
-
-func (r *run) contains(where, v any) bool {
-	switch w := where.(type) {
-	case Text:
-		t, ok := v.(Text)
-		if !ok {
-			r.fail("'in <string>' requires string as left operand, not %s", typeName(v))
-		}
-		r.room(len(w.S) / 16)
-		return strings.Contains(w.S, t.S)
-	case *Dict:
-		switch v := v.(type) {
-		case Text:
-			_, ok := w.Values[v.S]
-			return ok
-		case *Dict, *list:
-			if l, ok := v.(*list); !ok || !l.tuple {
-				r.fail("unhashable type: '%s'", typeName(v))
-			}
-		}
-		return false
-	}
-	for _, e := range r.iterate(where) {
-		if r.equal(e, v) {
-			return true
-		}
-	}
-	return false
-}
-
-func (r *run) sign(op string, v any) any {
-	r.defined(v)
-	n, ok := number(v)
-	if !ok {
-		r.fail("bad operand type for unary %s: '%s'", op, typeName(v))
-	}
-	if op == "+" {
-		return n
-	}
-	if i, ok := n.(int64); ok {
-		return -i
-	}
-	return -toFloat(n)
-}
-
-func (r *run) arith(op string, a, b any) any {
-	if op == "~" {
-		return r.concat(r.str(a), r.str(b))
-	}
-	r.defined(a)
-	r.defined(b)
-	if x, ok := number(a); ok {
-		if y, ok := number(b); ok {
-			return r.calculate(op, x, y)
-		}
-		if op == "*" {
-			a, b = b, a
-		}
-	}
-	switch x := a.(type) {
-	case Text:
-		switch y := b.(type) {
-		case Text:
-			if op == "+" {
-				return r.concat(x, y)
-			}
-		case int64:
-			if op == "*" {
-				return r.repeat(x, y)
-			}
-		}
-		if op == "%" {
-			r.fail("formatting with %% is not supported")
-		}
-	case *list:
-		switch y := b.(type) {
-		case *list:
-			if op == "+" && x.tuple == y.tuple {
-				r.tick(len(x.items) + len(y.items))
-				return &list{append(append([]any{}, x.items...), y.items...), x.tuple}
-			}
-		case int64:
-			if op == "*" {
-				out := &list{tuple: x.tuple}
-				for ; y > 0; y-- {
-					r.tick(1 + len(x.items))
-					out.items = append(out.items, x.items...)
-				}
-				return out
-			}
-		}
-	}
-	if _, ok := a.(Text); ok && op == "+" {
-		r.fail("can only concatenate str (not %q) to str", typeName(b))
-	}
-	r.fail("unsupported operand type(s) for %s: '%s' and '%s'", op, typeName(a), typeName(b))
-	return nil
-}
-
-func (r *run) concat(parts ...Text) Text {
-	n := 0
-	for _, p := range parts {
-		n += len(p.S)
-		r.tick(1 + len(p.Segs))
-	}
-	r.room(n)
-	return Concat(parts...)
-}
-
-func (r *run) repeat(t Text, n int64) Text {
-	if n <= 0 || t.S == "" {
-		return Text{}
-	}
-	if n > maxOutput/int64(len(t.S)) {
-		r.fail("the template makes too much text")
-	}
-	if len(t.Segs) == 1 {
-		r.room(len(t.S) * int(n))
-		return NewText(strings.Repeat(t.S, int(n)), t.Segs[0].Origin)
-	}
-	r.tick(int(n))
-	parts := make([]Text, n)
-	for i := range parts {
-		parts[i] = t
-	}
-	return r.concat(parts...)
-}
-
-func (r *run) calculate(op string, a, b any) any {
-	i, ok1 := a.(int64)
-	j, ok2 := b.(int64)
-	if ok1 && ok2 {
-		overflow := func(bad bool) {
-			if bad {
-				r.fail("integer overflow")
-			}
-		}
-		switch op {
-		case "+":
-			c := i + j
-			overflow((c > i) != (j > 0))
-			return c
-		case "-":
-			c := i - j
-			overflow((c < i) != (j > 0))
-			return c
-		case "*":
-			if i == 0 || j == 0 {
-				return int64(0)
-			}
-			c := i * j
-			overflow(c/j != i || i == math.MinInt64 || j == math.MinInt64)
-			return c
-		case "//", "%":
-			if j == 0 {
-				r.fail("integer division or modulo by zero")
-			}
-			q, m := i/j, i%j
-			if m != 0 && (m < 0) != (j < 0) {
-				q, m = q-1, m+j
-			}
-			if op == "%" {
-				return m
-			}
-			return q
-		case "**":
-			if j >= 0 {
-				c := int64(1)
-				if i == 0 || i == 1 || i == -1 {
-					if j == 0 || i == 1 || i == -1 && j%2 == 0 {
-						return int64(1)
-					}
-					return i
-				}
-				for ; j > 0; j-- {
-					next := c * i
-					overflow(next/i != c)
-					c = next
-				}
-				return c
-			}
-		}
-	}
-	x, y := toFloat(a), toFloat(b)
-	switch op {
-	case "+":
-		return x + y
-	case "-":
-		return x - y
-	case "*":
-		return x * y
-	case "**":
-		if x == 0 && y < 0 {
-			r.fail("0.0 cannot be raised to a negative power")
-		}
-		return math.Pow(x, y)
-	}
-	if y == 0 {
-		r.fail("division by zero")
-	}
-	if op == "/" {
-		return x / y
-	}
-	m := math.Mod(x, y)
-	if m != 0 && (m < 0) != (y < 0) {
-		m += y
-	}
-	if op == "%" {
-		return m
-	}
-	return math.Round((x - m) / y)
-}
-
-func (r *run) call(f any, args []any, kw *kwargs) any {
-	defer r.enter()()
-	r.tick(1)
-	r.defined(f)
-	c, ok := f.(callable)
-	if !ok {
-		r.fail("'%s' object is not callable", typeName(f))
-	}
-	out := c(r, args, kw)
-	kw.done(r)
-	return out
-}
-
-func (r *run) item(v, key any) any {
-	r.defined(v)
-	if t, ok := key.(Text); ok {
-		if d, ok := v.(*Dict); ok {
-			if e, ok := d.Values[t.S]; ok {
-				return e
-			}
-		}
-		return r.attr(v, t.S)
-	}
-	n, _ := number(key)
-	if i, ok := n.(int64); ok {
-		switch v := v.(type) {
-		case *list:
-			if i < 0 {
-				i += int64(len(v.items))
-			}
-			if i >= 0 && i < int64(len(v.items)) {
-				return v.items[i]
-			}
-		case Text:
-			chars := r.chars(v)
-			if i < 0 {
-				i += int64(len(chars))
-			}
-			if i >= 0 && i < int64(len(chars)) {
-				return chars[i]
-			}
-		}
-	}
-	return undefined{"an element of '" + typeName(v) + "'"}
-}
-
-func (r *run) slice(v any, bounds [3]any) any {
-	r.defined(v)
-	var b [3]*int64
-	for i, e := range bounds {
-		if e == nil {
-			continue
-		}
-		n, _ := number(e)
-		x, ok := n.(int64)
-		if !ok {
-			return undefined{"a slice of '" + typeName(v) + "'"}
-		}
-		b[i] = &x
-	}
-	switch v := v.(type) {
-	case Text:
-		if b[0] == nil && b[1] == nil && b[2] == nil {
-			return v
-		}
-		chars := r.chars(v)
-		var out []Text
-		for _, i := range r.indices(len(chars), b) {
-			out = append(out, chars[i])
-		}
-		return r.concat(out...)
-	case *list:
-		out := &list{tuple: v.tuple}
-		for _, i := range r.indices(len(v.items), b) {
-			out.items = append(out.items, v.items[i])
-		}
-		if o, ok := r.origins[v]; ok {
-			r.origins[out] = o
-		}
-		return out
-	}
-	return undefined{"a slice of '" + typeName(v) + "'"}
-}
-
-func (r *run) indices(n int, b [3]*int64) []int {
-	step := int64(1)
-	if b[2] != nil {
-		step = *b[2]
-	}
-	if step == 0 {
-		r.fail("slice step cannot be zero")
-	}
-	lo, hi := int64(0), int64(n)
-	if step < 0 {
-		lo, hi = -1, int64(n)-1
-	}
-	clamp := func(p *int64, def int64) int64 {
-		if p == nil {
-			return def
-		}
-		x := *p
-		if x < 0 {
-			x += int64(n)
-		}
-		return max(lo, min(x, hi))
-	}
-	from, to := clamp(b[0], lo), clamp(b[1], hi)
-	if step < 0 {
-		from, to = clamp(b[0], hi), clamp(b[1], lo)
-	}
-	step = max(-int64(n)-1, min(step, int64(n)+1))
-	var out []int
-	for i := from; step > 0 && i < to || step < 0 && i > to; i += step {
-		out = append(out, int(i))
-	}
-	r.tick(len(out))
-	return out
-}
-
-func (r *run) attr(v any, name string) any {
-	r.defined(v)
-	missing := undefined{fmt.Sprintf("'%s object' has no attribute '%s'", typeName(v), name)}
-	switch v := v.(type) {
-	case *Dict:
-		if m := dictMethod(v, name); m != nil {
-			return m
-		}
-		if e, ok := v.Values[name]; ok {
-			return e
-		}
-	case *namespace:
-		if e, ok := v.vars[name]; ok {
-			return e
-		}
-	case Text:
-		if m, ok := stringMethods[name]; ok {
-			return callable(func(r *run, args []any, kw *kwargs) any { return m(r, v, args, kw) })
-		}
-	case *list:
-		if m := listMethod(v, name); m != nil {
-			return m
-		}
-	case *loop:
-		return v.attr(name, missing)
-	}
-	return missing
-}
-
-func (l *loop) attr(name string, missing any) any {
-	n, i := int64(len(l.items)), int64(l.i)
-	switch name {
-	case "index":
-		return i + 1
-	case "index0":
-		return i
-	case "revindex":
-		return n - i
-	case "revindex0":
-		return n - i - 1
-	case "first":
-		return i == 0
-	case "last":
-		return i == n-1
-	case "length":
-		return n
-	case "depth":
-		return int64(1)
-	case "depth0":
-		return int64(0)
-	case "previtem":
-		if i == 0 {
-			return undefined{"there is no previous item"}
-		}
-		return l.items[i-1]
-	case "nextitem":
-		if i == n-1 {
-			return undefined{"there is no next item"}
-		}
-		return l.items[i+1]
-	case "cycle":
-		return callable(func(r *run, args []any, kw *kwargs) any {
-			if len(args) == 0 {
-				r.fail("no items for cycling given")
-			}
-			return args[l.i%len(args)]
-		})
-	case "changed":
-		return callable(func(r *run, args []any, kw *kwargs) any {
-			last, _ := l.changed.(*list)
-			now := &list{args, true}
-			if last != nil && r.equal(last, now) {
-				return false
-			}
-			l.changed = now
-			return true
-		})
-	}
-	return missing
+	return Output{Concat(root.parts...), r.generation, r.turns}, nil
 }

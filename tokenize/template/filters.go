@@ -6,9 +6,6 @@ import (
 	"slices"
 	"strconv"
 	"strings"
-	"time"
-	"unicode"
-	"unicode/utf8"
 )
 
 // params binds arguments to names in order; what is not given is nil, false.
@@ -23,17 +20,9 @@ func (r *run) params(args []any, kw *kwargs, names ...string) ([]any, []bool) {
 		} else {
 			vals[i], given[i] = kw.take(n)
 		}
+		vals[i] = bare(vals[i])
 	}
 	return vals, given
-}
-
-func (r *run) wantText(v any) Text {
-	r.defined(v)
-	t, ok := v.(Text)
-	if !ok {
-		r.fail("a string is needed, not %s", typeName(v))
-	}
-	return t
 }
 
 func (r *run) wantInt(v any) int64 {
@@ -43,103 +32,6 @@ func (r *run) wantInt(v any) int64 {
 		r.fail("an integer is needed, not %s", typeName(v))
 	}
 	return i
-}
-
-func (r *run) length(v any) int {
-	switch v := v.(type) {
-	case undefined:
-		return 0
-	case Text:
-		r.room(len(v.S) / 16)
-		return utf8.RuneCountInString(v.S)
-	case *list:
-		return len(v.items)
-	case *Dict:
-		return len(v.Keys)
-	}
-	r.fail("object of type '%s' has no len()", typeName(v))
-	return 0
-}
-
-// isSpace is Python's str.isspace of a character.
-func isSpace(c rune) bool { return unicode.IsSpace(c) || c >= 0x1c && c <= 0x1f }
-
-// eachRune maps the characters of t, each keeping its origin.
-func (r *run) eachRune(t Text, f func(s string) string) Text {
-	var parts []Text
-	runs(t, func(s string, o Origin) {
-		parts = append(parts, NewText(f(s), o))
-	})
-	return r.concat(parts...)
-}
-
-func upper(s string) string {
-	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS"))
-}
-
-// titleCase raises the first letter of each word, or of the text alone, and
-// lowers the others.
-func (r *run) titleCase(t Text, start func(prev rune) bool) Text {
-	prev := rune(-1)
-	return r.eachRune(t, func(s string) string {
-		var b strings.Builder
-		for _, c := range s {
-			if start(prev) {
-				b.WriteRune(unicode.ToTitle(c))
-			} else {
-				b.WriteRune(unicode.ToLower(c))
-			}
-			prev = c
-		}
-		return b.String()
-	})
-}
-
-func (r *run) strip(t Text, v any, left, right bool) Text {
-	cut := isSpace
-	if v != nil {
-		set := r.wantText(v).S
-		cut = func(c rune) bool { return strings.ContainsRune(set, c) }
-	}
-	r.room(len(t.S) / 16)
-	return r.made(t.TrimFunc(cut, left, right))
-}
-
-func (r *run) replace(t Text, old string, by Text, n int) Text {
-	r.room(len(t.S))
-	if old == "" {
-		var parts []Text
-		for i, c := range r.chars(t) {
-			if n < 0 || i < n {
-				parts = append(parts, by)
-			}
-			parts = append(parts, c)
-		}
-		if n < 0 || n > utf8.RuneCountInString(t.S) {
-			parts = append(parts, by)
-		}
-		return r.concat(parts...)
-	}
-	cuts := t.Split(old, n)
-	parts := make([]Text, 0, 2*len(cuts))
-	for i, c := range cuts {
-		if i > 0 {
-			parts = append(parts, by)
-		}
-		parts = append(parts, c)
-	}
-	return r.concat(parts...)
-}
-
-func (r *run) join(items []any, sep Text) Text {
-	var parts []Text
-	for i, e := range items {
-		if i > 0 {
-			parts = append(parts, sep)
-		}
-		parts = append(parts, r.str(e))
-	}
-	return r.concat(parts...)
 }
 
 func (r *run) tojson(v any, args []any, kw *kwargs) any {
@@ -197,6 +89,9 @@ func (r *run) path(v any, name any, def ...any) any {
 
 func (r *run) selecting(keep, byAttr bool) filter {
 	return func(r *run, v any, args []any, kw *kwargs) any {
+		if !truth(v) {
+			return &list{view: "generator"}
+		}
 		var attr any
 		if byAttr {
 			if len(args) == 0 {
@@ -213,7 +108,7 @@ func (r *run) selecting(keep, byAttr bool) filter {
 			}
 			is = func(v any) bool { return f(r, v, args[1:]) }
 		}
-		out := &list{}
+		out := &list{view: "generator"}
 		for _, e := range r.iterate(v) {
 			r.tick(1)
 			x := e
@@ -236,6 +131,23 @@ func folded(v any, caseless bool) any {
 	return v
 }
 
+// sortKey is what sort compares: a list of the item, or of the attributes that
+// are named, with commas between several. So None sorts beside None.
+func (r *run) sortKey(e, attribute any, caseless bool) any {
+	t, ok := attribute.(Text)
+	if !ok {
+		if attribute != nil {
+			e = r.path(e, attribute)
+		}
+		return &list{items: []any{folded(e, caseless)}}
+	}
+	key := &list{}
+	for name := range strings.SplitSeq(t.S, ",") {
+		key.items = append(key.items, folded(r.path(e, NewText(name, Literal)), caseless))
+	}
+	return key
+}
+
 func (r *run) sortBy(items []any, key func(any) any, reverse bool) []any {
 	out := slices.Clone(items)
 	slices.SortStableFunc(out, func(a, b any) int {
@@ -252,7 +164,7 @@ func pairs(r *run, d *Dict) []any {
 	var out []any
 	for _, k := range d.Keys {
 		r.tick(1)
-		out = append(out, &list{[]any{NewText(k, r.origin(d)), d.Values[k]}, true})
+		out = append(out, &list{items: []any{keyValue(k, r.origin(d)), d.Values[k]}, tuple: true})
 	}
 	return out
 }
@@ -288,15 +200,23 @@ func init() {
 			})
 		}),
 		"first": one(func(r *run, v any) any {
+			if l, ok := v.(*list); ok && l.view == "generator" && len(l.items) > 0 {
+				e := l.items[0]
+				l.items = l.items[1:]
+				return e
+			}
 			for _, e := range r.iterate(v) {
 				return e
 			}
-			return undefined{"the first item of an empty sequence"}
+			return undefined{what: "the first item of an empty sequence"}
 		}),
 		"last": one(func(r *run, v any) any {
+			if l, ok := v.(*list); ok && l.view == "generator" {
+				r.fail("'generator' object is not reversible")
+			}
 			items := r.iterate(v)
 			if len(items) == 0 {
-				return undefined{"the last item of an empty sequence"}
+				return undefined{what: "the last item of an empty sequence"}
 			}
 			return items[len(items)-1]
 		}),
@@ -322,7 +242,11 @@ func init() {
 			return r.replace(r.str(v), r.str(p[0]).S, r.str(p[1]), int(n))
 		},
 		"string": one(func(r *run, v any) any { return r.str(v) }),
-		"safe":   one(func(r *run, v any) any { return r.str(v) }),
+		"safe": one(func(r *run, v any) any {
+			t := r.str(v)
+			t.markup = true
+			return t
+		}),
 		"int": func(r *run, v any, a []any, kw *kwargs) any {
 			p, given := r.params(a, kw, "default", "base")
 			def := any(int64(0))
@@ -333,7 +257,7 @@ func init() {
 			if given[1] {
 				base = int(max(0, min(36, r.wantInt(p[1]))))
 			}
-			switch v := v.(type) {
+			switch v := bare(v).(type) {
 			case bool, int64:
 				n, _ := number(v)
 				return n
@@ -435,14 +359,14 @@ func init() {
 		"list": one(func(r *run, v any) any {
 			items := r.iterate(v)
 			r.tick(len(items))
-			return &list{slices.Clone(items), false}
+			return &list{items: slices.Clone(items)}
 		}),
 		"items": one(func(r *run, v any) any {
 			switch v := v.(type) {
 			case undefined:
-				return &list{}
+				return &list{view: "generator"}
 			case *Dict:
-				return &list{pairs(r, v), false}
+				return &list{items: pairs(r, v), view: "generator"}
 			}
 			r.fail("Can only get item pairs from a mapping.")
 			return nil
@@ -464,7 +388,11 @@ func init() {
 			return r.join(items, sep)
 		},
 		"map": func(r *run, v any, a []any, kw *kwargs) any {
-			out := &list{}
+			out := &list{view: "generator"}
+			if !truth(v) {
+				kw.names, kw.vals = nil, nil
+				return out
+			}
 			attr, byAttr := kw.take("attribute")
 			var def []any
 			if v, ok := kw.take("default"); ok {
@@ -513,7 +441,9 @@ func init() {
 			if truth(p[1]) {
 				parts = append(parts, pad)
 			}
-			for i, l := range r.str(v).Split("\n", -1) {
+			t := r.str(v)
+			r.tick(strings.Count(t.S, "\n") * (1 + len(t.Segs)))
+			for i, l := range t.Split("\n", -1) {
 				if i > 0 {
 					parts = append(parts, NewText("\n", Literal))
 					if l.S != "" || truth(p[2]) {
@@ -525,25 +455,25 @@ func init() {
 			return r.concat(parts...)
 		},
 		"reverse": one(func(r *run, v any) any {
+			if l, ok := v.(*list); ok && l.view == "generator" {
+				v = &list{items: r.iterate(v)}
+			}
 			items := slices.Clone(r.iterate(v))
 			slices.Reverse(items)
 			if _, ok := v.(Text); ok {
 				return r.join(items, Text{})
 			}
-			return &list{items, false}
+			return &list{items: items, view: "generator"}
 		}),
 		"sort": func(r *run, v any, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "reverse", "case_sensitive", "attribute")
-			return &list{r.sortBy(r.iterate(v), func(e any) any {
-				if p[2] != nil {
-					e = r.path(e, p[2])
-				}
-				return folded(e, !truth(p[1]))
-			}, truth(p[0])), false}
+			return &list{items: r.sortBy(r.iterate(v), func(e any) any {
+				return r.sortKey(e, p[2], !truth(p[1]))
+			}, truth(p[0]))}
 		},
 		"unique": func(r *run, v any, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "case_sensitive", "attribute")
-			out := &list{}
+			out := &list{view: "generator"}
 			var seen []any
 		next:
 			for _, e := range r.iterate(v) {
@@ -571,9 +501,9 @@ func init() {
 			if t, ok := p[1].(Text); ok && t.S == "value" {
 				at = 1
 			}
-			return &list{r.sortBy(pairs(r, d), func(e any) any {
+			return &list{items: r.sortBy(pairs(r, d), func(e any) any {
 				return folded(e.(*list).items[at], !truth(p[0]))
-			}, truth(p[2])), false}
+			}, truth(p[2]))}
 		},
 	}
 	filters["count"], filters["d"] = filters["length"], filters["default"]
@@ -586,106 +516,4 @@ func parseFloat(s string) (float64, bool) {
 	}
 	f, err := strconv.ParseFloat(s, 64)
 	return f, err == nil
-}
-
-var globals map[string]callable
-
-func init() {
-	globals = map[string]callable{
-		"raise_exception": func(r *run, a []any, kw *kwargs) any {
-			p, _ := r.params(a, kw, "message")
-			r.fail("%s", r.str(p[0]).S)
-			return nil
-		},
-		"strftime_now": func(r *run, a []any, kw *kwargs) any {
-			p, _ := r.params(a, kw, "format")
-			return r.strftime(r.wantText(p[0]).S, time.Now())
-		},
-		"range": func(r *run, a []any, kw *kwargs) any {
-			if len(a) == 0 || len(a) > 3 {
-				r.fail("range takes one to three integers")
-			}
-			b := []int64{0, 0, 1}
-			for i, v := range a {
-				b[i] = r.wantInt(v)
-			}
-			if len(a) == 1 {
-				b[0], b[1] = 0, b[0]
-			}
-			if b[2] == 0 {
-				r.fail("range() arg 3 must not be zero")
-			}
-			out := &list{}
-			for i := b[0]; b[2] > 0 && i < b[1] || b[2] < 0 && i > b[1]; i += b[2] {
-				if len(out.items) >= 100000 {
-					r.fail("Range too big. The sandbox blocks ranges larger than MAX_RANGE (100000).")
-				}
-				out.items = append(out.items, i)
-				if b[2] > 0 && i > math.MaxInt64-b[2] || b[2] < 0 && i < math.MinInt64-b[2] {
-					break
-				}
-			}
-			r.tick(len(out.items))
-			return out
-		},
-		"dict": func(r *run, a []any, kw *kwargs) any { return r.newDict(a, kw) },
-		"namespace": func(r *run, a []any, kw *kwargs) any {
-			d := r.newDict(a, kw)
-			for k := range d.Values {
-				if strings.HasPrefix(k, "_") {
-					r.fail("a namespace cannot store the attribute %q", k)
-				}
-			}
-			return &namespace{d.Values}
-		},
-	}
-}
-
-func (r *run) newDict(a []any, kw *kwargs) *Dict {
-	d := NewDict()
-	if len(a) > 1 {
-		r.fail("dict takes at most one argument")
-	}
-	if len(a) == 1 {
-		if src, ok := a[0].(*Dict); ok {
-			for _, k := range src.Keys {
-				r.tick(1)
-				d.Set(k, src.Values[k])
-			}
-		} else {
-			for _, e := range r.iterate(a[0]) {
-				kv := r.iterate(e)
-				if len(kv) != 2 {
-					r.fail("dict needs pairs")
-				}
-				d.Set(r.key(kv[0]), kv[1])
-			}
-		}
-	}
-	for i, n := range kw.names {
-		d.Set(n, kw.vals[i])
-	}
-	kw.names, kw.vals = nil, nil
-	return d
-}
-
-func (r *run) strftime(format string, t time.Time) Text {
-	layouts := map[byte]string{'d': "02", 'b': "Jan", 'B': "January", 'Y': "2006", 'm': "01", 'y': "06", 'H': "15", 'M': "04", 'S': "05",
-		'a': "Mon", 'A': "Monday", 'p': "PM", 'I': "03", 'j': "002", 'F': "2006-01-02", 'T': "15:04:05"}
-	var b strings.Builder
-	for i := 0; i < len(format); i++ {
-		if format[i] != '%' || i+1 == len(format) {
-			b.WriteByte(format[i])
-			continue
-		}
-		i++
-		if l, ok := layouts[format[i]]; ok {
-			b.WriteString(t.Format(l))
-		} else if format[i] == '%' {
-			b.WriteByte('%')
-		} else {
-			r.fail("strftime_now does not know %%%c", format[i])
-		}
-	}
-	return r.made(NewText(b.String(), Literal))
 }

@@ -31,13 +31,16 @@ func checkFixtures(t *testing.T, file, dir string) {
 		c := c.(*Dict)
 		src, _ := get(c, "source").(string)
 		vars := get(fix, "vars")
+		if own := get(c, "vars"); own != nil {
+			vars = own
+		}
 		name := src
 		if f, ok := get(c, "file").(string); ok {
 			b, err := os.ReadFile(filepath.Join(dir, f))
 			if err != nil {
 				t.Fatal(err)
 			}
-			src, vars, name = string(b), get(c, "vars"), f
+			src, name = string(b), f
 		}
 		var out Output
 		tm, err := Parse(src)
@@ -62,7 +65,7 @@ func checkFixtures(t *testing.T, file, dir string) {
 // a message's origin is found in that message's field.
 func checkOrigins(t *testing.T, name string, text Text, vars *Dict) {
 	v, _ := vars.Get("messages")
-	rows := v.([]any)
+	rows, _ := v.([]any)
 	lo := 0
 	last := Origin{Message: -2}
 	for _, g := range text.Segs {

@@ -1,11 +1,13 @@
 package template
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
+	"unicode/utf16"
+	"unicode/utf8"
 )
 
 // Dict is a JSON object in the order it was written; of a key that repeats the
@@ -32,63 +34,273 @@ func (d *Dict) Set(key string, v any) {
 // NewDict is an empty dict.
 func NewDict() *Dict { return &Dict{Values: map[string]any{}} }
 
+// newDict is an empty dict with room for n keys.
+func newDict(n int) *Dict { return &Dict{make([]string, 0, n), make(map[string]any, n)} }
+
 // maxJSONDepth bounds how deep values nest, for rows are untrusted.
 const maxJSONDepth = 200
 
 // DecodeJSON reads exactly one JSON value: nil, bool, json.Number, string,
-// []any or *Dict.
-func DecodeJSON(data []byte) (any, error) {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.UseNumber()
-	v, err := decodeValue(dec, 0)
-	if err == io.EOF {
-		err = io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return nil, fmt.Errorf("malformed JSON at byte %d: %w", dec.InputOffset(), err)
-	}
-	if _, err := dec.Token(); err != io.EOF {
-		return nil, fmt.Errorf("malformed JSON at byte %d: more than one value", dec.InputOffset())
+// []any or *Dict. Bytes that are no UTF-8, and halves of surrogate pairs, become
+// U+FFFD, as in encoding/json.
+func DecodeJSON(data []byte) (v any, err error) {
+	d := &decoder{s: string(data)}
+	defer func() {
+		if e := recover(); e != nil {
+			bad, ok := e.(jsonError)
+			if !ok {
+				panic(e)
+			}
+			v, err = nil, fmt.Errorf("malformed JSON at byte %d: %w", d.i, bad.error)
+		}
+	}()
+	v = d.value(0)
+	if d.space(); d.i < len(d.s) {
+		d.fail("more than one value")
 	}
 	return v, nil
 }
 
-func decodeValue(dec *json.Decoder, depth int) (any, error) {
-	tok, err := dec.Token()
-	if err != nil {
-		return nil, err
+type jsonError struct{ error }
+
+// decoder reads the values of s from byte i on.
+type decoder struct {
+	s string
+	i int
+}
+
+func (d *decoder) fail(format string, a ...any) { panic(jsonError{fmt.Errorf(format, a...)}) }
+
+// unexpected fails for the byte at i.
+func (d *decoder) unexpected(want string) {
+	if d.i >= len(d.s) {
+		panic(jsonError{io.ErrUnexpectedEOF})
 	}
-	delim, ok := tok.(json.Delim)
-	if !ok {
-		return tok, nil
+	c, _ := utf8.DecodeRuneInString(d.s[d.i:])
+	d.fail("%q stands where %s should", c, want)
+}
+
+func (d *decoder) space() {
+	for d.i < len(d.s) && (d.s[d.i] == ' ' || d.s[d.i] == '\n' || d.s[d.i] == '\t' || d.s[d.i] == '\r') {
+		d.i++
 	}
-	if depth == maxJSONDepth {
-		return nil, fmt.Errorf("nested deeper than %d", maxJSONDepth)
+}
+
+// next skips white space and the byte c, if that comes.
+func (d *decoder) next(c byte) bool {
+	d.space()
+	if d.i < len(d.s) && d.s[d.i] == c {
+		d.i++
+		return true
 	}
-	if delim == '[' {
-		list := []any{}
-		for dec.More() {
-			v, err := decodeValue(dec, depth+1)
-			if err != nil {
-				return nil, err
+	return false
+}
+
+func (d *decoder) value(depth int) any {
+	d.space()
+	if d.i >= len(d.s) {
+		d.unexpected("a value")
+	}
+	switch c := d.s[d.i]; c {
+	case '{', '[':
+		if depth == maxJSONDepth {
+			d.fail("nested deeper than %d", maxJSONDepth)
+		}
+		d.i++
+		if c == '{' {
+			return d.object(depth)
+		}
+		return d.array(depth)
+	case '"':
+		d.i++
+		return d.text()
+	case 't':
+		return d.word("true", true)
+	case 'f':
+		return d.word("false", false)
+	case 'n':
+		return d.word("null", nil)
+	}
+	return d.number()
+}
+
+func (d *decoder) word(word string, v any) any {
+	for k := range len(word) {
+		if d.i >= len(d.s) || d.s[d.i] != word[k] {
+			d.unexpected(word)
+		}
+		d.i++
+	}
+	return v
+}
+
+func (d *decoder) array(depth int) []any {
+	list := []any{}
+	if d.next(']') {
+		return list
+	}
+	for {
+		list = append(list, d.value(depth+1))
+		if d.next(']') {
+			return list
+		}
+		if !d.next(',') {
+			d.unexpected("a comma or a bracket")
+		}
+	}
+}
+
+func (d *decoder) object(depth int) *Dict {
+	o := NewDict()
+	if d.next('}') {
+		return o
+	}
+	for {
+		if !d.next('"') {
+			d.unexpected("a key")
+		}
+		key := d.text()
+		if !d.next(':') {
+			d.unexpected("a colon")
+		}
+		o.Set(key, d.value(depth+1))
+		if d.next('}') {
+			return o
+		}
+		if !d.next(',') {
+			d.unexpected("a comma or a brace")
+		}
+	}
+}
+
+func (d *decoder) number() json.Number {
+	start := d.i
+	digits := func() {
+		from := d.i
+		for d.i < len(d.s) && d.s[d.i] >= '0' && d.s[d.i] <= '9' {
+			d.i++
+		}
+		if d.i == from {
+			d.unexpected("a value")
+		}
+	}
+	if d.s[d.i] == '-' {
+		d.i++
+	}
+	if d.i < len(d.s) && d.s[d.i] == '0' {
+		d.i++
+	} else {
+		digits()
+	}
+	if d.i < len(d.s) && d.s[d.i] == '.' {
+		d.i++
+		digits()
+	}
+	if d.i < len(d.s) && (d.s[d.i] == 'e' || d.s[d.i] == 'E') {
+		d.i++
+		if d.i < len(d.s) && (d.s[d.i] == '+' || d.s[d.i] == '-') {
+			d.i++
+		}
+		digits()
+	}
+	return json.Number(d.s[start:d.i])
+}
+
+// text reads a string behind its opening quote.
+func (d *decoder) text() string {
+	start, wide := d.i, false
+	for ; d.i < len(d.s); d.i++ {
+		switch c := d.s[d.i]; {
+		case c == '"':
+			s := d.s[start:d.i]
+			d.i++
+			if wide {
+				return validJSON(s)
 			}
-			list = append(list, v)
+			return s
+		case c == '\\':
+			return d.escaped(start)
+		case c < 0x20:
+			d.unexpected("an escape of it")
+		case c >= utf8.RuneSelf:
+			wide = true
 		}
-		_, err := dec.Token()
-		return list, err
 	}
-	d := NewDict()
-	for dec.More() {
-		key, err := dec.Token()
-		if err != nil {
-			return nil, err
+	d.unexpected("a quote")
+	return ""
+}
+
+// escaped reads the rest of a string that began at start and has an escape at i.
+func (d *decoder) escaped(start int) string {
+	b := []byte(d.s[start:d.i])
+	for d.i < len(d.s) {
+		c := d.s[d.i]
+		switch {
+		case c == '"':
+			d.i++
+			return validJSON(string(b))
+		case c < 0x20:
+			d.unexpected("an escape of it")
+		case c != '\\':
+			from := d.i
+			for d.i < len(d.s) && d.s[d.i] != '"' && d.s[d.i] != '\\' && d.s[d.i] >= 0x20 {
+				d.i++
+			}
+			b = append(b, d.s[from:d.i]...)
+			continue
 		}
-		v, err := decodeValue(dec, depth+1)
-		if err != nil {
-			return nil, err
+		d.i++
+		if d.i >= len(d.s) {
+			break
 		}
-		d.Set(strings.Clone(key.(string)), v)
+		if d.s[d.i] == 'u' {
+			b = utf8.AppendRune(b, d.unicode())
+			continue
+		}
+		k := strings.IndexByte(`"\/bfnrt`, d.s[d.i])
+		if k < 0 {
+			d.unexpected("an escape")
+		}
+		b = append(b, "\"\\/\b\f\n\r\t"[k])
+		d.i++
 	}
-	_, err = dec.Token()
-	return d, err
+	d.unexpected("a quote")
+	return ""
+}
+
+// unicode reads \uXXXX from its u on, or two of them that are a pair.
+func (d *decoder) unicode() rune {
+	hex := func() rune {
+		if d.i+5 > len(d.s) {
+			d.i = len(d.s)
+			d.unexpected("a digit")
+		}
+		n, err := strconv.ParseUint(d.s[d.i+1:d.i+5], 16, 32)
+		if err != nil {
+			d.fail("\\%s is no escape", strings.ToValidUTF8(d.s[d.i:d.i+5], "\ufffd"))
+		}
+		d.i += 5
+		return rune(n)
+	}
+	r := hex()
+	if !utf16.IsSurrogate(r) {
+		return r
+	}
+	if strings.HasPrefix(d.s[d.i:], `\u`) {
+		after := d.i
+		d.i++
+		if pair := utf16.DecodeRune(r, hex()); pair != utf8.RuneError {
+			return pair
+		}
+		d.i = after
+	}
+	return utf8.RuneError
+}
+
+// validJSON is s with U+FFFD for each byte that is no UTF-8.
+func validJSON(s string) string {
+	if utf8.ValidString(s) {
+		return s
+	}
+	return string([]rune(s))
 }

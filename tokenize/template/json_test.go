@@ -1,7 +1,9 @@
 package template
 
 import (
+	"bytes"
 	"encoding/json"
+	"errors"
 	"reflect"
 	"strings"
 	"testing"
@@ -37,12 +39,47 @@ func TestDecodeJSONRefuses(t *testing.T) {
 	}
 }
 
+// FuzzDecodeJSON compares with encoding/json: what is JSON, and every value.
 func FuzzDecodeJSON(f *testing.F) {
-	f.Add([]byte(`{"messages": [{"role": "user", "content": "hi"}]}`))
-	f.Add([]byte(`[[[`))
+	for _, s := range []string{`{"messages": [{"role": "user", "content": "hi"}]}`, `[[[`, `"\ud83d\ude00 \ud83d x \ud83d\u0041 \udc00\\\"\/\b\f\n\r\t"`,
+		"\"a\xffb\xed\xa0\x80\xf0\x9f\"", `[-0, 1.5e-3, 1E+10, 01, 1., .5, -, +1, 0x1]`, `[-0,0.5,1e5,-12.25E-2,123456789012345678901234567890]`, `{"a":1,"b":{"a":[]},"a":2}`,
+		` true `, `nulll`, `[1,]`, `{"a":1,}`, `{,}`, "\"\x1f\"", `"\u12"`, `"\u+123"`, `"\x"`, "\ufeff1", `[]]`, `{"a" :  null , "" : false}`} {
+		f.Add([]byte(s))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if _, err := DecodeJSON(data); err == nil && !json.Valid(data) {
-			t.Errorf("accepts %q, which is not JSON", data)
+		got, err := DecodeJSON(data)
+		if deep := strings.Count(string(data), "[")+strings.Count(string(data), "{") > maxJSONDepth; deep {
+			return
+		}
+		dec := json.NewDecoder(bytes.NewReader(data))
+		dec.UseNumber()
+		var want any
+		bad := dec.Decode(&want)
+		if bad == nil && !json.Valid(data) {
+			bad = errors.New("more than one value")
+		}
+		if (err == nil) != (bad == nil) {
+			t.Fatalf("%q: %v; encoding/json: %v", data, err, bad)
+		}
+		if err == nil && !reflect.DeepEqual(unordered(got), want) {
+			t.Errorf("%q: %v, want %v", data, got, want)
 		}
 	})
+}
+
+// unordered is v with maps for dicts.
+func unordered(v any) any {
+	switch v := v.(type) {
+	case []any:
+		for i, e := range v {
+			v[i] = unordered(e)
+		}
+	case *Dict:
+		m := map[string]any{}
+		for k, e := range v.Values {
+			m[k] = unordered(e)
+		}
+		return m
+	}
+	return v
 }

@@ -92,7 +92,8 @@ func lexNumber(src string, i int) (token, int, error) {
 	}
 	j := digits(i)
 	kind := tokInt
-	if j+1 < len(src) && src[j] == '.' && src[j+1] >= '0' && src[j+1] <= '9' {
+	member := i > 0 && src[i-1] == '.' // a.0.1 has two members, no float
+	if !member && j+1 < len(src) && src[j] == '.' && src[j+1] >= '0' && src[j+1] <= '9' {
 		kind, j = tokFloat, digits(j+1)
 	}
 	if j < len(src) && (src[j] == 'e' || src[j] == 'E') {
@@ -105,10 +106,8 @@ func lexNumber(src string, i int) (token, int, error) {
 		}
 	}
 	s := strings.ReplaceAll(src[i:j], "_", "")
-	if kind == tokInt {
-		if _, err := strconv.ParseInt(s, 10, 64); err != nil {
-			return token{}, 0, fmt.Errorf("integer %s is too large", s)
-		}
+	if kind == tokInt && len(s) > maxDigits {
+		return token{}, 0, fmt.Errorf("an integer has over %d digits", maxDigits)
 	}
 	return token{kind, s}, j, nil
 }

@@ -1,6 +1,7 @@
 package template
 
 import (
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -21,11 +22,11 @@ func dictMethod(d *Dict, name string) any {
 			r.params(a, kw)
 			switch name {
 			case "items":
-				return &list{pairs(r, d), false}
+				return &list{items: pairs(r, d), view: "dict_items"}
 			case "keys":
-				return &list{r.iterate(d), false}
+				return &list{items: r.iterate(d), view: "dict_keys"}
 			}
-			out := &list{}
+			out := &list{view: "dict_values"}
 			for _, k := range d.Keys {
 				r.tick(1)
 				out.items = append(out.items, d.Values[k])
@@ -37,10 +38,8 @@ func dictMethod(d *Dict, name string) any {
 			if len(a) == 0 || len(a) > 2 {
 				r.fail("get takes a key and a default")
 			}
-			if k, ok := a[0].(Text); ok {
-				if v, ok := d.Values[k.S]; ok {
-					return v
-				}
+			if v, ok := d.Values[r.key(a[0])]; ok {
+				return v
 			}
 			if len(a) == 2 {
 				return a[1]
@@ -81,8 +80,16 @@ func listMethod(l *list, name string) any {
 			}
 			return n
 		})
+	case "copy":
+		if l.tuple || l.view != "" {
+			return nil
+		}
+		return callable(func(r *run, a []any, kw *kwargs) any {
+			r.params(a, kw)
+			return &list{items: l.items}
+		})
 	case "append", "pop", "extend", "insert", "remove", "clear", "sort", "reverse":
-		if !l.tuple {
+		if !l.tuple && l.view == "" {
 			return refused("list", name)
 		}
 	}
@@ -138,9 +145,7 @@ func init() {
 	}
 	affix := func(has func(s, x string) bool) method {
 		return func(r *run, t Text, a []any, kw *kwargs) any {
-			if len(a) != 1 {
-				r.fail("one string is needed")
-			}
+			t, _ = r.within(t, a)
 			if l, ok := a[0].(*list); ok && l.tuple {
 				for _, e := range l.items {
 					if has(t.S, r.wantText(e).S) {
@@ -154,9 +159,7 @@ func init() {
 	}
 	find := func(last, must bool) method {
 		return func(r *run, t Text, a []any, kw *kwargs) any {
-			if len(a) != 1 {
-				r.fail("one string is needed")
-			}
+			t, from := r.within(t, a)
 			r.room(len(t.S) / 16)
 			i := strings.Index(t.S, r.wantText(a[0]).S)
 			if last {
@@ -168,7 +171,7 @@ func init() {
 				}
 				return int64(-1)
 			}
-			return int64(utf8.RuneCountInString(t.S[:i]))
+			return from + int64(utf8.RuneCountInString(t.S[:i]))
 		}
 	}
 	simple := func(f func(r *run, t Text) any) method {
@@ -205,12 +208,16 @@ func init() {
 			if len(a) == 3 {
 				n = max(-1, r.wantInt(a[2]))
 			}
-			return r.replace(t, r.wantText(a[0]).S, r.wantText(a[1]), int(n))
+			by := r.wantText(a[1])
+			if t.markup {
+				by = r.escape(by)
+			}
+			out := r.replace(t, r.wantText(a[0]).S, by, int(n))
+			out.markup = t.markup
+			return out
 		},
 		"count": func(r *run, t Text, a []any, kw *kwargs) any {
-			if len(a) != 1 {
-				r.fail("one string is needed")
-			}
+			t, _ = r.within(t, a)
 			r.room(len(t.S) / 16)
 			return int64(strings.Count(t.S, r.wantText(a[0]).S))
 		},
@@ -220,22 +227,25 @@ func init() {
 			}
 			r.defined(a[0])
 			items := r.iterate(a[0])
-			for _, e := range items {
-				r.wantText(e)
+			for i, e := range items {
+				s := r.wantText(e)
+				if t.markup {
+					if i == 0 {
+						items = slices.Clone(items)
+					}
+					items[i] = r.escape(s)
+				}
 			}
-			return r.join(items, t)
+			out := r.join(items, t)
+			out.markup = t.markup
+			return out
 		},
-		"splitlines": simple(func(r *run, t Text) any {
+		"splitlines": func(r *run, t Text, a []any, kw *kwargs) any {
+			p, _ := r.params(a, kw, "keepends")
+			keep := truth(p[0])
 			r.tick(1 + strings.Count(t.S, "\n")*(1+len(t.Segs)))
-			parts := t.Split("\n", -1)
-			if parts[len(parts)-1].S == "" {
-				parts = parts[:len(parts)-1]
-			}
-			for i, p := range parts {
-				parts[i] = p.Slice(0, len(strings.TrimSuffix(p.S, "\r")))
-			}
-			return textList(parts)
-		}),
+			return textList(r.lines(t, keep))
+		},
 		"removeprefix": func(r *run, t Text, a []any, kw *kwargs) any {
 			p, _ := r.params(a, kw, "prefix")
 			return t.Slice(len(t.S)-len(strings.TrimPrefix(t.S, r.wantText(p[0]).S)), len(t.S))
@@ -245,6 +255,61 @@ func init() {
 			return t.Slice(0, len(strings.TrimSuffix(t.S, r.wantText(p[0]).S)))
 		},
 	}
+}
+
+// within is the part of t from character a[1] up to a[2], as str.find and its
+// like take them, and where it begins.
+func (r *run) within(t Text, a []any) (part Text, from int64) {
+	if len(a) < 1 || len(a) > 3 {
+		r.fail("a string, and at most a start and an end, are needed")
+	}
+	if len(a) == 1 {
+		return t, 0
+	}
+	chars := r.chars(t)
+	n := int64(len(chars))
+	bound := func(i int, def int64) int64 {
+		if i >= len(a) || bare(a[i]) == nil {
+			return def
+		}
+		x := r.wantInt(a[i])
+		if x < 0 {
+			x += n
+		}
+		return max(0, min(x, n))
+	}
+	lo, hi := bound(1, 0), bound(2, n)
+	if lo >= hi {
+		return Text{}, lo
+	}
+	return r.concat(chars[lo:hi]...), lo
+}
+
+// lines is str.splitlines.
+func (r *run) lines(t Text, keepEnds bool) []Text {
+	var parts []Text
+	lo := 0
+	for i := 0; i < len(t.S); {
+		c, size := utf8.DecodeRuneInString(t.S[i:])
+		end := i + size
+		if c == '\r' && end < len(t.S) && t.S[end] == '\n' {
+			end++
+		}
+		switch c {
+		case '\n', '\r', '\v', '\f', 0x1c, 0x1d, 0x1e, 0x85, 0x2028, 0x2029:
+			r.tick(1 + len(t.Segs))
+			if keepEnds {
+				i = end
+			}
+			parts = append(parts, t.Slice(lo, i))
+			lo = end
+		}
+		i = end
+	}
+	if lo < len(t.S) {
+		parts = append(parts, t.Slice(lo, len(t.S)))
+	}
+	return parts
 }
 
 // fields is str.split without a separator: at most n cuts at stretches of
@@ -316,9 +381,14 @@ func init() {
 		"defined":   func(r *run, v any, a []any) bool { return !undef(r, v, a) },
 		"none":      kind("NoneType"), "string": kind("str"), "mapping": kind("dict"), "boolean": kind("bool"),
 		"integer": kind("int"), "float": kind("float"), "number": kind("int", "float", "bool"),
-		"iterable": kind("str", "list", "tuple", "dict", "undefined"), "sequence": kind("str", "list", "tuple", "dict", "undefined"),
-		"true":  func(r *run, v any, a []any) bool { return v == true },
-		"false": func(r *run, v any, a []any) bool { return v == false },
+		"iterable": kind("str", "list", "tuple", "dict", "undefined", "generator", "range", "dict_items", "dict_keys", "dict_values"),
+		"sequence": kind("str", "list", "tuple", "dict", "undefined", "range"),
+		"true":     func(r *run, v any, a []any) bool { return bare(v) == true },
+		"false":    func(r *run, v any, a []any) bool { return bare(v) == false },
+		"sameas":   func(r *run, v any, a []any) bool { return typeName(v) == typeName(arg(r, a)) && r.equal(v, a[0]) },
+		"escaped":  func(r *run, v any, a []any) bool { t, ok := v.(Text); return ok && t.markup },
+		"filter":   func(r *run, v any, a []any) bool { return filters[r.wantText(v).S] != nil },
+		"test":     func(r *run, v any, a []any) bool { return tests[r.wantText(v).S] != nil },
 		"callable": func(r *run, v any, a []any) bool {
 			_, ok := v.(callable)
 			return ok

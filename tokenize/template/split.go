@@ -30,9 +30,15 @@ func Split(src string) ([]Piece, error) {
 	src = strings.NewReplacer("\r\n", "\n", "\r", "\n").Replace(src)
 	src = strings.TrimSuffix(src, "\n")
 	var out []Piece
+	counted, lines := 0, 1
+	lineOf := func(at int) int { // of ascending places
+		lines += strings.Count(src[counted:at], "\n")
+		counted = at
+		return lines
+	}
 	data := func(s string, at int) {
 		if s != "" {
-			out = append(out, Piece{Data, s, lineAt(src, at)})
+			out = append(out, Piece{Data, s, lineOf(at)})
 		}
 	}
 	pos, lineStart := 0, true
@@ -46,9 +52,10 @@ func Split(src string) ([]Piece, error) {
 		body := open + 2
 		before := leading(src[pos:open], tag, src[body:], lineStart)
 		data(before, pos)
+		line := lineOf(open)
 		end, err := tagEnd(src, body, closers[tag])
 		if err != nil {
-			return nil, fmt.Errorf("template line %d: %w", lineAt(src, open), err)
+			return nil, fmt.Errorf("template line %d: %w", line, err)
 		}
 		inner := src[body:end]
 		inner = strings.TrimPrefix(strings.TrimPrefix(inner, "-"), "+")
@@ -58,7 +65,6 @@ func Split(src string) ([]Piece, error) {
 		}
 		pos = after(src, end+2, tag, mark)
 		lineStart = src[pos-1] == '\n'
-		line := lineAt(src, open)
 		switch {
 		case tag == "{#":
 		case tag == "{%" && strings.TrimSpace(inner) == "raw":
@@ -75,8 +81,6 @@ func Split(src string) ([]Piece, error) {
 		}
 	}
 }
-
-func lineAt(src string, i int) int { return 1 + strings.Count(src[:i], "\n") }
 
 func nextTag(src string, from int) int {
 	for i := from; i+1 < len(src); i++ {

@@ -27,6 +27,8 @@ type Segment struct {
 type Text struct {
 	S    string
 	Segs []Segment
+
+	markup bool // jinja2's Markup: what is added to it gets HTML-escaped
 }
 
 // NewText is s, all of one origin.
@@ -34,13 +36,18 @@ func NewText(s string, o Origin) Text {
 	if s == "" {
 		return Text{}
 	}
-	return Text{s, []Segment{{len(s), o}}}
+	return Text{S: s, Segs: []Segment{{len(s), o}}}
 }
 
 // Concat joins texts.
 func Concat(parts ...Text) Text {
+	n, k := 0, 0
+	for _, p := range parts {
+		n, k = n+len(p.S), k+len(p.Segs)
+	}
 	var b strings.Builder
-	var segs []Segment
+	b.Grow(n)
+	segs := make([]Segment, 0, k)
 	for _, p := range parts {
 		base := b.Len()
 		b.WriteString(p.S)
@@ -52,14 +59,17 @@ func Concat(parts ...Text) Text {
 			segs = append(segs, Segment{base + g.End, g.Origin})
 		}
 	}
-	return Text{b.String(), segs}
+	if len(segs) == 0 {
+		return Text{}
+	}
+	return Text{S: b.String(), Segs: segs}
 }
 
 // Slice is the bytes lo up to hi, which must lie within t.
 func (t Text) Slice(lo, hi int) Text {
 	s := t.S[lo:hi]
 	if s == "" {
-		return Text{}
+		return Text{markup: t.markup}
 	}
 	var segs []Segment
 	for _, g := range t.Segs {
@@ -71,7 +81,7 @@ func (t Text) Slice(lo, hi int) Text {
 			break
 		}
 	}
-	return Text{s, segs}
+	return Text{s, segs, t.markup}
 }
 
 // Split cuts t at every sep, which must not be empty; at most n cuts when

@@ -287,6 +287,145 @@ range(3)|list
 range(1, 10, 3)|list
 range(5, 0, -2)|list
 range(200000)|list
+range(3)
+range(1, 9, 2)
+range(5)[1:3]|list
+range(5)|length
+range(3)|tojson
+p|map(attribute='k')|length
+p|map(attribute='k')|tojson
+p|map(attribute='k')|list|tojson
+none|selectattr('v')|list
+none|map('upper')|list
+5|map('upper')|list
+d.items()
+d.keys()
+d.values()
+d.items()|length
+d.items()|tojson
+d.items()[0]
+d|items|length
+p|map(attribute='k')|first
+p|map(attribute='k')|last
+{1: 'a', 'b': 2, none: 3, 2.5: 4}
+{1: 'a', 'b': 2, none: 3, 2.5: 4}|tojson
+{1: 'a'}[1] ~ {1: 'a'}[1.0] ~ {1: 'a'}[true]
+{1: 'a'}['1'] is undefined
+2 in {1: 'a', 2: 'b'}
+[1] in {1: 'a'}
+{[1]: 2}
+{10: 1, 9: 2}|dictsort
+d[:1]
+n[:1]
+s['a':]
+missing[:1]
+'<a>'|safe + '<b>'
+'<b>' + '<a>'|safe
+'<a>'|safe + '<b>'|safe
+('<a>'|safe) ~ '<b>'
+('<a>'|safe)[0:2] + '<'
+('<a>,<b>'|safe).split(',')[1] + '<'
+('<a>'|safe).replace('a', '<')
+('<a>'|safe).upper() + '<'
+('<'|safe).join(['<', '>'])
+('<a>'|safe) * 2 + '<'
+'<a>'|safe|tojson
+"<a href='x'>&\""|escape
+"<a>"|e|e
+"<a>"|e|forceescape
+'%s has %d of %5.2f%%' % ('x', 3, 1.5)
+'%(a)s-%(b)03d' % {'a': 1, 'b': 7}
+'%s' % 5
+'%r|%-6s|%6s|%.2s' % ('a', 'b', 'c', 'def')
+'%x %X %o %e %g' % (255, 255, 8, 1234.5, 0.0001)
+'%+d % d %05d %-5d|' % (1, 2, 3, 4)
+'%d' % 'x'
+'%s %s' % ('x',)
+'%s' % ('x', 'y')
+'%q' % 1
+'%'|format
+'%s-%s'|format('a', 1)
+'%(x)s'|format(x=2)
+'{} and {}'.format('a', 1)
+'{1}{0}{{}}'.format('a', 'b')
+'{x}-{y}'.format(x=1, y='z')
+'{'.format(1)
+'{}'.format()
+[3, 1, 2]|min
+[3, 1, 2]|max
+['b', 'A']|min
+['b', 'A']|max(case_sensitive=true)
+p|max(attribute='v')
+[]|max is undefined
+[1, 2.5]|sum
+p|sum(attribute='v')
+[[1], [2]]|sum(start=[])
+'a-b_c d'|wordcount
+[1, 2, 3, 4, 5]|batch(2)|list
+[1, 2, 3, 4, 5]|batch(2, 0)|list
+[1, 2, 3, 4, 5]|slice(3)|list
+[1, 2, 3, 4, 5]|slice(3, 0)|list
+p|groupby('v')|map('first')|list
+p|groupby('v')|map(attribute='list')|map('length')|list
+p|groupby('v')|map(attribute='grouper')|list
+'ab'|center(7)
+'abc'.center(6, '*') ~ 'ab'.center(5, '*')
+'ab'.ljust(4) ~ '|' ~ 'ab'.rjust(4, '.')
+'-42'.zfill(6) ~ 'x'.zfill(3)
+'a,b,c'.partition(',')
+'a,b,c'.rpartition(',')
+'abc'.partition('x')
+'abc'.rpartition('x')
+'aBc'.swapcase()
+'Straße'.casefold()
+'ab1'.islower() ~ 'AB1'.isupper() ~ '1'.islower() ~ '12'.isdecimal() ~ ''.isnumeric()
+'foo bar baz qux'|truncate(9)
+'foo bar baz qux'|truncate(9, true)
+'foo bar baz qux'|truncate(11, leeway=0)
+'foo bar baz qux'|truncate(9, false, '..', 0)
+'a b/c?d=é&~'|urlencode
+d|attr('b') is undefined
+s|attr('upper') is callable
+n is sameas n
+none is sameas none
+'a' is escaped ~ ('a'|safe is escaped)
+'upper' is filter
+'nope' is filter
+'odd' is test
+s.find('l', 5) ~ s.index('l', 2) ~ s.count('l', 4) ~ s.count('l', 2, 4)
+m.startswith('two', 4) ~ m.endswith('two', 0, 7)
+self.x
+self.x.y
+l.copy()
+dict(**d).b ~ dict([['a', 1]])['a']
+range(*[1, 4])|list
+range(*5)|list
+joiner(', ') is callable
+cycler('a', 'b').next()
+p|sort(attribute='v,k')|map(attribute='k')|join
+12345678901234567890123
+"\u00e9\x41\101\q"
+'a' is lt 'b'
+s|reverse|length
+l|reverse|length
+3 is not odd and 4 is even
+[[1, 2], [3]]|map('sum')|list
+[[1, 'a'], [2, 'b']]|map('last')|join
+w|map('replace', 'a', 'z')|join
+w|sort|map('title')|join('-')
+d|length ~ d|count
+l|string
+none|string|length
+'x'|tojson|safe
+'a\nb'.splitlines(true)
+'  x'|trim('x') ~ '|'
+'xxaxx'|trim('x')
+''|first is undefined
+'abc'|last
+nested|map('join', '-')|join(';')
+nested|sum(start=[])|join
+nested.0.1
+[none, none]|sort
 dict(a=1, b=2)
 namespace(a=1).a
 raise_exception('boom')
@@ -336,6 +475,18 @@ STATEMENTS = [
     "{% if n == 1 %}a{% elif n == 3 %}b{% else %}c{% endif %}", "{% if missing %}a{% endif %}b", "{% if missing.x %}a{% endif %}", "{% if e or l %}x{% endif %}", "a{# c #}b\n{# c #}\nc", "  {% if true %}\n  x\n  {% endif %}\ny\n", "a {%- if true -%} b {%- endif -%} c", "a\n {%+ if true +%}\n b\n{% endif %}", "{{- 'a' -}}  \n b {{- 'c' }} \n",
     "{% raw %}{{ x }}{% endraw %}", "{% with x = 1 %}{{ x }}{% endwith %}{{ x }}", "{% filter upper %}abc{{ n }}{% endfilter %}", "{% if %}", "{% if true %}", "{% endif %}", "{% foo %}", "{{ n", "{% for x in l %}", "{% break %}", "{% set true = 1 %}", "{% set x = 1, 2 %}{{ x }}",
     "x{% generation %}a{{ messages[0].content }}{% endgeneration %}y", "{% set x = 1 %}{% generation %}{% set x = 2 %}{% endgeneration %}{{ x }}", "{{ '%}' }}{{ '}}' }}", "{{ {'a': {'b': 1}} }}", "{% set messages = messages + [{'role': 'x', 'content': 'y'}] %}{% for m in messages %}{{ m.content }}{% endfor %}",
+    "{% macro f(x) %}{{ x }}{{ varargs }}{{ kwargs }}{% endmacro %}{{ f(1, 2, 3, y=4) }}", "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(1, 2) }}", "{% macro f(x) %}{{ x }}{% endmacro %}{{ f(*[1]) }}{{ f(**{'x': 2}) }}",
+    "{% macro f() %}<{{ caller() }}>{% endmacro %}{% call f() %}in{{ n }}{% endcall %}", "{% macro f(l) %}{% for x in l %}{{ caller(x) }}{% endfor %}{% endmacro %}{% call(x) f([1, 2]) %}[{{ x }}]{% endcall %}",
+    "{% macro f() %}x{% endmacro %}{% call f() %}y{% endcall %}", "{% macro f() %}{{ caller is defined }}{% endmacro %}{{ f() }}", "{% macro f(caller=none) %}{{ caller() if caller else 'no' }}{% endmacro %}{{ f() }}{% call f() %}y{% endcall %}",
+    "{% macro outer() %}{% macro inner() %}{{ caller() }}{% endmacro %}{% call inner() %}a{{ caller() }}{% endcall %}{% endmacro %}{% call outer() %}b{% endcall %}", "{% macro f() %}{{ messages[0].content }}{% endmacro %}{{ f()|upper }}",
+    "{% for x in [1, [2, [3]]] recursive %}{{ loop.depth }}{{ loop(x) if x is iterable else x }}{% endfor %}", "{% for x in nested recursive %}{% if x is iterable %}({{ loop(x) }}){% else %}{{ x }}{{ loop.depth0 }}{% endif %}{% endfor %}",
+    "{% if false %}{{ 1|nope }}{% endif %}ok", "{% if true %}{{ 1|nope }}{% endif %}", "{{ 1|nope }}", "{% if n is nope %}{% endif %}", "{% if false %}{% if 1 is nope %}{% endif %}{% endif %}ok", "{% if false %}{% for x in l %}{{ x|nope }}{% endfor %}{% endif %}ok",
+    "{% set c = cycler('a', 'b') %}{{ c.next() }}{{ c.next() }}{{ c.next() }}{{ c.current }}", "{% set j = joiner(', ') %}{% for x in l %}{{ j() }}{{ x }}{% endfor %}", "{% set g = p|map(attribute='k') %}{{ g|list }}{{ g|list }}{{ 'y' if g else 'n' }}",
+    "{% for k, v in d|dictsort %}{{ k }}{% endfor %}", "{% for k in {1: 2, 'a': 3} %}{{ k }}{% endfor %}", "{% for g in p|groupby('v') %}{{ g.grouper }}{{ g.list|length }}{% endfor %}", "{% for a, b in p|groupby('v') %}{{ a }}{% endfor %}",
+    "{% set x %}a{{ n }}b{% endset %}{{ x|length }}", "{% set x | upper %}ab{% endset %}{{ x }}", "{% for x in l %}{% if x == 1 %}{% continue %}{% endif %}{{ x }}{% if loop.last %}!{% endif %}{% endfor %}", "{% for x in p|selectattr('v') %}{{ loop.length }}{{ loop.last }}{% endfor %}",
+    "{% block a %}x{{ n }}{% endblock %}", "{% include 'x' %}", "{% import 'x' as y %}", "{% extends 'x' %}", "{% do 1 %}", "{% set ns = namespace(a=1) %}{% set ns.b = 2 %}{{ ns.a }}{{ ns.b }}{{ ns['a'] }}{{ ns.c is defined }}", "{% set ns = namespace() %}{% set ns._x = 1 %}",
+    "{% for x in l if x > 1 %}{{ loop.index }}{{ x }}{% else %}none{% endfor %}", "{% for x in [] %}{% else %}none{% endfor %}", "{% for x in l %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x > 1) }}{{ loop.revindex }}{{ loop.previtem }}{{ loop.nextitem }}{% endfor %}", "{% with a=1, b=2 %}{{ a + b }}{% endwith %}{{ a is defined }}",
+    "{% generation %}{% for x in l %}{{ x }}{% endfor %}{% endgeneration %}|{% generation %}{% endgeneration %}", "{% for m in messages %}{% generation %}{{ m.content }}{% break %}{% endgeneration %}{% endfor %}", "{%- set x = 1 -%}\n{{- x -}}\n y", "{{ 'a' if n is odd else 'b' ~ 'c' }}", "{{ '\\n' }}{{ \"\\t|\" }}",
     "{% set loop_messages = messages[1:] %}{{ loop_messages|length }}", "{% set x = 'a' if n == 3 %}{{ x }}", "{% for x in range(3) %}{{ x if not loop.last else 'end' }}{% endfor %}", "{% for m in messages|selectattr('role', 'equalto', 'user') %}{{ m.content }}{% endfor %}",
 ]
 

@@ -1,0 +1,166 @@
+package main
+
+import (
+	"bufio"
+	"encoding/json"
+	"fmt"
+	"io"
+	"os"
+
+	"github.com/spf13/pflag"
+
+	"eaft/internal/cli"
+	"eaft/model/weights"
+	"eaft/tokenize/template"
+)
+
+const renderUsage = `Usage: tokenize render --template FILE | --model M [FILE...]
+
+Reads one JSON object a line, from files or standard input: what one gives to
+transformers' apply_chat_template (messages, tools, documents,
+add_generation_prompt) and the template's other variables (bos_token, eos_token,
+any other). Prints a line for each:
+
+  {"text": ..., "spans": [{"role", "turn", "start", "end"}]}   or   {"error": ...}
+
+A span is where message number turn stands: the bytes [start, end) of text (in
+UTF-8) from the first to the last that come from the message, its role aside.
+
+  echo '{"messages":[{"role":"user","content":"Hi"}]}' | tokenize render --model M.gguf`
+
+func render(args []string, std cli.IO) error {
+	fs := pflag.NewFlagSet("tokenize render", pflag.ContinueOnError)
+	model := fs.String("model", "", "model whose chat template and special tokens are used: a Hugging Face folder, a .gguf file, or demo")
+	file := fs.String("template", "", "chat template (Jinja) to use instead of the model's")
+	if err := cli.Parse(fs, args, std, renderUsage); err != nil {
+		return err
+	}
+	t, bos, eos, err := chatTemplate(*model, *file)
+	if err != nil {
+		return err
+	}
+	inputs := fs.Args()
+	if len(inputs) == 0 {
+		inputs = []string{"-"}
+	}
+	out := bufio.NewWriter(std.Out)
+	enc := json.NewEncoder(out)
+	enc.SetEscapeHTML(false)
+	for _, path := range inputs {
+		in := io.NopCloser(std.In)
+		if path != "-" {
+			if in, err = os.Open(path); err != nil {
+				return &cli.Error{Code: cli.ExitUsage, Err: err}
+			}
+		}
+		err := eachLine(in, out.Flush, func(n int, line []byte) error {
+			result, err := renderLine(t, bos, eos, line)
+			if err != nil {
+				return enc.Encode(map[string]string{"error": err.Error()})
+			}
+			return enc.Encode(result)
+		})
+		in.Close()
+		if err != nil {
+			return fmt.Errorf("%s: %w", path, err)
+		}
+	}
+	return out.Flush()
+}
+
+// chatTemplate is the template of file, else of the model, and the model's
+// special tokens; without a model these are "".
+func chatTemplate(model, file string) (t *template.Template, bos, eos string, err error) {
+	var source string
+	if model != "" {
+		if source, bos, eos, err = modelTemplate(model); err != nil {
+			return nil, "", "", err
+		}
+	}
+	switch {
+	case file != "":
+		data, err := os.ReadFile(file)
+		if err != nil {
+			return nil, "", "", &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
+		source = string(data)
+	case model == "":
+		return nil, "", "", cli.Usagef("--template or --model is missing")
+	case source == "":
+		return nil, "", "", cli.Usagef("model %s has no chat template; give one with --template", model)
+	}
+	if t, err = template.Parse(source); err != nil {
+		return nil, "", "", cli.Usagef("chat template: %w", err)
+	}
+	return t, bos, eos, nil
+}
+
+func modelTemplate(model string) (source, bos, eos string, err error) {
+	c, err := weights.Open(model)
+	if err != nil {
+		return "", "", "", &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	defer c.Close()
+	if source, bos, eos, err = c.ChatTemplate(); err != nil {
+		err = &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	return source, bos, eos, err
+}
+
+type span struct {
+	Role  string `json:"role"`
+	Turn  int    `json:"turn"`
+	Start int    `json:"start"`
+	End   int    `json:"end"`
+}
+
+type rendered struct {
+	Text  string `json:"text"`
+	Spans []span `json:"spans"`
+}
+
+func renderLine(t *template.Template, bos, eos string, line []byte) (*rendered, error) {
+	v, err := template.DecodeJSON(line)
+	if err != nil {
+		return nil, err
+	}
+	vars, ok := v.(*template.Dict)
+	if !ok {
+		return nil, fmt.Errorf("the line is no JSON object")
+	}
+	for name, value := range map[string]string{"bos_token": bos, "eos_token": eos} {
+		if _, given := vars.Get(name); !given && value != "" {
+			vars.Set(name, value)
+		}
+	}
+	out, err := t.Apply(vars)
+	if err != nil {
+		return nil, err
+	}
+	messages, _ := vars.Values["messages"].([]any)
+	return &rendered{out.Text.S, spans(out.Text, messages)}, nil
+}
+
+// spans are the stretches of text that come from one message: what the template
+// writes between two pieces of a message belongs to it, what it writes between
+// two messages to neither.
+func spans(t template.Text, messages []any) []span {
+	out := []span{}
+	lo := 0
+	for _, g := range t.Segs {
+		m, k := g.Origin.Message, len(out)-1
+		switch {
+		case m < 0 || g.Origin.Field == "role":
+		case k >= 0 && out[k].Turn == m:
+			out[k].End = g.End
+		default:
+			s := span{Turn: m, Start: lo, End: g.End}
+			if d, ok := messages[m].(*template.Dict); ok {
+				s.Role, _ = d.Values["role"].(string)
+			}
+			out = append(out, s)
+		}
+		lo = g.End
+	}
+	return out
+}

@@ -1,0 +1,218 @@
+package tokenize
+
+import (
+	"strings"
+
+	"eaft/internal/cli"
+	"eaft/parquet"
+	"eaft/tokenize/template"
+)
+
+// TrainOn says which turns of a conversation are trained; a message's own train
+// field overrides it.
+type TrainOn string
+
+const (
+	Assistant TrainOn = "assistant" // every assistant turn
+	Last      TrainOn = "last"      // the last assistant turn
+	All       TrainOn = "all"       // every token
+)
+
+// Reasons for a rejected row that the mask finds.
+const (
+	noPrompt   = "nothing but answers"
+	lostAnswer = "answer not in the rendering"
+)
+
+func (t TrainOn) check() error {
+	switch t {
+	case Assistant, Last, All, "":
+		return nil
+	}
+	return cli.Usagef("--train-on %q: use assistant, last or all", string(t))
+}
+
+// training is l for conversations of which t is trained.
+func (l *Language) training(t TrainOn) *Language {
+	out := *l
+	out.trainOn = t
+	return &out
+}
+
+// selected are the messages that are to be trained, and the messages without
+// their train fields, which no template is shown.
+func selected(messages []any, on TrainOn) (plain []any, train []bool, err error) {
+	train = make([]bool, len(messages))
+	last := -1
+	for i, v := range messages {
+		if role(v) == "assistant" {
+			last = i
+		}
+	}
+	for i, v := range messages {
+		m := v.(*template.Dict)
+		train[i] = on == All || role(m) == "assistant" && (on != Last || i == last)
+		f, given := m.Get("train")
+		if !given {
+			plain = append(plain, v)
+			continue
+		}
+		if f != nil {
+			b, ok := f.(bool)
+			if !ok {
+				return nil, nil, rejectf(wrongType, "messages[%d].train is neither true nor false", i)
+			}
+			train[i] = b
+		}
+		shown := template.NewDict()
+		for _, k := range m.Keys {
+			if k != "train" {
+				shown.Set(k, m.Values[k])
+			}
+		}
+		plain = append(plain, shown)
+	}
+	return plain, train, nil
+}
+
+func role(message any) string {
+	s, _ := message.(*template.Dict).Values["role"].(string)
+	return s
+}
+
+// fillConversation renders messages once, encodes the text once, and labels by
+// position: of a trained assistant's turn all that follows its header, through
+// its end of turn; or what the template's own generation blocks hold.
+func (l *Language) fillConversation(messages []any, tools any, row *parquet.TokensRow) error {
+	messages, train, err := selected(messages, l.trainOn)
+	if err != nil {
+		return err
+	}
+	out, err := l.chat.render(messages, tools, false)
+	if err != nil {
+		return rejectf(templateError, "%v", err)
+	}
+	turns := newTurns(out, len(messages))
+	l.encodeText(row, out.Text.S, nil)
+	if l.trainOn == All {
+		copy(row.Labels, row.InputIDs)
+	}
+	for i, t := range turns {
+		if train[i] && role(messages[i]) == "assistant" {
+			if err := answered(messages[i].(*template.Dict), t, i); err != nil {
+				return err
+			}
+		}
+		r := t.own
+		if role(messages[i]) == "assistant" && !t.region.empty() {
+			body, err := l.chat.body(out.Text.S, t, messages, i, tools)
+			if err != nil {
+				return rejectf(templateError, "%v", err)
+			}
+			r = byteRange{wordStart(row, body), l.endOfTurn(row, t)}
+		}
+		lo, hi := tokensIn(row, r)
+		row.Spans = append(row.Spans, parquet.Span{Role: role(messages[i]), Turn: int32(i), Start: int32(lo), End: int32(hi)})
+		if l.chat.template.Generation && role(messages[i]) == "assistant" && l.trainOn != All {
+			continue
+		}
+		if role(messages[i]) != "assistant" && train[i] {
+			r.hi = l.endOfTurn(row, t)
+		}
+		l.label(row, r, train[i])
+	}
+	if l.chat.template.Generation && l.trainOn != All {
+		l.labelGenerated(row, out, turns, train)
+	}
+	return whole(row, l.trainOn)
+}
+
+// wordStart is lo, or, where a token holds lo and of the header only spaces,
+// where that token begins: "Assistant: yes" has the token " yes".
+func wordStart(row *parquet.TokensRow, lo int) int {
+	i, _ := tokensIn(row, byteRange{lo, lo})
+	if i == 0 || int(row.TokenEnd[i-1]) <= lo {
+		return lo
+	}
+	if start := int(row.TokenStart[i-1]); strings.Trim(row.Text[start:lo], " ") == "" {
+		return start
+	}
+	return lo
+}
+
+// label trains, or does not, the tokens that begin in r.
+func (l *Language) label(row *parquet.TokensRow, r byteRange, train bool) {
+	lo, hi := tokensIn(row, r)
+	for i := lo; i < hi; i++ {
+		row.Labels[i] = ignored
+		if train {
+			row.Labels[i] = row.InputIDs[i]
+		}
+	}
+}
+
+// labelGenerated trains the generation blocks of the selected messages.
+func (l *Language) labelGenerated(row *parquet.TokensRow, out template.Output, turns []turn, train []bool) {
+	for _, g := range out.Generation {
+		for i, t := range turns {
+			if train[i] && g[0] >= t.region.lo && g[0] < t.region.hi {
+				l.label(row, byteRange{g[0], g[1]}, true)
+				break
+			}
+		}
+	}
+}
+
+// endOfTurn is where a message's turn ends: behind the special token that ends
+// a turn, else behind the last special token of the turn, else behind one that
+// stands right after it, as the next turn's header where that is the signal to
+// stop, else behind what the template writes last.
+func (l *Language) endOfTurn(row *parquet.TokensRow, t turn) int {
+	after, last := max(t.own.hi, t.region.lo), -1
+	lo, hi := tokensIn(row, byteRange{after, t.region.hi})
+	for i := lo; i < hi; i++ {
+		id := row.InputIDs[i]
+		if id == l.chat.end {
+			return int(row.TokenEnd[i])
+		}
+		if l.Tokenizer.IsSpecial(id) && (t.exact || last < 0) {
+			last = int(row.TokenEnd[i])
+		}
+	}
+	switch {
+	case last >= 0:
+		return last
+	case strings.TrimSpace(row.Text[after:t.region.hi]) == "" && hi < len(row.InputIDs) && int(row.TokenStart[hi]) == t.region.hi && l.Tokenizer.IsSpecial(row.InputIDs[hi]):
+		return int(row.TokenEnd[hi])
+	}
+	return t.region.hi
+}
+
+// answered rejects an assistant's message that its rendering has lost: its tool
+// calls, or all of it.
+func answered(m *template.Dict, t turn, i int) error {
+	if calls, ok := m.Values["tool_calls"].([]any); ok && len(calls) > 0 && !t.calls {
+		return rejectf(lostAnswer, "messages[%d].tool_calls are not in the rendering: the template writes none", i)
+	}
+	if s, ok := m.Values["content"].(string); ok && strings.TrimSpace(s) != "" && t.own.empty() {
+		return rejectf(lostAnswer, "messages[%d].content is not in the rendering", i)
+	}
+	if t.region.empty() {
+		return rejectf(lostAnswer, "messages[%d] is not in the rendering", i)
+	}
+	return nil
+}
+
+// whole rejects a conversation of which every token would be trained, though
+// not all were asked for.
+func whole(row *parquet.TokensRow, on TrainOn) error {
+	if on == All {
+		return nil
+	}
+	for _, y := range row.Labels {
+		if y == ignored {
+			return nil
+		}
+	}
+	return rejectf(noPrompt, "every token is an assistant's: there is no prompt; --train-on all trains such rows")
+}
