@@ -1,9 +1,6 @@
 package tokenizer
 
-import (
-	"fmt"
-	"unicode/utf8"
-)
+import "unicode/utf8"
 
 // bpe merges the parts of a word, the pair of lowest rank first (Sennrich et al.
 // 2016; huggingface/tokenizers, models/bpe). The parts are bytes in a byte-level
@@ -18,7 +15,7 @@ type bpe struct {
 	unk          int32 // -1: none
 	fuse         bool
 	merges       *table
-	words        map[string]int32 // for ignore_merges
+	names        *names // for ignore_merges
 	ignoreMerges bool
 	apart        *[128][128]bool // see partition; nil: words stay whole
 }
@@ -39,7 +36,7 @@ func (a candidate) before(b candidate) bool {
 
 func (m *bpe) tokenize(e *encoder, w string, out []piece) []piece {
 	if m.ignoreMerges {
-		if id, ok := m.words[w]; ok {
+		if id, ok := m.whole(w); ok {
 			return append(out, piece{id, 0, int32(len(w))})
 		}
 	}
@@ -67,6 +64,24 @@ func (m *bpe) tokenize(e *encoder, w string, out []piece) []piece {
 	}
 	return out
 }
+
+// whole looks a word up that is a token.
+func (m *bpe) whole(w string) (int32, bool) {
+	if !m.byteLevel {
+		return m.names.get(w)
+	}
+	if len(w) > maxToken {
+		return -1, false
+	}
+	b := make([]byte, 0, 2*maxToken)
+	for i := range len(w) {
+		b = utf8.AppendRune(b, byteToRune[w[i]])
+	}
+	return m.names.get(string(b))
+}
+
+// maxToken is more bytes than any token of a published vocabulary has.
+const maxToken = 1 << 10
 
 // characters makes the first symbols. The order of an unknown token that waits
 // for others to join, and byte tokens after it, is Hugging Face's.
@@ -241,10 +256,11 @@ func (e *encoder) pop() candidate {
 // all others (as 1).
 func (m *bpe) partition(spell []string) {
 	for _, e := range m.merges.entries {
-		if e.key == noKey {
+		if e.key == 0 {
 			continue
 		}
-		for _, id := range []int32{int32(e.key >> 32), int32(uint32(e.key))} {
+		a, b := e.pair()
+		for _, id := range []int32{a, b} {
 			if id == m.unk || len(spell[id]) == 6 && spell[id][:3] == "<0x" {
 				return // such a symbol's characters are not the text's
 			}
@@ -266,7 +282,7 @@ func (m *bpe) partition(spell []string) {
 		}
 	}
 	for _, e := range m.merges.entries {
-		if e.key == noKey {
+		if e.key == 0 {
 			continue
 		}
 		last := -1
@@ -296,7 +312,7 @@ func kind(r rune) int {
 // split cuts x.s[lo:hi] as partition says.
 func (m *bpe) split(x *text, lo, hi int, emit func(x *text, lo, hi int)) {
 	if m.ignoreMerges {
-		if _, ok := m.words[x.s[lo:hi]]; ok {
+		if _, ok := m.whole(x.s[lo:hi]); ok {
 			emit(x, lo, hi)
 			return
 		}
@@ -322,28 +338,4 @@ func (m *bpe) split(x *text, lo, hi int, emit func(x *text, lo, hi int)) {
 		i += n
 	}
 	emit(x, lo, hi)
-}
-
-// setMerges reads merges of pairs of tokens; prefix is what continuing tokens begin
-// with and lose when they are merged.
-func (m *bpe) setMerges(pairs [][2]string, ids map[string]int32) error {
-	m.merges = newTable(len(pairs))
-	for i, p := range pairs {
-		a, ok := ids[p[0]]
-		b, ok2 := ids[p[1]]
-		id, ok3 := ids[p[0]+p[1]]
-		if !ok || !ok2 || !ok3 {
-			missing := p[0] + p[1]
-			if !ok2 {
-				missing = p[1]
-			}
-			if !ok {
-				missing = p[0]
-			}
-			return fmt.Errorf("tokenizer.json: model.merges[%d]: %q is not in the vocabulary", i, missing)
-		}
-		// A pair that stands twice counts where it stands last, as in a map that is filled in order.
-		m.merges.put(pair(a, b), int32(i), id)
-	}
-	return nil
 }

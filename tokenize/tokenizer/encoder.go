@@ -56,9 +56,10 @@ type slot struct {
 }
 
 const (
-	cacheSlots = 1 << 15
-	cacheLong  = 1 << 12
-	cacheBytes = 64 // of a word that is worth a place in the map
+	cacheSlots  = 1 << 15
+	cacheProbes = 16
+	cacheLong   = 1 << 12
+	cacheBytes  = 64 // of a word that is worth a place in the map
 )
 
 // pieces are the cache's: read only, until the next call.
@@ -82,25 +83,26 @@ func (e *encoder) pieces(m model, s string, lo, hi int) []piece {
 		a, b = binary.LittleEndian.Uint64(w[:]), binary.LittleEndian.Uint64(w[8:])
 	}
 	h1, h2 := bits.Mul64(a^0x9e3779b97f4a7c15, b^0xd1342543de82ef95^uint64(n))
-	i := (h1 ^ h2) & (cacheSlots - 1)
-	for {
+	first := (h1 ^ h2) & (cacheSlots - 1)
+	free := first // taken from another word where all probed are
+	for k := range uint64(cacheProbes) {
+		i := (first + k) & (cacheSlots - 1)
 		s := &c.slots[i]
 		if s.a == a && s.b == b && s.size == uint8(n) {
 			return c.pieces[s.at : s.at+uint32(s.n)]
 		}
 		if s.size == 0 {
+			free = i
 			break
 		}
-		i = (i + 1) & (cacheSlots - 1)
 	}
 	if c.used >= cacheSlots/2 {
 		clear(c.slots)
 		c.used, c.pieces = 0, c.pieces[:0]
-		i = (h1 ^ h2) & (cacheSlots - 1)
 	}
 	at := len(c.pieces)
 	c.pieces = m.tokenize(e, s[lo:hi], c.pieces)
-	c.slots[i] = slot{a, b, uint32(at), uint8(len(c.pieces) - at), uint8(n)}
+	c.slots[free] = slot{a, b, uint32(at), uint8(len(c.pieces) - at), uint8(n)}
 	c.used++
 	return c.pieces[at:]
 }

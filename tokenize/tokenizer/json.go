@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"slices"
 	"strings"
 	"unicode/utf8"
 )
@@ -18,7 +17,8 @@ type file struct {
 	normalizer, preTokenizer, decoder, postProcessor json.RawMessage
 	model                                            modelJSON
 	vocab                                            []token
-	merges                                           [][2]string
+	names                                            *names
+	merges                                           [][3]int32 // two tokens and what they become
 }
 
 type token struct {
@@ -47,11 +47,12 @@ func FromJSON(data []byte) (*Tokenizer, error) {
 		return nil, fmt.Errorf("tokenizer.json: it is no UTF-8")
 	}
 	classOnce.Do(fillClasses)
-	f, err := readFile(string(data))
+	whole := string(data)
+	f, err := readFile(whole)
 	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	t := &Tokenizer{json: slices.Clone(data), added: f.added}
+	t := &Tokenizer{json: whole, added: f.added, names: f.names}
 	if t.normalizers, err = readNormalizer("normalizer", f.normalizer, 0, nil); err != nil {
 		return nil, err
 	}
@@ -116,6 +117,7 @@ func readFile(s string) (*file, error) {
 // readModel keeps vocabulary and merges apart from the small fields.
 func (f *file) readModel(r *scan) error {
 	rest := map[string]json.RawMessage{}
+	mergesAt := -1 // where they stand, if that is before the vocabulary
 	err := r.object(func(key string) error {
 		var err error
 		switch key {
@@ -123,10 +125,13 @@ func (f *file) readModel(r *scan) error {
 			if err = f.readVocab(r); err != nil {
 				err = fmt.Errorf("model.vocab: %w", err)
 			}
+			f.names = newNames(f.vocab)
 		case "merges":
-			if err = f.readMerges(r); err != nil {
-				err = fmt.Errorf("model.merges[%d]: %w", len(f.merges), err)
+			if f.vocab != nil {
+				return f.readMerges(r)
 			}
+			mergesAt = r.i
+			err = r.skip(0)
 		default:
 			rest[key], err = r.raw()
 		}
@@ -141,6 +146,11 @@ func (f *file) readModel(r *scan) error {
 	}
 	if f.vocab == nil {
 		return fmt.Errorf("model.vocab is missing")
+	}
+	if mergesAt >= 0 {
+		if err := f.readMerges(&scan{s: r.s, i: mergesAt}); err != nil {
+			return err
+		}
 	}
 	if err := json.Unmarshal(raw, &f.model); err != nil {
 		return fmt.Errorf("model: %w", err)
@@ -188,43 +198,39 @@ func (f *file) readVocab(r *scan) error {
 	})
 }
 
-// readMerges takes pairs as "a b" or ["a", "b"].
+// readMerges takes pairs as "a b" or ["a", "b"]; the vocabulary has been read.
 func (f *file) readMerges(r *scan) error {
 	r.space()
 	if strings.HasPrefix(r.s[r.i:], "null") {
 		r.i += 4
 		return nil
 	}
-	f.merges = make([][2]string, 0, len(f.vocab))
-	return r.array(func(int) error {
-		var p [2]string
-		var err error
-		if r.next('[') {
-			if p[0], err = r.str(); err != nil {
-				return err
-			}
-			if !r.next(',') {
-				return r.fail("a comma was expected")
-			}
-			if p[1], err = r.str(); err != nil {
-				return err
-			}
-			if !r.next(']') {
-				return r.fail("] was expected")
-			}
-		} else {
-			s, err := r.str()
-			if err != nil {
-				return err
-			}
-			var ok bool
-			if p[0], p[1], ok = strings.Cut(s, " "); !ok {
-				return fmt.Errorf("%q is no pair", s)
+	f.merges = make([][3]int32, 0, 2*len(f.vocab))
+	err := r.array(func(int) error {
+		a, b, err := r.pair()
+		if err != nil {
+			return err
+		}
+		var ids [3]int32
+		var ok [3]bool
+		ids[0], ok[0] = f.names.get(a)
+		ids[1], ok[1] = f.names.get(b)
+		ids[2], ok[2] = f.names.joined(a, b)
+		for k, s := range []string{a, b, ""} {
+			if !ok[k] {
+				if k == 2 {
+					s = a + b
+				}
+				return fmt.Errorf("%q is not in the vocabulary", s)
 			}
 		}
-		f.merges = append(f.merges, p)
+		f.merges = append(f.merges, ids)
 		return nil
 	})
+	if err != nil {
+		return fmt.Errorf("model.merges[%d]: %w", len(f.merges), err)
+	}
+	return nil
 }
 
 func (t *Tokenizer) setVocab(vocab []token) error {
@@ -241,13 +247,12 @@ func (t *Tokenizer) setVocab(vocab []token) error {
 	if size > 4*(len(vocab)+len(t.added))+1024 {
 		return fmt.Errorf("tokenizer.json: model.vocab: an id of %d with %d tokens", size-1, len(vocab))
 	}
-	t.ids = make(map[string]int32, len(vocab)+len(t.added))
 	t.spell, t.known = make([]string, size), make([]bool, size)
 	for _, v := range vocab {
 		if t.known[v.id] {
 			return fmt.Errorf("tokenizer.json: model.vocab: %q and %q share the id %d", v.s, t.spell[v.id], v.id)
 		}
-		t.ids[v.s], t.spell[v.id], t.known[v.id] = v.id, v.s, true
+		t.spell[v.id], t.known[v.id] = v.s, true
 	}
 	return nil
 }
@@ -257,7 +262,7 @@ func (t *Tokenizer) setModel(f *file) error {
 	m := &f.model
 	unk := int32(-1)
 	if m.UnkToken != nil {
-		id, ok := t.ids[*m.UnkToken]
+		id, ok := t.names.get(*m.UnkToken)
 		if !ok && (m.Type != "BPE" || *m.UnkToken != "") {
 			return fmt.Errorf("tokenizer.json: model.unk_token %q is not in the vocabulary", *m.UnkToken)
 		}
@@ -275,7 +280,7 @@ func (t *Tokenizer) setModel(f *file) error {
 		if m.UnkID == nil || *m.UnkID < 0 || int(*m.UnkID) >= len(f.vocab) {
 			return fmt.Errorf("tokenizer.json: model.unk_id is missing or no token: characters without a token need it")
 		}
-		u := &unigram{tokens: newTrie(0), unk: *m.UnkID, unkScore: math.Inf(1), ids: t.ids, fallback: m.ByteFallback, bytes: t.byteTokens()}
+		u := &unigram{tokens: newTrie(0), unk: *m.UnkID, unkScore: math.Inf(1), names: t.names, fallback: m.ByteFallback, bytes: t.byteTokens()}
 		for _, v := range f.vocab {
 			if v.s != "" {
 				u.tokens.put(v.s, v.id)
@@ -324,24 +329,18 @@ func (t *Tokenizer) setBPE(f *file, unk int32) error {
 	case t.byteLevel && m.ByteFallback:
 		return fmt.Errorf("tokenizer.json: model.byte_fallback with a ByteLevel pre_tokenizer is not known")
 	}
-	b := &bpe{byteLevel: t.byteLevel, fallback: m.ByteFallback, unk: unk, fuse: m.FuseUnk, ignoreMerges: m.IgnoreMerges, words: t.ids}
-	if err := b.setMerges(f.merges, t.ids); err != nil {
-		return err
+	b := &bpe{byteLevel: t.byteLevel, fallback: m.ByteFallback, unk: unk, fuse: m.FuseUnk, ignoreMerges: m.IgnoreMerges, names: t.names}
+	b.merges = newTable(len(f.merges))
+	for i, p := range f.merges {
+		// A pair that stands twice counts where it stands last, as in a map that is filled in order.
+		b.merges.put(pair(p[0], p[1]), int32(i), p[2])
 	}
 	t.model = b
 	if b.byteLevel {
 		for c := range 256 {
 			b.bytes[c] = -1
-			if id, ok := t.ids[string(byteToRune[c])]; ok {
+			if id, ok := t.names.get(string(byteToRune[c])); ok {
 				b.bytes[c] = id
-			}
-		}
-		if b.ignoreMerges {
-			b.words = make(map[string]int32, len(f.vocab))
-			for _, v := range f.vocab {
-				if w, ok := spelled(nil, v.s); ok {
-					b.words[string(w)] = v.id
-				}
 			}
 		}
 		return nil
@@ -373,7 +372,7 @@ func (t *Tokenizer) setBPE(f *file, unk int32) error {
 func (t *Tokenizer) byteTokens() (ids [256]int32) {
 	for c := range 256 {
 		ids[c] = -1
-		if id, ok := t.ids[fmt.Sprintf("<0x%02X>", c)]; ok {
+		if id, ok := t.names.get(fmt.Sprintf("<0x%02X>", c)); ok {
 			ids[c] = id
 		}
 	}
@@ -385,7 +384,7 @@ func (t *Tokenizer) addTokens() error {
 	t.more, t.special = make(map[string]int32, len(t.added)), map[int32]bool{}
 	t.written = map[int32]string{}
 	for i, a := range t.added {
-		if id, ok := t.ids[a.Content]; ok && id != a.ID {
+		if id, ok := t.names.get(a.Content); ok && id != a.ID {
 			return fmt.Errorf("tokenizer.json: added_tokens[%d]: %q has id %d, in the vocabulary %d", i, a.Content, a.ID, id)
 		}
 		t.more[a.Content] = a.ID

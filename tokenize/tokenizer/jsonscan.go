@@ -185,3 +185,31 @@ func (r *scan) float() (float64, error) {
 	}
 	return f, nil
 }
+
+// pair reads "a b" or ["a", "b"].
+func (r *scan) pair() (a, b string, err error) {
+	if !r.next('[') {
+		s, err := r.str()
+		if err != nil {
+			return "", "", err
+		}
+		a, b, ok := strings.Cut(s, " ")
+		if !ok {
+			return "", "", fmt.Errorf("%q is no pair", s)
+		}
+		return a, b, nil
+	}
+	if a, err = r.str(); err != nil {
+		return "", "", err
+	}
+	if !r.next(',') {
+		return "", "", r.fail("a comma was expected")
+	}
+	if b, err = r.str(); err != nil {
+		return "", "", err
+	}
+	if !r.next(']') {
+		return "", "", r.fail("] was expected")
+	}
+	return a, b, nil
+}

@@ -1,6 +1,9 @@
 package tokenizer
 
-import "math/bits"
+import (
+	"math/bits"
+	"math/rand/v2"
+)
 
 // table is an open-addressing hash table from pairs of ids to what they become.
 // It is filled once and then read.
@@ -11,27 +14,28 @@ type table struct {
 }
 
 type entry struct {
-	key      uint64
+	key      uint64 // and one, so that 0 is a free place
 	rank, id int32
 }
 
-const noKey = ^uint64(0)
+// multiplier is drawn anew in every process, so that no vocabulary can be made
+// whose keys collide.
+var multiplier = rand.Uint64() | 1
 
 func pair(a, b int32) uint64 { return uint64(uint32(a))<<32 | uint64(uint32(b)) }
 
+// pair is what the key is of.
+func (e entry) pair() (a, b int32) { return int32((e.key - 1) >> 32), int32(uint32(e.key - 1)) }
+
 // newTable has room for n keys.
 func newTable(n int) *table {
-	size := 1 << bits.Len(uint(2*n+1))
-	t := &table{entries: make([]entry, size), shift: uint(64 - bits.Len(uint(size-1)))}
-	for i := range t.entries {
-		t.entries[i].key = noKey
-	}
-	return t
+	size := 1 << bits.Len(uint(n+n/2+1))
+	return &table{entries: make([]entry, size), shift: uint(64 - bits.Len(uint(size-1)))}
 }
 
 func (t *table) at(key uint64) *entry {
-	for i := (key * 0x9e3779b97f4a7c15) >> t.shift; ; i = (i + 1) & uint64(len(t.entries)-1) {
-		if e := &t.entries[i]; e.key == key || e.key == noKey {
+	for i := (key * multiplier) >> t.shift; ; i = (i + 1) & uint64(len(t.entries)-1) {
+		if e := &t.entries[i]; e.key == key || e.key == 0 {
 			return e
 		}
 	}
@@ -39,7 +43,7 @@ func (t *table) at(key uint64) *entry {
 
 // get is nil where there is none.
 func (t *table) get(key uint64) *entry {
-	if e := t.at(key); e.key == key {
+	if e := t.at(key + 1); e.key != 0 {
 		return e
 	}
 	return nil
@@ -47,22 +51,22 @@ func (t *table) get(key uint64) *entry {
 
 // put replaces what stands there.
 func (t *table) put(key uint64, rank, id int32) {
-	if e := t.at(key); e.key == key {
-		e.rank, e.id = rank, id
-		return
-	}
-	if 2*(t.n+1) > len(t.entries) {
-		bigger := newTable(2 * (t.n + 1))
-		for _, e := range t.entries {
-			if e.key != noKey {
-				*bigger.at(e.key) = e
+	e := t.at(key + 1)
+	if e.key == 0 {
+		if 4*(t.n+1) > 3*len(t.entries) {
+			bigger := newTable(2 * t.n)
+			for _, old := range t.entries {
+				if old.key != 0 {
+					*bigger.at(old.key) = old
+				}
 			}
+			bigger.n = t.n
+			*t = *bigger
+			e = t.at(key + 1)
 		}
-		bigger.n = t.n
-		*t = *bigger
+		t.n++
 	}
-	*t.at(key) = entry{key, rank, id}
-	t.n++
+	*e = entry{key + 1, rank, id}
 }
 
 // trie finds the tokens that text begins with.

@@ -17,10 +17,10 @@ import (
 
 // Tokenizer is ready for concurrent use.
 type Tokenizer struct {
-	json        []byte
+	json        string
 	spell       []string         // the vocabulary's own spelling of each id
 	known       []bool           // whether there is such an id
-	ids         map[string]int32 // of the model's vocabulary
+	names       *names           // of the model's vocabulary
 	more        map[string]int32 // of the added tokens
 	added       []addedToken
 	special     map[int32]bool
@@ -117,20 +117,19 @@ func (t *Tokenizer) ID(token string) (int32, bool) {
 	if id, ok := t.more[token]; ok {
 		return id, true
 	}
-	id, ok := t.ids[token]
-	return id, ok
+	return t.names.get(token)
 }
 
 // IsSpecial reports whether id is an added token that is marked special.
 func (t *Tokenizer) IsSpecial(id int32) bool { return t.special[id] }
 
 // JSON is the tokenizer.json that it was made from.
-func (t *Tokenizer) JSON() []byte { return t.json }
+func (t *Tokenizer) JSON() []byte { return []byte(t.json) }
 
 // Fingerprint is "sha256:..." over what decides ids: tokens, merges, scores, added
 // tokens, normalizer and pre-tokenizer. The file's formatting does not count.
 func (t *Tokenizer) Fingerprint() string {
-	f, err := readFile(string(t.json))
+	f, err := readFile(t.json)
 	if err != nil {
 		panic("tokenizer: the tokenizer.json was read before: " + err.Error())
 	}
@@ -150,7 +149,7 @@ func (t *Tokenizer) Fingerprint() string {
 		fmt.Fprintf(h, "token %d %q %v\n", v.id, v.s, v.score)
 	}
 	for _, p := range f.merges {
-		fmt.Fprintf(h, "merge %q %q\n", p[0], p[1])
+		fmt.Fprintf(h, "merge %d %d\n", p[0], p[1])
 	}
 	slices.SortStableFunc(f.added, func(a, b addedToken) int { return int(a.ID) - int(b.ID) })
 	for _, a := range f.added {

@@ -11,7 +11,7 @@ type unigram struct {
 	scores   []float64
 	unk      int32
 	unkScore float64
-	ids      map[string]int32
+	names    *names
 	fallback bool
 	bytes    [256]int32 // byte tokens; -1: none
 }
@@ -73,7 +73,7 @@ func (m *unigram) put(out []piece, w string, id, lo, hi int32) []piece {
 	if id != m.unk {
 		return append(out, piece{id, lo, hi})
 	}
-	if whole, ok := m.ids[w[lo:hi]]; ok {
+	if whole, ok := m.names.get(w[lo:hi]); ok {
 		return append(out, piece{whole, lo, hi})
 	}
 	if m.fallback {
