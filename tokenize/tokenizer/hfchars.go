@@ -49,7 +49,9 @@ func isPunctuation(r rune) bool {
 }
 
 // isNumeric is what the pre-tokenizer Digits isolates (Rust's char::is_numeric).
-func isNumeric(r rune) bool { return unicode.Is(unicode.N, r) || numericToo.has(r) }
+func isNumeric(r rune) bool {
+	return r >= 0 && classes[r]&number != 0 || r >= 128 && numericToo.has(r)
+}
 
 // isWord is \w of Rust's regex crate (Unicode Technical Standard #18, annex C).
 func isWord(r rune) bool {

@@ -75,7 +75,7 @@ func TestUnknownKinds(t *testing.T) {
 
 // TestConvertGGUF goes from a vocabulary back to a tokenizer with the same ids.
 func TestConvertGGUF(t *testing.T) {
-	for style, pre := range map[string]string{"smollm2": "smollm", "qwen2": "qwen2", "gpt2": "gpt-2"} {
+	for style, pre := range map[string]string{"smollm2": "smollm", "qwen2": "qwen2", "gpt2": "gpt-2", "deepseek": "deepseek-v3", "tekken": "tekken", "o200k": "gpt-4o", "llama3": "llama-bpe"} {
 		tok := load(t, style)
 		v := GGUFVocab{Model: "gpt2", Pre: pre, BOS: -1, EOS: -1, PAD: -1, UNK: -1}
 		for id := range tok.VocabSize() {
@@ -117,7 +117,7 @@ func TestConvertGGUF(t *testing.T) {
 		want string
 	}{
 		{GGUFVocab{Model: "llama"}, "tokenizer.ggml.model"},
-		{GGUFVocab{Model: "gpt2", Pre: "tekken"}, "tokenizer.ggml.pre"},
+		{GGUFVocab{Model: "gpt2", Pre: "viking"}, "tokenizer.ggml.pre"},
 		{GGUFVocab{Model: "gpt2", Pre: "gpt-2", Tokens: []string{"a", "a"}}, "tokenizer.ggml.tokens"},
 		{GGUFVocab{Model: "gpt2", Pre: "gpt-2", Tokens: []string{"a"}, Types: []int32{1, 1}}, "tokenizer.ggml.token_type"},
 	} {
