@@ -253,7 +253,7 @@ func (e *encoder) pop() candidate {
 // partition finds where a text without pre-tokenizer may be cut: between two
 // characters that stand beside each other in no token that a merge makes, for no
 // merge can join them. Characters are taken as ASCII, the space sign (as 0) and
-// all others (as 1).
+// all others, U+0000 and U+0001 among them (as 1).
 func (m *bpe) partition(spell []string) {
 	for _, e := range m.merges.entries {
 		if e.key == 0 {
@@ -303,7 +303,7 @@ func kind(r rune) int {
 	switch {
 	case r == spaceSign:
 		return 0
-	case r >= utf8.RuneSelf:
+	case r >= utf8.RuneSelf || r < 2:
 		return 1
 	}
 	return int(r)
@@ -321,7 +321,9 @@ func (m *bpe) split(x *text, lo, hi int, emit func(x *text, lo, hi int)) {
 	last := -1
 	for i := lo; i < hi; {
 		k, n := int(s[i]), 1
-		if k >= utf8.RuneSelf {
+		if k < 2 {
+			k = 1
+		} else if k >= utf8.RuneSelf {
 			k = 1
 			if s[i] == 0xe2 && i+2 < hi && s[i+1] == 0x96 && s[i+2] == 0x81 {
 				k = 0

@@ -119,15 +119,19 @@ func long() []string {
 	}
 }
 
-// TestReference compares whole published tokenizers with Hugging Face's library on
-// random texts; EAFT_SEED repeats a run, EAFT_TEXTS is how many (1000).
+// TestReference compares the fixtures, and whole published tokenizers where
+// EAFT_TOKENIZER_DIRS names folders with a tokenizer.json, with Hugging Face's
+// library on random texts; EAFT_SEED repeats a run, EAFT_TEXTS is how many texts
+// (300).
 func TestReference(t *testing.T) {
-	dirs := os.Getenv("EAFT_TOKENIZER_DIRS")
-	if os.Getenv("EAFT_PYTHON") == "" || dirs == "" {
-		t.Skip("EAFT_PYTHON (with tokenizers==0.23.3) and EAFT_TOKENIZER_DIRS (folders with tokenizer.json) are not set")
+	if os.Getenv("EAFT_PYTHON") == "" {
+		t.Skip("EAFT_PYTHON (with tokenizers==0.23.3) is not set")
 	}
-	for _, dir := range filepath.SplitList(dirs) {
-		t.Run(filepath.Base(dir), func(t *testing.T) { compareWithPython(t, filepath.Join(dir, "tokenizer.json"), 1000) })
+	for _, style := range styles {
+		t.Run(style, func(t *testing.T) { compareWithPython(t, filepath.Join("testdata", style+".json"), 300) })
+	}
+	for _, dir := range filepath.SplitList(os.Getenv("EAFT_TOKENIZER_DIRS")) {
+		t.Run(filepath.Base(dir), func(t *testing.T) { compareWithPython(t, filepath.Join(dir, "tokenizer.json"), 300) })
 	}
 }
 

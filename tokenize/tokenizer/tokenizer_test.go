@@ -175,6 +175,14 @@ func TestLong(t *testing.T) {
 	}
 }
 
+// TestFused: unknown characters become one token whatever they are, U+0000 too.
+func TestFused(t *testing.T) {
+	e := load(t, "fuse").Encode("\ua7da\x00\x01\ua7da")
+	if len(e.IDs) != 1 || e.Starts[0] != 0 || e.Ends[0] != 8 {
+		t.Errorf("got %v %v %v, want one token of 8 bytes", e.IDs, e.Starts, e.Ends)
+	}
+}
+
 // TestInvalidUTF8: a wrong byte is read as U+FFFD and keeps its place.
 func TestInvalidUTF8(t *testing.T) {
 	for _, style := range styles {
