@@ -8,3 +8,8 @@ for pkg in $(go list ./...); do
     go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" "$pkg"
   done
 done
+# With Python: tokenizers against Hugging Face's library on many random texts.
+if [ -n "${EAFT_PYTHON:-}" ]; then
+  echo "== tokenize/tokenizer TestReference"
+  EAFT_TEXTS="${EAFT_TEXTS:-10000}" go test -count 1 -timeout 0 -v -run '^TestReference$' ./tokenize/tokenizer
+fi
