@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Scores and trains under hard garbage collection for STRESSTIME (10m) on each instruction set, fuzzes every fuzz test
-# of the module for FUZZTIME (5m) each, then kills tokenize at random moments for as long.
+# of the module for FUZZTIME (5m) each (shrinking inputs that are merely new would take most of it), then kills tokenize
+# at random moments for as long.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 echo "== scores under garbage collection"
@@ -13,3 +14,8 @@ for pkg in $(go list ./...); do
 done
 echo "== ./cmd/tokenize TestKilled"
 EAFT_STRESS="${FUZZTIME:-5m}" go test -v -timeout 0 -run '^TestKilled$' ./cmd/tokenize
+# With Python: tokenizers against Hugging Face's library on many random texts.
+if [ -n "${EAFT_PYTHON:-}" ]; then
+  echo "== tokenize/tokenizer TestReference"
+  EAFT_TEXTS="${EAFT_TEXTS:-10000}" go test -count 1 -timeout 0 -v -run '^TestReference$' ./tokenize/tokenizer
+fi

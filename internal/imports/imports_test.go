@@ -28,7 +28,7 @@ var only = map[string][]string{
 	"scorer":             {"parquet", "eaft", "compute", "model", "tokenize/tokenizer"},
 	"train":              {"parquet", "eaft", "compute", "model", "tokenize/tokenizer"},
 	"eval":               {"parquet", "eaft", "compute", "model", "tokenize/tokenizer"},
-	"bench":              {"parquet"},
+	"bench":              {"parquet", "tokenize/tokenizer"},
 	"pipeline":           {"eaft", "examples/demo", "parquet"},
 }
 

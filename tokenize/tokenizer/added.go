@@ -1,6 +1,7 @@
 package tokenizer
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"unicode"
@@ -20,27 +21,49 @@ type addedToken struct {
 }
 
 // matcher finds added tokens: the leftmost, and of those the longest.
-type matcher struct{ by [256][]addedToken } // by first byte, longest first
+type matcher struct {
+	tokens []addedToken // by content
+	begins [256]bool    // first bytes
+	only   int          // the one first byte; -1: there are others
+}
 
-func (m *matcher) insert(a addedToken) {
-	l := &m.by[a.Content[0]]
-	*l = append(*l, a)
-	slices.SortStableFunc(*l, func(a, b addedToken) int { return len(b.Content) - len(a.Content) })
+func (m *matcher) insert(a addedToken) { m.tokens = append(m.tokens, a) }
+
+// build is to be called after the last insert. Of tokens with one content, the
+// last counts.
+func (m *matcher) build() {
+	slices.Reverse(m.tokens)
+	slices.SortStableFunc(m.tokens, func(a, b addedToken) int { return cmp.Compare(a.Content, b.Content) })
+	m.tokens = slices.CompactFunc(m.tokens, func(a, b addedToken) bool { return a.Content == b.Content })
+	m.only = -1
+	for i, a := range m.tokens {
+		c := a.Content[0]
+		m.begins[c] = true
+		switch {
+		case i == 0:
+			m.only = int(c)
+		case m.only != int(c):
+			m.only = -1
+		}
+	}
 }
 
 // each calls yield for every piece of s in order: an added token, or the text
-// between two with id -1. Pieces are not empty.
+// between two with id -1. Text between is not empty.
 func (m *matcher) each(s string, yield func(lo, hi int, id int32)) {
 	done := 0
-	for i := 0; i < len(s); {
-		a := m.at(s, i)
+	for i := 0; len(m.tokens) > 0; {
+		if i = m.candidate(s, i); i == len(s) {
+			break
+		}
+		a := m.at(s[i:])
 		if a == nil {
 			i++
 			continue
 		}
 		lo, hi := i, i+len(a.Content)
+		i = hi
 		if a.SingleWord && (wordBefore(s, lo) || wordAfter(s, hi)) {
-			i = hi
 			continue
 		}
 		if a.LStrip {
@@ -53,26 +76,43 @@ func (m *matcher) each(s string, yield func(lo, hi int, id int32)) {
 			yield(done, lo, -1)
 		}
 		yield(lo, hi, a.ID)
-		done, i = hi, hi
+		done = hi
 	}
 	if done < len(s) {
 		yield(done, len(s), -1)
 	}
 }
 
-func (m *matcher) at(s string, i int) *addedToken {
-	l := m.by[s[i]]
-	for k := range l {
-		if strings.HasPrefix(s[i:], l[k].Content) {
-			return &l[k]
+// candidate is the next place where a token may begin, or the end.
+func (m *matcher) candidate(s string, i int) int {
+	if m.only >= 0 {
+		if k := strings.IndexByte(s[i:], byte(m.only)); k >= 0 {
+			return i + k
 		}
+		return len(s)
 	}
-	return nil
+	for i < len(s) && !m.begins[s[i]] {
+		i++
+	}
+	return i
 }
 
-// isWord is \w of Rust's regex crate (Unicode Technical Standard #18, annex C).
-func isWord(r rune) bool {
-	return unicode.IsLetter(r) || unicode.In(r, unicode.M, unicode.Nd, unicode.Nl, unicode.Pc, unicode.Other_Alphabetic) || r == '\u200c' || r == '\u200d'
+// at is the longest token that s begins with: of the tokens in order, those that
+// agree with s are narrowed down byte by byte.
+func (m *matcher) at(s string) (found *addedToken) {
+	l := m.tokens
+	for k := 0; len(l) > 0; k++ {
+		if len(l[0].Content) == k {
+			found, l = &l[0], l[1:]
+		}
+		if k == len(s) || len(l) == 0 {
+			break
+		}
+		lo, _ := slices.BinarySearchFunc(l, s[k], func(a addedToken, c byte) int { return cmp.Compare(a.Content[k], c) })
+		n, _ := slices.BinarySearchFunc(l[lo:], int(s[k])+1, func(a addedToken, c int) int { return cmp.Compare(int(a.Content[k]), c) })
+		l = l[lo : lo+n]
+	}
+	return found
 }
 
 func wordBefore(s string, i int) bool {

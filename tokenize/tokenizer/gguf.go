@@ -4,6 +4,9 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"maps"
+	"slices"
+	"strings"
 )
 
 // GGUFVocab is the tokenizer.ggml.* part of a GGUF's metadata.
@@ -22,18 +25,27 @@ const (
 	typeUserDefined = 4
 )
 
+// preTokenizer is what a tokenizer.ggml.pre stands for.
+type preTokenizer struct {
+	nfc, digits, ignoreMerges bool
+	regexes                   []string // none: ByteLevel's own
+}
+
 // preTokenizers are llama.cpp's names (src/llama-vocab.cpp) and what the models'
 // own tokenizer.json say. transformers' conversion of SmolLM2 forgets the digits.
-var preTokenizers = map[string]struct {
-	nfc    bool
-	digits bool
-	regex  string // "" is ByteLevel's own
-}{
-	"smollm":    {digits: true},
-	"gpt-2":     {},
-	"llama-bpe": {regex: patternLlama3},
-	"qwen2":     {nfc: true, regex: patternQwen2},
-}
+var preTokenizers = func() map[string]preTokenizer {
+	llama3 := preTokenizer{ignoreMerges: true, regexes: []string{patternLlama3}}
+	qwen2 := preTokenizer{nfc: true, regexes: []string{patternQwen2}}
+	glm4 := preTokenizer{regexes: []string{patternLlama3}}
+	return map[string]preTokenizer{
+		"gpt-2": {}, "smollm": {digits: true}, "starcoder": {digits: true}, "refact": {digits: true},
+		"llama-bpe": llama3, "llama3": llama3, "llama-v3": llama3,
+		"qwen2": qwen2, "deepseek-r1-qwen": qwen2, "qwen35": {nfc: true, regexes: []string{patternQwen35}},
+		"gpt-4o": {ignoreMerges: true, regexes: []string{patternO200K}}, "tekken": {ignoreMerges: true, regexes: []string{patternTekken}},
+		"glm4": glm4, "chatglm-bpe": glm4,
+		"deepseek-v3": {regexes: []string{patternDigits3, patternHan, patternDeepSeek}},
+	}
+}()
 
 // ConvertGGUF makes the tokenizer.json that a GGUF's vocabulary came from.
 func ConvertGGUF(v GGUFVocab) ([]byte, error) {
@@ -42,7 +54,7 @@ func ConvertGGUF(v GGUFVocab) ([]byte, error) {
 	}
 	pre, ok := preTokenizers[v.Pre]
 	if !ok {
-		return nil, fmt.Errorf("tokenizer.ggml.pre %q is not known: smollm, gpt-2, llama-bpe and qwen2 are; take tokenizer.json from the original model", v.Pre)
+		return nil, fmt.Errorf("tokenizer.ggml.pre %q is not known: %s are; take tokenizer.json from the original model", v.Pre, strings.Join(slices.Sorted(maps.Keys(preTokenizers)), ", "))
 	}
 	if len(v.Types) != 0 && len(v.Types) != len(v.Tokens) {
 		return nil, fmt.Errorf("tokenizer.ggml.token_type has %d entries for %d tokens", len(v.Types), len(v.Tokens))
@@ -66,10 +78,10 @@ func ConvertGGUF(v GGUFVocab) ([]byte, error) {
 	if pre.digits {
 		seq = append(seq, object{"type": "Digits", "individual_digits": true})
 	}
-	if pre.regex != "" {
-		seq = append(seq, object{"type": "Split", "pattern": object{"Regex": pre.regex}, "behavior": "Isolated", "invert": false})
+	for _, regex := range pre.regexes {
+		seq = append(seq, object{"type": "Split", "pattern": object{"Regex": regex}, "behavior": "Isolated", "invert": false})
 	}
-	seq = append(seq, byteLevel(pre.regex == ""))
+	seq = append(seq, byteLevel(len(pre.regexes) == 0))
 	var normalizer any
 	if pre.nfc {
 		normalizer = object{"type": "NFC"}
@@ -83,7 +95,7 @@ func ConvertGGUF(v GGUFVocab) ([]byte, error) {
 		"post_processor": nil, "decoder": byteLevel(true),
 		"model": object{
 			"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
-			"fuse_unk": false, "byte_fallback": false, "ignore_merges": v.Pre == "llama-bpe", "vocab": vocab, "merges": v.Merges,
+			"fuse_unk": false, "byte_fallback": false, "ignore_merges": pre.ignoreMerges, "vocab": vocab, "merges": v.Merges,
 		},
 	})
 	return buf.Bytes(), err

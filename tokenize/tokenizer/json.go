@@ -1,181 +1,242 @@
 package tokenizer
 
 import (
-	"bytes"
 	"encoding/json"
 	"fmt"
+	"math"
 	"strings"
+	"unicode/utf8"
 )
 
 // maxVocab bounds ids, which size a table.
 const maxVocab = 1 << 24
 
-type fileJSON struct {
-	AddedTokens  []addedToken    `json:"added_tokens"`
-	Normalizer   json.RawMessage `json:"normalizer"`
-	PreTokenizer json.RawMessage `json:"pre_tokenizer"`
-	Decoder      json.RawMessage `json:"decoder"`
-	Model        struct {
-		Type         string            `json:"type"`
-		Dropout      *float64          `json:"dropout"`
-		UnkToken     *string           `json:"unk_token"`
-		Prefix       *string           `json:"continuing_subword_prefix"`
-		Suffix       *string           `json:"end_of_word_suffix"`
-		ByteFallback bool              `json:"byte_fallback"`
-		IgnoreMerges bool              `json:"ignore_merges"`
-		Vocab        json.RawMessage   `json:"vocab"`
-		Merges       []json.RawMessage `json:"merges"`
-	} `json:"model"`
+// file is what a tokenizer.json holds.
+type file struct {
+	added                                            []addedToken
+	normalizer, preTokenizer, decoder, postProcessor json.RawMessage
+	model                                            modelJSON
+	vocab                                            []token
+	names                                            *names
+	merges                                           [][3]int32 // two tokens and what they become
 }
 
-// FromJSON reads a Hugging Face tokenizer.json. Errors name the field.
+type token struct {
+	s     string
+	id    int32
+	score float64
+}
+
+type modelJSON struct {
+	Type         string   `json:"type"`
+	Dropout      *float64 `json:"dropout"`
+	UnkToken     *string  `json:"unk_token"`
+	UnkID        *int32   `json:"unk_id"`
+	Prefix       *string  `json:"continuing_subword_prefix"`
+	Suffix       *string  `json:"end_of_word_suffix"`
+	FuseUnk      bool     `json:"fuse_unk"`
+	ByteFallback bool     `json:"byte_fallback"`
+	IgnoreMerges bool     `json:"ignore_merges"`
+	MaxChars     *int     `json:"max_input_chars_per_word"`
+}
+
+// FromJSON reads a Hugging Face tokenizer.json: models BPE, Unigram and WordPiece.
+// Errors name the field.
 func FromJSON(data []byte) (*Tokenizer, error) {
-	var f fileJSON
-	if err := json.Unmarshal(data, &f); err != nil {
+	if !utf8.Valid(data) {
+		return nil, fmt.Errorf("tokenizer.json: it is no UTF-8")
+	}
+	classOnce.Do(fillClasses)
+	whole := string(data)
+	f, err := readFile(whole)
+	if err != nil {
 		return nil, fmt.Errorf("tokenizer.json: %w", err)
 	}
-	m := &f.Model
-	if m.Type != "BPE" {
-		return nil, fmt.Errorf("tokenizer.json: model.type %q is not known: byte-level BPE is", m.Type)
-	}
-	switch {
-	case m.Dropout != nil && *m.Dropout != 0:
-		return nil, fmt.Errorf("tokenizer.json: model.dropout %v: random tokens are not supported", *m.Dropout)
-	case m.ByteFallback:
-		return nil, fmt.Errorf("tokenizer.json: model.byte_fallback: SentencePiece-style BPE is not known: byte-level BPE is")
-	case m.Prefix != nil && *m.Prefix != "":
-		return nil, fmt.Errorf("tokenizer.json: model.continuing_subword_prefix %q is not supported", *m.Prefix)
-	case m.Suffix != nil && *m.Suffix != "":
-		return nil, fmt.Errorf("tokenizer.json: model.end_of_word_suffix %q is not supported", *m.Suffix)
-	}
-	t := &Tokenizer{json: bytes.Clone(data), added: f.AddedTokens}
-	if err := t.setNormalizer(f.Normalizer); err != nil {
+	t := &Tokenizer{json: whole, added: f.added, names: f.names}
+	if t.normalizers, err = readNormalizer("normalizer", f.normalizer, 0, nil); err != nil {
 		return nil, err
 	}
-	byteLevel := false
-	if err := t.addPreTokenizer("pre_tokenizer", f.PreTokenizer, &byteLevel); err != nil {
+	if t.splitters, err = readPreTokenizer("pre_tokenizer", f.preTokenizer, 0, &t.byteLevel, nil); err != nil {
 		return nil, err
 	}
-	if !byteLevel {
-		return nil, fmt.Errorf("tokenizer.json: pre_tokenizer has no ByteLevel: only byte-level BPE is known")
-	}
-	if err := t.setVocab(f.Model.Vocab); err != nil {
+	if err := t.setVocab(f.vocab); err != nil {
 		return nil, err
 	}
-	if err := t.setMerges(m.Merges); err != nil {
+	if err := t.setModel(f); err != nil {
 		return nil, err
 	}
-	t.model.ignoreMerges = m.IgnoreMerges
-	if m.IgnoreMerges {
-		t.model.words = make(map[string]int32, len(t.ids))
-		for s, id := range t.ids {
-			if b, ok := spelled(s); ok {
-				t.model.words[string(b)] = id
-			}
-		}
+	if t.decoders, err = readDecoder("decoder", f.decoder, 0, nil); err != nil {
+		return nil, err
 	}
 	if err := t.addTokens(); err != nil {
 		return nil, err
 	}
-	t.pool.New = func() any { return &encoder{known: map[string]pieces{}} }
+	if t.post, err = readPostProcessor("post_processor", f.postProcessor, 0, nil); err != nil {
+		return nil, err
+	}
+	t.pool.New = func() any { return &encoder{cache: cache{slots: make([]slot, cacheSlots), long: map[string][]piece{}}} }
 	return t, nil
 }
 
 func isNull(raw json.RawMessage) bool { return len(raw) == 0 || string(raw) == "null" }
 
-func (t *Tokenizer) setNormalizer(raw json.RawMessage) error {
-	if isNull(raw) {
-		return nil
-	}
-	var n struct {
-		Type        string
-		Normalizers []json.RawMessage
-	}
-	if err := json.Unmarshal(raw, &n); err != nil {
-		return fmt.Errorf("tokenizer.json: normalizer: %w", err)
-	}
-	switch {
-	case n.Type == "NFC":
-		t.nfc = true
-		return nil
-	case n.Type == "Sequence" && len(n.Normalizers) == 0:
-		return nil
-	case n.Type == "Sequence" && len(n.Normalizers) == 1:
-		return t.setNormalizer(n.Normalizers[0])
-	}
-	return fmt.Errorf("tokenizer.json: normalizer.type %q is not known: NFC is", n.Type)
-}
-
-// addPreTokenizer adds the splitters of one pre-tokenizer.
-func (t *Tokenizer) addPreTokenizer(field string, raw json.RawMessage, byteLevel *bool) error {
-	if isNull(raw) {
-		return nil
-	}
-	var p struct {
-		Type           string
-		PreTokenizers  []json.RawMessage
-		Individual     bool  `json:"individual_digits"`
-		AddPrefixSpace bool  `json:"add_prefix_space"`
-		UseRegex       *bool `json:"use_regex"`
-		Pattern        struct{ Regex *string }
-		Behavior       string
-		Invert         bool
-	}
-	if err := json.Unmarshal(raw, &p); err != nil {
-		return fmt.Errorf("tokenizer.json: %s: %w", field, err)
-	}
-	add := func(name string, s splitter) {
-		t.split, t.names = append(t.split, s), append(t.names, name)
-	}
-	if *byteLevel {
-		return fmt.Errorf("tokenizer.json: %s: nothing may follow ByteLevel", field)
-	}
-	switch p.Type {
-	case "Sequence":
-		for i, raw := range p.PreTokenizers {
-			if err := t.addPreTokenizer(fmt.Sprintf("%s.pretokenizers[%d]", field, i), raw, byteLevel); err != nil {
-				return err
+func readFile(s string) (*file, error) {
+	f := &file{}
+	r := &scan{s: s}
+	fields := map[string]*json.RawMessage{"normalizer": &f.normalizer, "pre_tokenizer": &f.preTokenizer, "decoder": &f.decoder, "post_processor": &f.postProcessor}
+	err := r.object(func(key string) error {
+		if key == "model" {
+			return f.readModel(r)
+		}
+		raw, err := r.raw()
+		if err != nil {
+			return err
+		}
+		if field := fields[key]; field != nil {
+			*field = raw
+		}
+		if key == "added_tokens" && !isNull(raw) {
+			if err := json.Unmarshal(raw, &f.added); err != nil {
+				return fmt.Errorf("added_tokens: %w", err)
 			}
 		}
 		return nil
-	case "Digits":
-		if !p.Individual {
-			return fmt.Errorf("tokenizer.json: %s: Digits with individual_digits false is not known", field)
-		}
-		add("digits", splitDigits)
-		return nil
-	case "Split":
-		if p.Pattern.Regex == nil || patterns[*p.Pattern.Regex] == nil {
-			return fmt.Errorf("tokenizer.json: %s.pattern %s is not known: the patterns of GPT-2, Llama 3 and Qwen 2 are", field, raw)
-		}
-		if p.Behavior != "Isolated" || p.Invert {
-			return fmt.Errorf("tokenizer.json: %s: Split with behavior %q, invert %v is not known: Isolated is", field, p.Behavior, p.Invert)
-		}
-		add(*p.Pattern.Regex, patterns[*p.Pattern.Regex])
-		return nil
-	case "ByteLevel":
-		if p.AddPrefixSpace {
-			return fmt.Errorf("tokenizer.json: %s.add_prefix_space true is not known", field)
-		}
-		if p.UseRegex == nil || *p.UseRegex {
-			add(patternGPT2, splitGPT2)
-		}
-		*byteLevel = true
-		return nil
+	})
+	if err != nil {
+		return nil, err
 	}
-	return fmt.Errorf("tokenizer.json: %s.type %q is not known: Sequence, Digits, Split and ByteLevel are", field, p.Type)
+	if r.space(); r.i < len(r.s) {
+		return nil, r.fail("text after the end")
+	}
+	if f.model.Type == "" {
+		return nil, fmt.Errorf("model.type is missing: BPE, Unigram and WordPiece are known")
+	}
+	return f, nil
 }
 
-func (t *Tokenizer) setVocab(raw json.RawMessage) error {
-	if err := json.Unmarshal(raw, &t.ids); err != nil {
-		return fmt.Errorf("tokenizer.json: model.vocab: %w", err)
-	}
-	size := 0
-	for s, id := range t.ids {
-		if id < 0 || id >= maxVocab {
-			return fmt.Errorf("tokenizer.json: model.vocab: %q has the impossible id %d", s, id)
+// readModel keeps vocabulary and merges apart from the small fields.
+func (f *file) readModel(r *scan) error {
+	rest := map[string]json.RawMessage{}
+	mergesAt := -1 // where they stand, if that is before the vocabulary
+	err := r.object(func(key string) error {
+		var err error
+		switch key {
+		case "vocab":
+			if err = f.readVocab(r); err != nil {
+				err = fmt.Errorf("model.vocab: %w", err)
+			}
+			f.names = newNames(f.vocab)
+		case "merges":
+			if f.vocab != nil {
+				return f.readMerges(r)
+			}
+			mergesAt = r.i
+			err = r.skip(0)
+		default:
+			rest[key], err = r.raw()
 		}
-		size = max(size, int(id)+1)
+		return err
+	})
+	if err != nil {
+		return err
+	}
+	raw, err := json.Marshal(rest)
+	if err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	if f.vocab == nil {
+		return fmt.Errorf("model.vocab is missing")
+	}
+	if mergesAt >= 0 {
+		if err := f.readMerges(&scan{s: r.s, i: mergesAt}); err != nil {
+			return err
+		}
+	}
+	if err := json.Unmarshal(raw, &f.model); err != nil {
+		return fmt.Errorf("model: %w", err)
+	}
+	return nil
+}
+
+// readVocab takes an object of ids or a list of [token, score].
+func (f *file) readVocab(r *scan) error {
+	f.vocab = make([]token, 0, min(len(r.s)/40, 1<<18))
+	r.space()
+	if r.i < len(r.s) && r.s[r.i] == '[' {
+		return r.array(func(i int) error {
+			t := token{id: int32(i)}
+			if i >= maxVocab {
+				return fmt.Errorf("more than %d tokens", maxVocab)
+			}
+			if !r.next('[') {
+				return r.fail("[token, score] was expected")
+			}
+			var err error
+			if t.s, err = r.str(); err != nil {
+				return err
+			}
+			if !r.next(',') {
+				return r.fail("a comma was expected")
+			}
+			if t.score, err = r.float(); err != nil {
+				return err
+			}
+			f.vocab = append(f.vocab, t)
+			if !r.next(']') {
+				return r.fail("] was expected")
+			}
+			return nil
+		})
+	}
+	return r.object(func(key string) error {
+		id, err := r.id()
+		if err != nil {
+			return fmt.Errorf("%q has %w", key, err)
+		}
+		f.vocab = append(f.vocab, token{s: key, id: id})
+		return nil
+	})
+}
+
+// readMerges takes pairs as "a b" or ["a", "b"]; the vocabulary has been read.
+func (f *file) readMerges(r *scan) error {
+	r.space()
+	if strings.HasPrefix(r.s[r.i:], "null") {
+		r.i += 4
+		return nil
+	}
+	f.merges = make([][3]int32, 0, 2*len(f.vocab))
+	err := r.array(func(int) error {
+		a, b, err := r.pair()
+		if err != nil {
+			return err
+		}
+		var ids [3]int32
+		var ok [3]bool
+		ids[0], ok[0] = f.names.get(a)
+		ids[1], ok[1] = f.names.get(b)
+		ids[2], ok[2] = f.names.joined(a, b)
+		for k, s := range []string{a, b, ""} {
+			if !ok[k] {
+				if k == 2 {
+					s = a + b
+				}
+				return fmt.Errorf("%q is not in the vocabulary", s)
+			}
+		}
+		f.merges = append(f.merges, ids)
+		return nil
+	})
+	if err != nil {
+		return fmt.Errorf("model.merges[%d]: %w", len(f.merges), err)
+	}
+	return nil
+}
+
+func (t *Tokenizer) setVocab(vocab []token) error {
+	size := 0
+	for _, v := range vocab {
+		size = max(size, int(v.id)+1)
 	}
 	for i, a := range t.added {
 		if a.ID < 0 || a.ID >= maxVocab || a.Content == "" {
@@ -183,76 +244,167 @@ func (t *Tokenizer) setVocab(raw json.RawMessage) error {
 		}
 		size = max(size, int(a.ID)+1)
 	}
-	if size > 4*(len(t.ids)+len(t.added))+1024 {
-		return fmt.Errorf("tokenizer.json: model.vocab: an id of %d with %d tokens", size-1, len(t.ids))
+	if size > 4*(len(vocab)+len(t.added))+1024 {
+		return fmt.Errorf("tokenizer.json: model.vocab: an id of %d with %d tokens", size-1, len(vocab))
 	}
-	t.tokens, t.spell = make([][]byte, size), make([]string, size)
-	for s, id := range t.ids {
-		if t.tokens[id] != nil {
-			return fmt.Errorf("tokenizer.json: model.vocab: %q and %q share the id %d", s, t.spell[id], id)
+	t.spell, t.known = make([]string, size), make([]bool, size)
+	for _, v := range vocab {
+		if t.known[v.id] {
+			return fmt.Errorf("tokenizer.json: model.vocab: %q and %q share the id %d", v.s, t.spell[v.id], v.id)
 		}
-		b, ok := spelled(s)
-		if !ok {
-			b = []byte(s) // special tokens stand in the vocabulary as they are
-		}
-		t.tokens[id], t.spell[id] = b, s
-	}
-	for c := range 256 {
-		t.model.bytes[c] = -1
-		if id, ok := t.ids[string(byteToRune[c])]; ok {
-			t.model.bytes[c] = id
-		}
+		t.spell[v.id], t.known[v.id] = v.s, true
 	}
 	return nil
 }
 
-// setMerges reads merges as "a b" or ["a", "b"].
-func (t *Tokenizer) setMerges(raws []json.RawMessage) error {
-	t.model.merges = make(map[uint64]merge, len(raws))
-	for i, raw := range raws {
-		var parts [2]string
-		var s string
-		if json.Unmarshal(raw, &s) == nil {
-			var ok bool
-			if parts[0], parts[1], ok = strings.Cut(s, " "); !ok {
-				return fmt.Errorf("tokenizer.json: model.merges[%d]: %q is no pair", i, s)
+// setModel makes the model of its kind.
+func (t *Tokenizer) setModel(f *file) error {
+	m := &f.model
+	unk := int32(-1)
+	if m.UnkToken != nil {
+		id, ok := t.names.get(*m.UnkToken)
+		if !ok && (m.Type != "BPE" || *m.UnkToken != "") {
+			return fmt.Errorf("tokenizer.json: model.unk_token %q is not in the vocabulary", *m.UnkToken)
+		}
+		if ok {
+			unk = id
+		}
+	}
+	if t.byteLevel && m.Type != "BPE" {
+		return fmt.Errorf("tokenizer.json: pre_tokenizer ByteLevel with model.type %q is not known: with BPE it is", m.Type)
+	}
+	switch m.Type {
+	case "BPE":
+		return t.setBPE(f, unk)
+	case "Unigram":
+		if m.UnkID == nil || *m.UnkID < 0 || int(*m.UnkID) >= len(f.vocab) {
+			return fmt.Errorf("tokenizer.json: model.unk_id is missing or no token: characters without a token need it")
+		}
+		u := &unigram{tokens: newTrie(0), unk: *m.UnkID, unkScore: math.Inf(1), names: t.names, fallback: m.ByteFallback, bytes: t.byteTokens()}
+		for _, v := range f.vocab {
+			if v.s != "" {
+				u.tokens.put(v.s, v.id)
 			}
-		} else if err := json.Unmarshal(raw, &parts); err != nil {
-			return fmt.Errorf("tokenizer.json: model.merges[%d]: %w", i, err)
+			u.scores = append(u.scores, v.score)
+			u.unkScore = min(u.unkScore, v.score)
 		}
-		var ids [3]int32
-		for k, s := range []string{parts[0], parts[1], parts[0] + parts[1]} {
-			id, ok := t.ids[s]
-			if !ok {
-				return fmt.Errorf("tokenizer.json: model.merges[%d]: %q is not in the vocabulary", i, s)
+		u.unkScore -= unkPenalty
+		t.model = u
+		return nil
+	case "WordPiece":
+		if unk < 0 {
+			return fmt.Errorf("tokenizer.json: model.unk_token is missing: words without tokens need it")
+		}
+		w := &wordPiece{first: newTrie(0), rest: newTrie(0), unk: unk, most: 100}
+		if m.MaxChars != nil {
+			w.most = *m.MaxChars
+		}
+		prefix := "##"
+		if m.Prefix != nil {
+			prefix = *m.Prefix
+		}
+		for _, v := range f.vocab {
+			if v.s != "" {
+				w.first.put(v.s, v.id)
 			}
-			ids[k] = id
+			if rest, ok := strings.CutPrefix(v.s, prefix); ok && rest != "" {
+				w.rest.put(rest, v.id)
+			}
 		}
-		if len(t.tokens[ids[2]]) != len(t.tokens[ids[0]])+len(t.tokens[ids[1]]) {
-			return fmt.Errorf("tokenizer.json: model.merges[%d]: %q is not spelled in bytes", i, parts)
-		}
+		t.model = w
+		return nil
+	}
+	return fmt.Errorf("tokenizer.json: model.type %q is not known: BPE, Unigram and WordPiece are", m.Type)
+}
+
+func (t *Tokenizer) setBPE(f *file, unk int32) error {
+	m := &f.model
+	switch {
+	case m.Dropout != nil && *m.Dropout != 0:
+		return fmt.Errorf("tokenizer.json: model.dropout %v: random tokens are not supported", *m.Dropout)
+	case m.Prefix != nil && *m.Prefix != "":
+		return fmt.Errorf("tokenizer.json: model.continuing_subword_prefix %q is not supported", *m.Prefix)
+	case m.Suffix != nil && *m.Suffix != "":
+		return fmt.Errorf("tokenizer.json: model.end_of_word_suffix %q is not supported", *m.Suffix)
+	case t.byteLevel && m.ByteFallback:
+		return fmt.Errorf("tokenizer.json: model.byte_fallback with a ByteLevel pre_tokenizer is not known")
+	}
+	b := &bpe{byteLevel: t.byteLevel, fallback: m.ByteFallback, unk: unk, fuse: m.FuseUnk, ignoreMerges: m.IgnoreMerges, names: t.names}
+	b.merges = newTable(len(f.merges))
+	for i, p := range f.merges {
 		// A pair that stands twice counts where it stands last, as in a map that is filled in order.
-		t.model.merges[pair(ids[0], ids[1])] = merge{int32(i), ids[2]}
+		b.merges.put(pair(p[0], p[1]), int32(i), p[2])
+	}
+	t.model = b
+	if b.byteLevel {
+		for c := range 256 {
+			b.bytes[c] = -1
+			if id, ok := t.names.get(string(byteToRune[c])); ok {
+				b.bytes[c] = id
+			}
+		}
+		return nil
+	}
+	b.bytes = t.byteTokens()
+	b.runes = map[rune]int32{}
+	for c := range b.ascii {
+		b.ascii[c] = -1
+	}
+	for _, v := range f.vocab {
+		r, n := utf8.DecodeRuneInString(v.s)
+		if n == 0 || n != len(v.s) {
+			continue
+		}
+		if r < utf8.RuneSelf {
+			b.ascii[r] = v.id
+		} else {
+			b.runes[r] = v.id
+		}
+	}
+	b.partition(t.spell)
+	if b.apart != nil {
+		t.splitters = append(t.splitters, b)
 	}
 	return nil
+}
+
+// byteTokens are the ids of <0x00> to <0xFF>; -1: there is none.
+func (t *Tokenizer) byteTokens() (ids [256]int32) {
+	for c := range 256 {
+		ids[c] = -1
+		if id, ok := t.names.get(fmt.Sprintf("<0x%02X>", c)); ok {
+			ids[c] = id
+		}
+	}
+	return ids
 }
 
 // addTokens enters the added tokens after the model's.
 func (t *Tokenizer) addTokens() error {
+	t.more, t.special = make(map[string]int32, len(t.added)), map[int32]bool{}
+	t.written = map[int32]string{}
 	for i, a := range t.added {
-		if id, ok := t.ids[a.Content]; ok && id != a.ID {
+		if id, ok := t.names.get(a.Content); ok && id != a.ID {
 			return fmt.Errorf("tokenizer.json: added_tokens[%d]: %q has id %d, in the vocabulary %d", i, a.Content, a.ID, id)
 		}
-		t.ids[a.Content] = a.ID
-		t.tokens[a.ID], t.spell[a.ID] = []byte(a.Content), a.Content
-		if a.Normalized {
-			if t.nfc {
-				a.Content = nfc(a.Content)
-			}
-			t.normed.insert(a)
-		} else {
+		t.more[a.Content] = a.ID
+		if a.Special {
+			t.special[a.ID] = true
+		}
+		t.spell[a.ID], t.known[a.ID] = a.Content, true
+		if !a.Normalized {
 			t.raw.insert(a)
+			continue
+		}
+		if n := t.normalize(text{s: a.Content}).s; n != a.Content {
+			a.Content = n
+			t.written[a.ID] = n
+		}
+		if a.Content != "" {
+			t.normed.insert(a)
 		}
 	}
+	t.raw.build()
+	t.normed.build()
 	return nil
 }

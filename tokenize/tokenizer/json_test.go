@@ -27,8 +27,9 @@ func TestUnknownKinds(t *testing.T) {
 		change func(object)
 		want   string
 	}{
-		{set("model.type", "WordPiece"), `model.type "WordPiece"`},
-		{set("model.type", "Unigram"), `model.type "Unigram"`},
+		{set("model.type", "WordLevel"), `model.type "WordLevel"`},
+		{set("model.type", "Unigram"), "ByteLevel with model.type"},
+		{set("model.unk_token", "zqxzqx"), "model.unk_token"},
 		{set("model.byte_fallback", true), "model.byte_fallback"},
 		{set("model.dropout", 0.1), "model.dropout"},
 		{set("model.continuing_subword_prefix", "##"), "model.continuing_subword_prefix"},
@@ -38,13 +39,16 @@ func TestUnknownKinds(t *testing.T) {
 		{set("model.vocab.xx", 1<<23), "model.vocab"},
 		{set("model.merges", []string{"nopair"}), "model.merges[0]"},
 		{set("model.merges", []string{"a zqxzqx"}), "model.merges[0]"},
-		{set("normalizer", object{"type": "NFKC"}), `normalizer.type "NFKC"`},
-		{set("pre_tokenizer", object{"type": "Metaspace"}), `pre_tokenizer.type "Metaspace"`},
-		{set("pre_tokenizer", nil), "pre_tokenizer"},
+		{set("normalizer", object{"type": "Nmt"}), `normalizer.type "Nmt"`},
+		{set("normalizer", object{"type": "Replace", "pattern": object{"Regex": "a|b"}, "content": ""}), "normalizer.pattern"},
+		{set("normalizer", object{"type": "Precompiled", "precompiled_charsmap": "AAAA"}), "precompiled_charsmap"},
+		{set("decoder", object{"type": "CTC"}), `decoder.type "CTC"`},
+		{set("post_processor", object{"type": "X"}), `post_processor.type "X"`},
+		{set("post_processor", object{"type": "TemplateProcessing", "single": []any{}}), "post_processor.single"},
+		{set("pre_tokenizer", object{"type": "Metaspace"}), "pre_tokenizer.replacement"},
+		{set("pre_tokenizer", object{"type": "UnicodeScripts"}), `pre_tokenizer.type "UnicodeScripts"`},
 		{set("pre_tokenizer", split(`\w+`, "Isolated")), "pre_tokenizer.pretokenizers[0].pattern"},
 		{set("pre_tokenizer", split(patternQwen2, "Removed")), `behavior "Removed"`},
-		{set("pre_tokenizer", object{"type": "ByteLevel", "add_prefix_space": true}), "pre_tokenizer.add_prefix_space"},
-		{set("pre_tokenizer", object{"type": "Digits", "individual_digits": false}), "individual_digits"},
 		{set("added_tokens", []any{object{"id": 1, "content": ""}}), "added_tokens[0]"},
 		{set("added_tokens", []any{object{"id": 7, "content": "a"}}), "added_tokens[0]"},
 	} {
@@ -71,7 +75,7 @@ func TestUnknownKinds(t *testing.T) {
 
 // TestConvertGGUF goes from a vocabulary back to a tokenizer with the same ids.
 func TestConvertGGUF(t *testing.T) {
-	for style, pre := range map[string]string{"smollm2": "smollm", "qwen2": "qwen2", "gpt2": "gpt-2"} {
+	for style, pre := range map[string]string{"smollm2": "smollm", "qwen2": "qwen2", "gpt2": "gpt-2", "deepseek": "deepseek-v3", "tekken": "tekken", "o200k": "gpt-4o", "llama3": "llama-bpe"} {
 		tok := load(t, style)
 		v := GGUFVocab{Model: "gpt2", Pre: pre, BOS: -1, EOS: -1, PAD: -1, UNK: -1}
 		for id := range tok.VocabSize() {
@@ -113,7 +117,7 @@ func TestConvertGGUF(t *testing.T) {
 		want string
 	}{
 		{GGUFVocab{Model: "llama"}, "tokenizer.ggml.model"},
-		{GGUFVocab{Model: "gpt2", Pre: "tekken"}, "tokenizer.ggml.pre"},
+		{GGUFVocab{Model: "gpt2", Pre: "viking"}, "tokenizer.ggml.pre"},
 		{GGUFVocab{Model: "gpt2", Pre: "gpt-2", Tokens: []string{"a", "a"}}, "tokenizer.ggml.tokens"},
 		{GGUFVocab{Model: "gpt2", Pre: "gpt-2", Tokens: []string{"a"}, Types: []int32{1, 1}}, "tokenizer.ggml.token_type"},
 	} {

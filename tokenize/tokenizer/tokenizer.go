@@ -1,173 +1,196 @@
-// Package tokenizer encodes text as Hugging Face tokenizers do, id for id, from
-// tokenizer.json or the vocabulary of a GGUF. It knows byte-level BPE; another
-// kind is refused by name, never approximated.
+// Package tokenizer encodes text as Hugging Face tokenizers do, id for id and
+// offset for offset, from tokenizer.json or the vocabulary of a GGUF: BPE on bytes
+// and on characters, Unigram and WordPiece. What it does not know is refused by
+// name, never approximated.
 package tokenizer
 
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"slices"
 	"strings"
 	"sync"
 	"unicode/utf8"
-
-	"golang.org/x/text/unicode/norm"
 )
 
 // Tokenizer is ready for concurrent use.
 type Tokenizer struct {
-	json   []byte
-	tokens [][]byte // the bytes each id spells; nil: no such id
-	spell  []string // the vocabulary's own spelling
-	ids    map[string]int32
-	model  bpe
-	added  []addedToken
-	raw    matcher // added tokens that are matched before normalisation
-	normed matcher // and after
-	nfc    bool
-	split  []splitter
-	names  []string // of the splitters, for Fingerprint
-	pool   sync.Pool
+	json        string
+	spell       []string         // the vocabulary's own spelling of each id
+	known       []bool           // whether there is such an id
+	names       *names           // of the model's vocabulary
+	more        map[string]int32 // of the added tokens
+	added       []addedToken
+	special     map[int32]bool
+	written     map[int32]string // normalised spelling of added tokens that have another
+	raw         matcher          // added tokens that are matched before normalisation
+	normed      matcher          // and after
+	normalizers []normalizer
+	splitters   []splitter
+	byteLevel   bool
+	model       model
+	decoders    []decoder
+	post        []postProcessor
+	pool        sync.Pool
 }
 
 // Encoding is ids and the bytes [Starts[i], Ends[i]) of the text that each one
-// stands for.
+// comes from. A token of some bytes of a character has all of the character's, as
+// in Hugging Face's library, so that neighbours may overlap.
 type Encoding struct{ IDs, Starts, Ends []int32 }
 
-// Encode encodes text. Special tokens in it are recognised; no BOS and nothing
-// of a post-processor is added. Text that is no valid UTF-8 is read as if each
-// wrong byte were U+FFFD, and offsets then count in that text.
-func (t *Tokenizer) Encode(text string) Encoding {
-	if !utf8.ValidString(text) {
-		text = strings.Map(func(r rune) rune { return r }, text) // wrong bytes become RuneError, which is U+FFFD
+// Encode encodes text as Hugging Face's encode does with add_special_tokens=False:
+// special tokens in the text are recognised, none are added. A byte that is no
+// UTF-8 is read as U+FFFD; offsets count in the text as it was given.
+func (t *Tokenizer) Encode(s string) Encoding { return t.encode(s, false) }
+
+// EncodeSpecial is Encode with the special tokens of the post-processor, such as a
+// BOS; they have the offsets 0, 0.
+func (t *Tokenizer) EncodeSpecial(s string) Encoding { return t.encode(s, true) }
+
+func (t *Tokenizer) encode(s string, special bool) Encoding {
+	x := text{s: s}
+	if !utf8.ValidString(s) {
+		x = repaired(s)
 	}
 	e := t.pool.Get().(*encoder)
 	defer t.pool.Put(e)
-	var out Encoding
-	t.raw.each(text, func(lo, hi int, id int32) {
+	e.out.IDs, e.out.Starts, e.out.Ends = e.out.IDs[:0], e.out.Starts[:0], e.out.Ends[:0]
+	t.raw.each(x.s, func(lo, hi int, id int32) {
 		if id >= 0 {
-			out.add(id, lo, hi)
+			e.out.add(id, x.start(lo), x.end(hi))
 			return
 		}
-		piece, at := text[lo:hi], offsets{base: lo}
-		if t.nfc && !norm.NFC.IsNormalString(piece) {
-			piece, at = normalize(piece, lo)
-		}
-		t.normed.each(piece, func(lo, hi int, id int32) {
+		y := t.normalize(x.slice(lo, hi))
+		t.normed.each(y.s, func(lo, hi int, id int32) {
 			if id >= 0 {
-				out.add(id, at.start(lo), at.end(hi))
+				e.out.add(id, y.start(lo), y.end(hi))
 				return
 			}
-			t.pieces(piece, lo, hi, 0, func(lo, hi int) {
-				p, start := e.word(&t.model, piece[lo:hi]), lo
-				for i, id := range p.ids {
-					end := lo + int(p.ends[i])
-					out.add(id, at.start(start), at.end(end))
-					start = end
-				}
-			})
+			z := y.slice(lo, hi)
+			t.split(e, 0, &z, 0, hi-lo)
 		})
 	})
-	return out
+	out := &e.out
+	for _, p := range t.post {
+		p.process(t, s, out, special)
+	}
+	n := len(out.IDs)
+	all := make([]int32, 3*n)
+	copy(all, out.IDs)
+	copy(all[n:], out.Starts)
+	copy(all[2*n:], out.Ends)
+	return Encoding{all[:n:n], all[n : 2*n : 2*n], all[2*n:]}
 }
 
-func (o *Encoding) add(id int32, start, end int) {
-	o.IDs = append(o.IDs, id)
-	o.Starts = append(o.Starts, int32(start))
-	o.Ends = append(o.Ends, int32(end))
+func (t *Tokenizer) normalize(x text) text {
+	for _, n := range t.normalizers {
+		x = n.normalize(x)
+	}
+	return x
 }
 
-// pieces cuts s[lo:hi] by each splitter in turn.
-func (t *Tokenizer) pieces(s string, lo, hi, depth int, yield func(lo, hi int)) {
-	if depth == len(t.split) {
-		yield(lo, hi)
+// split hands x.s[lo:hi], which is not empty, to the splitters from k on and then to the model.
+func (t *Tokenizer) split(e *encoder, k int, x *text, lo, hi int) {
+	if k == len(t.splitters) {
+		e.word(t.model, x, lo, hi)
 		return
 	}
-	for lo < hi {
-		n := t.split[depth](s[lo:hi])
-		t.pieces(s, lo, lo+n, depth+1, yield)
-		lo += n
+	if scan, ok := t.splitters[k].(scanner); ok && k == len(t.splitters)-1 {
+		for s := x.s[:hi]; lo < hi; { // what scanner.split does, for speed
+			end := scan(s, lo)
+			e.word(t.model, x, lo, end)
+			lo = end
+		}
+		return
 	}
+	t.splitters[k].split(x, lo, hi, func(x *text, lo, hi int) { t.split(e, k+1, x, lo, hi) })
 }
 
-// offsets maps positions in a normalised piece to the text. The zero map adds base.
-type offsets struct {
-	base         int
-	starts, ends []int32 // for each byte, and one beyond
+// VocabSize is one more than the largest id.
+func (t *Tokenizer) VocabSize() int { return len(t.spell) }
+
+// ID looks a token up by the vocabulary's own spelling.
+func (t *Tokenizer) ID(token string) (int32, bool) {
+	if id, ok := t.more[token]; ok {
+		return id, true
+	}
+	return t.names.get(token)
 }
 
-func (o offsets) start(i int) int {
-	if o.starts == nil {
-		return o.base + i
-	}
-	return int(o.starts[i])
-}
+// IsSpecial reports whether id is an added token that is marked special.
+func (t *Tokenizer) IsSpecial(id int32) bool { return t.special[id] }
 
-func (o offsets) end(i int) int {
-	if o.starts == nil {
-		return o.base + i
+// JSON is the tokenizer.json that it was made from.
+func (t *Tokenizer) JSON() []byte { return []byte(t.json) }
+
+// Fingerprint is "sha256:..." over what decides ids: tokens, merges, scores, added
+// tokens, normalizer and pre-tokenizer. The file's formatting does not count.
+func (t *Tokenizer) Fingerprint() string {
+	f, err := readFile(t.json)
+	if err != nil {
+		panic("tokenizer: the tokenizer.json was read before: " + err.Error())
 	}
-	return int(o.ends[i-1])
+	h := sha256.New()
+	for _, raw := range []json.RawMessage{f.normalizer, f.preTokenizer} {
+		var v any
+		if len(raw) > 0 && json.Unmarshal(raw, &v) != nil {
+			panic("tokenizer: the tokenizer.json was read before")
+		}
+		sorted, _ := json.Marshal(v)
+		fmt.Fprintf(h, "%s\n", sorted)
+	}
+	model, _ := json.Marshal(f.model)
+	fmt.Fprintf(h, "%s\n", model)
+	slices.SortFunc(f.vocab, func(a, b token) int { return int(a.id) - int(b.id) })
+	for _, v := range f.vocab {
+		fmt.Fprintf(h, "token %d %q %v\n", v.id, v.s, v.score)
+	}
+	for _, p := range f.merges {
+		fmt.Fprintf(h, "merge %d %d\n", p[0], p[1])
+	}
+	slices.SortStableFunc(f.added, func(a, b addedToken) int { return int(a.ID) - int(b.ID) })
+	for _, a := range f.added {
+		fmt.Fprintf(h, "added %+v\n", a)
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
 // Decode joins what the ids spell; ids that do not exist spell nothing.
 func (t *Tokenizer) Decode(ids []int32) string {
-	var b []byte
+	var b strings.Builder
 	for _, id := range ids {
-		b = append(b, t.TokenBytes(id)...)
+		b.Write(t.TokenBytes(id))
 	}
-	return string(b)
+	return b.String()
 }
 
-// TokenBytes is what id spells, which need not be whole characters; nil when
-// there is no such id.
+// TokenBytes is what id spells inside a text, which need not be whole characters;
+// nil when there is no such id.
 func (t *Tokenizer) TokenBytes(id int32) []byte {
-	if id < 0 || int(id) >= len(t.tokens) {
+	if id < 0 || int(id) >= len(t.spell) || !t.known[id] {
 		return nil
 	}
-	return t.tokens[id]
-}
-
-// VocabSize is one more than the largest id.
-func (t *Tokenizer) VocabSize() int { return len(t.tokens) }
-
-// ID looks a token up by the vocabulary's own spelling.
-func (t *Tokenizer) ID(token string) (int32, bool) {
-	id, ok := t.ids[token]
-	return id, ok
-}
-
-// IsSpecial reports whether id is an added token that is marked special.
-func (t *Tokenizer) IsSpecial(id int32) bool {
-	return slices.ContainsFunc(t.added, func(a addedToken) bool { return a.ID == id && a.Special })
-}
-
-// JSON is the tokenizer.json that it was made from.
-func (t *Tokenizer) JSON() []byte { return t.json }
-
-// Fingerprint is "sha256:..." over what decides ids: tokens, merges, added
-// tokens, normalizer and pre-tokenizer. The file's formatting does not count.
-func (t *Tokenizer) Fingerprint() string {
-	h := sha256.New()
-	fmt.Fprintf(h, "nfc %v split %q ignore_merges %v\n", t.nfc, t.names, t.model.ignoreMerges)
-	for id, s := range t.spell {
-		if t.tokens[id] != nil {
-			fmt.Fprintf(h, "token %d %q\n", id, s)
+	s := t.spell[id]
+	if _, ok := t.more[s]; ok && t.more[s] == id {
+		return []byte(s)
+	}
+	if t.byteLevel {
+		if b, ok := spelled(make([]byte, 0, len(s)), s); ok {
+			return b
+		}
+		return []byte(s) // special tokens stand in the vocabulary as they are
+	}
+	for _, d := range t.decoders {
+		if _, ok := d.(byteFallback); ok {
+			if c, ok := byteToken(s); ok {
+				return []byte{c}
+			}
 		}
 	}
-	pairs := make([][3]int64, 0, len(t.model.merges))
-	for pair, m := range t.model.merges {
-		pairs = append(pairs, [3]int64{int64(m.rank), int64(pair >> 32), int64(uint32(pair))})
-	}
-	slices.SortFunc(pairs, func(a, b [3]int64) int { return int(a[0] - b[0]) })
-	for _, p := range pairs {
-		fmt.Fprintf(h, "merge %d %d\n", p[1], p[2])
-	}
-	added := slices.Clone(t.added)
-	slices.SortFunc(added, func(a, b addedToken) int { return int(a.ID - b.ID) })
-	for _, a := range added {
-		fmt.Fprintf(h, "added %+v\n", a)
-	}
-	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+	const before = "a" // no decoder takes the token for the first
+	joined := strings.Join(t.runDecoders([]string{before, s}), "")
+	return append([]byte{}, strings.TrimPrefix(joined, before)...)
 }
