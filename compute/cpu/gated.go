@@ -140,7 +140,7 @@ func (e *engine[F]) GatedBackward(dg, du, g, u compute.Tensor, down compute.Proj
 	ld := halfStride(w.k)
 	act := &matrix[F]{rows: T, cols: w.k, half: e.halves.get(T * ld), ld: ld}
 	ws := e.repack(w, 0, w.n)
-	e.mulTiles(T, w.k, tilePanels(w.k, w.n), left, ws, w.n, func(lo, hi, j int, t tileOf[F]) { b.tile(act, lo, hi, j, t) })
+	e.mulTiles(T, w.k, e.k.half.tilePanels(w.k, w.n), left, ws, w.n, func(lo, hi, j int, t tileOf[F]) { b.tile(act, lo, hi, j, t) })
 	e.halves.put(ws)
 	packed := e.halves.get(packedSize(T, w.k))
 	e.packColsAll(packed, leftHalf{act.half, ld}, w.k, T)

@@ -46,7 +46,7 @@ func withHalf(k *kernels[float32]) {
 	k.narrow = narrowWith(narrowBF16)
 	k.narrowStream = narrowStreamWith(streamBF16, k.narrow)
 	k.half = halfKernels{
-		rows: halfTileRows, even: true, step: 768, panels: 1, micro: microBF16, row: rowBF16,
+		rows: halfTileRows, even: true, step: 768, panels: 1, tile: 256 << 10, micro: microBF16, row: rowBF16,
 		interleave: func(dst, src []uint16, ld, pairs int) {
 			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]
 			interleaveAVX512(&dst[0], &src[0], ld, pairs)
@@ -63,6 +63,7 @@ const halfTileRows = 14
 // withAMX puts AMX in the place of VDPBF16PS.
 func withAMX(k *kernels[float32]) {
 	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 288, 16, nil
+	k.half.tile = 640 << 10 // its machines have second caches of 2 MiB
 	k.half.micro = func(t *halfTile) {
 		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])
 		microAMX(t)

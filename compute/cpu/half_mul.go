@@ -9,11 +9,6 @@ import (
 const (
 	halfTaskRows   = 512 // of a task, at most: they stay in the second cache while panels pass
 	halfTaskPanels = 8   // of a task, at most
-
-	// halfTileBytes is what the panels of a tile take whose rows are joined with
-	// rows of a matrix far away: these are read in pieces that are long enough for
-	// the hardware to read ahead, and the panels stay in the second cache.
-	halfTileBytes = 640 << 10
 )
 
 // leftHalf is a left-hand bfloat16 operand: rows ld apart, zero behind the
@@ -124,11 +119,13 @@ func (e *engine[F]) taskPanels(m, n int) int {
 	return max(min(4, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
 }
 
-// tilePanels is about halfTileBytes in panels of k rows, so that the n columns
-// make tiles of nearly equal width.
-func tilePanels(n, k int) int {
+// tilePanels is how many panels of k rows a tile has whose rows are joined with
+// rows of a matrix far away: these are read in pieces that are long enough for
+// the hardware to read ahead, while the panels stay in the second cache. The n
+// columns make tiles of nearly equal width.
+func (h *halfKernels) tilePanels(n, k int) int {
 	panels := (n + halfPanel - 1) / halfPanel
-	most := max(4, halfTileBytes/(halfPairs(k)*4*halfPanel))
+	most := max(4, h.tile/(halfPairs(k)*4*halfPanel))
 	across := (panels + most - 1) / most
 	return (panels + across - 1) / across
 }
@@ -136,7 +133,7 @@ func tilePanels(n, k int) int {
 // mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
 func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
 	if acc {
-		e.mulTiles(m, n, tilePanels(n, k), a, b, k, func(lo, hi, j int, t tileOf[F]) {
+		e.mulTiles(m, n, e.k.half.tilePanels(n, k), a, b, k, func(lo, hi, j int, t tileOf[F]) {
 			for i := lo; i < hi; i++ {
 				e.k.axpy(c[i*ldc+j:][:t.n], t.row(i-lo), 1)
 			}
@@ -155,7 +152,7 @@ func (e *engine[F]) linearHalf(d *matrix[F], a leftHalf, b []uint16, k int, bias
 		e.mulHalf(d.data, d.cols, d.rows, d.cols, a, b, k, false)
 		return
 	}
-	panels := tilePanels(d.cols, k)
+	panels := e.k.half.tilePanels(d.cols, k)
 	if d.half != nil {
 		panels = e.taskPanels(d.rows, d.cols)
 	}
