@@ -39,6 +39,11 @@ func OpenScores(path string) (r *ScoresReader, err error) {
 		r.topID = r.list("topk_id", "an integer", true, pq.Int32, pq.Int64)
 		r.topLogProb = r.list("topk_logprob", "float32", true, pq.Float)
 	}
+	known := []string{"id", "pos", "token", "logprob", "entropy", "topk_entropy", "topk_mass", "top1_logprob", "rank", "top1_id"}
+	if r.own.StoreTopK != 0 {
+		known = append(known, "topk_id", "topk_logprob")
+	}
+	r.onlyColumns(known...)
 	return r, nil
 }
 

@@ -66,7 +66,8 @@ func TestLikeliestOnThePage(t *testing.T) {
 	must(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`document.querySelector("#rows article:not([hidden])").scrollIntoView()`)))
 	until(t, ctx, `document.querySelector("#rows .x") !== null`)
 	time.Sleep(200 * time.Millisecond) // a scroll hides the tip
-	must(t, chromedp.Do(ctx, chromedp.Evaluate[chromedp.Void](`show(document.querySelector("#rows .x"))`)))
+	box := evaluate[[]float64](t, ctx, `(() => { const b = document.querySelector("#rows .x").getClientRects()[0]; return [b.left + b.width / 2, b.top + b.height / 2] })()`)
+	must(t, chromedp.Do(ctx, chromedp.MouseEvent("mouseMoved", box[0], box[1])))
 	until(t, ctx, "!tip.hidden")
 	lines := evaluate[[]string](t, ctx, `[...tip.children].map(d => d.textContent)`)
 	for j := range 3 {
