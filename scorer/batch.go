@@ -67,11 +67,13 @@ func newTask(row *parquet.TokensRow, pos []int32) task {
 	return t
 }
 
-// A window is at most this many batches' tokens and this many rows, which bounds
-// the memory of what is looked ahead at: some 50 bytes a token.
+// A window is at most this many batches' tokens, this many rows and this many
+// likeliest tokens to store, which bounds the memory of what is looked ahead at:
+// some 50 bytes a token, and 8 for each likeliest one.
 const (
 	windowBatches = 128
 	windowRows    = 1 << 14
+	windowTopK    = 1 << 23
 )
 
 // window is rows that may be run in another order than they are written in.
@@ -85,8 +87,8 @@ func (w *window) add(t task) {
 	w.tokens += len(t.ids)
 }
 
-func (w *window) full(budget int) bool {
-	return w.tokens >= windowBatches*budget || len(w.tasks) >= windowRows
+func (w *window) full(budget, storeTopK int) bool {
+	return w.tokens >= windowBatches*budget || len(w.tasks) >= windowRows || w.tokens*storeTopK >= windowTopK
 }
 
 // order is the tasks that have something to compute, with share those that begin

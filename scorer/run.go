@@ -150,7 +150,7 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		}
 		ahead.add(newTask(&row, r.o.positions(&row)))
 		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})
-		if ahead.full(r.o.Budget) {
+		if ahead.full(r.o.Budget, r.o.StoreTopK) {
 			if err := flush(); err != nil {
 				return info, ledger, err
 			}
