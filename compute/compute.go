@@ -67,6 +67,11 @@ type HeadStats struct {
 	Rank        []int32
 	Top1ID      []int32
 	LogSumExp   []float32 // of the logits; HeadBackward needs it
+
+	// The k most likely tokens of each target, [n, k], or [n, V] of a vocabulary V
+	// below k: descending, ties by the smaller id.
+	TopIDs      []int32
+	TopLogProbs []float32
 }
 
 // Attention describes causal attention over packed rows. Query head h reads

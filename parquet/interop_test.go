@@ -75,7 +75,7 @@ func TestOthersReadOurs(t *testing.T) {
 		{ID: "a", Pos: []int32{1, 5}, Token: []int32{3, 4}, LogProb: f(-1e-30, -80), Entropy: f(math.Nextafter32(1, 2), 3), TopKEntropy: f(0, 1), TopKMass: f(.1, 1), Top1LogProb: f(-.3, -2), Rank: []int32{0, 9}, Top1ID: []int32{3, 8}},
 		{ID: "b"},
 	}
-	w, err := CreateScores(scores)
+	w, err := CreateScores(scores, 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -66,18 +66,19 @@ type ShardInfo struct {
 
 // Manifest describes a finished dataset.
 type Manifest struct {
-	Schema  string            `json:"schema"`
-	Version string            `json:"version"`
-	Shards  []ShardInfo       `json:"shards"`
-	Hashes  map[string]string `json:"hashes,omitempty"` // model, tokenizer, template, source, options, tokens
-	Ledger  Ledger            `json:"ledger"`
-	Tokens  string            `json:"tokens,omitempty"` // scores: relative path of the tokens dataset
-	K       int               `json:"k,omitempty"`
-	ISA     string            `json:"isa,omitempty"`
-	DType   string            `json:"dtype,omitempty"`
-	Targets string            `json:"targets,omitempty"`
-	Limit   int64             `json:"limit,omitempty"` // 0: all rows
-	Summary json.RawMessage   `json:"summary,omitempty"`
+	Schema    string            `json:"schema"`
+	Version   string            `json:"version"`
+	Shards    []ShardInfo       `json:"shards"`
+	Hashes    map[string]string `json:"hashes,omitempty"` // model, tokenizer, template, source, options, tokens
+	Ledger    Ledger            `json:"ledger"`
+	Tokens    string            `json:"tokens,omitempty"` // scores: relative path of the tokens dataset
+	K         int               `json:"k,omitempty"`
+	StoreTopK int               `json:"store_topk,omitempty"` // scores: likeliest tokens of each target; 0: none
+	ISA       string            `json:"isa,omitempty"`
+	DType     string            `json:"dtype,omitempty"`
+	Targets   string            `json:"targets,omitempty"`
+	Limit     int64             `json:"limit,omitempty"` // 0: all rows
+	Summary   json.RawMessage   `json:"summary,omitempty"`
 }
 
 // ContentHash identifies the rows: a hash over the shards' hashes in order.

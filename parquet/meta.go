@@ -14,6 +14,7 @@ type Meta struct {
 	Schema, Version string
 	Hashes          map[string]string
 	K               int
+	StoreTopK       int // likeliest tokens stored of each target
 	ISA, DType      string
 	Targets         string
 	Ledger          Ledger
@@ -38,6 +39,9 @@ func (m Meta) pairs() ([]keyValue, error) {
 	if m.K != 0 {
 		kv = append(kv, keyValue{"eaft.k", strconv.Itoa(m.K)})
 	}
+	if m.StoreTopK != 0 {
+		kv = append(kv, keyValue{"eaft.store_topk", strconv.Itoa(m.StoreTopK)})
+	}
 	for name, h := range m.Hashes {
 		kv = append(kv, keyValue{hashPrefix + name, h})
 	}
@@ -58,7 +62,11 @@ func ReadMeta(path string) (Meta, error) {
 		return Meta{}, err
 	}
 	defer f.close()
-	var m Meta
+	return f.meta()
+}
+
+func (f *file) meta() (m Meta, err error) {
+	path := f.path
 	for _, kv := range f.pq.Metadata().KeyValueMetadata {
 		if name, ok := strings.CutPrefix(kv.Key, hashPrefix); ok {
 			if m.Hashes == nil {
@@ -83,6 +91,10 @@ func ReadMeta(path string) (Meta, error) {
 		case "eaft.k":
 			if m.K, err = strconv.Atoi(kv.Value); err != nil {
 				return Meta{}, fmt.Errorf("%s: metadata eaft.k: %q is not a number", path, kv.Value)
+			}
+		case "eaft.store_topk":
+			if m.StoreTopK, err = strconv.Atoi(kv.Value); err != nil {
+				return Meta{}, fmt.Errorf("%s: metadata eaft.store_topk: %q is not a number", path, kv.Value)
 			}
 		case "eaft.ledger":
 			if err := json.Unmarshal([]byte(kv.Value), &m.Ledger); err != nil {

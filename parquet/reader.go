@@ -53,6 +53,7 @@ func (f *file) close() error { return f.f.Close() }
 // reader is what the readers of all schemas share.
 type reader struct {
 	*file
+	own     Meta // empty if the file is not ours
 	columns []*column
 	row     int64
 	err     error
@@ -63,7 +64,12 @@ func openReader(path string) (*reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &reader{file: f}, nil
+	own, err := f.meta()
+	if err != nil {
+		f.close()
+		return nil, err
+	}
+	return &reader{file: f, own: own}, nil
 }
 
 // scalar and list resolve a column; absent ones are nil, or an error if needed.

@@ -109,15 +109,32 @@ func TestTokensRoundTripAndBytes(t *testing.T) {
 }
 
 func TestScoresRoundTrip(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "s.parquet")
-	w, err := CreateScores(path)
-	if err != nil {
-		t.Fatal(err)
-	}
 	f := func(v ...float32) []float32 { return v }
 	want := []ScoresRow{
 		{ID: "a", Pos: []int32{1, 5}, Token: []int32{3, 4}, LogProb: f(-1e-30, -80), Entropy: f(math.Nextafter32(1, 2), 3), TopKEntropy: f(0, 1), TopKMass: f(.1, 1), Top1LogProb: f(-.3, -2), Rank: []int32{0, 9}, Top1ID: []int32{3, 8}},
 		{ID: "b"},
+	}
+	roundTrip(t, want, 0)
+	want[0].TopKID, want[0].TopKLogProb = []int32{3, 7, 8, 2}, f(-.3, -1e-30, -2, -math.MaxFloat32)
+	roundTrip(t, want, 2)
+	for _, n := range []int{0, 1, 3} { // of 2 for each target
+		w, err := CreateScores(filepath.Join(t.TempDir(), "s.parquet"), n)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := w.Write(&want[0]); err == nil || !strings.Contains(err.Error(), "topk_id") {
+			t.Errorf("2 likeliest tokens where %d are needed: %v", n, err)
+		}
+		w.Abort()
+	}
+}
+
+func roundTrip(t *testing.T, want []ScoresRow, storeTopK int) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "s.parquet")
+	w, err := CreateScores(path, storeTopK)
+	if err != nil {
+		t.Fatal(err)
 	}
 	for i := range want {
 		if err := w.Write(&want[i]); err != nil {
@@ -132,6 +149,12 @@ func TestScoresRoundTrip(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer r.Close()
+	if r.StoreTopK() != storeTopK {
+		t.Errorf("%d likeliest tokens, want %d", r.StoreTopK(), storeTopK)
+	}
+	if hasTopK := r.pq.Root().Column("topk_id") != nil; hasTopK != (storeTopK > 0) {
+		t.Errorf("%d likeliest tokens, column topk_id: %v", storeTopK, hasTopK)
+	}
 	for i := range want {
 		var got ScoresRow
 		if err := r.Next(&got); err != nil {

@@ -36,6 +36,27 @@ type ScoresRow struct {
 	Top1LogProb []float32 `parquet:"top1_logprob,list" parquet-element:",split"`
 	Rank        []int32   `parquet:"rank,list"`
 	Top1ID      []int32   `parquet:"top1_id,list"`
+
+	// The likeliest tokens of each target, descending, the same number for each one
+	// after another; empty where they are not stored.
+	TopKID      []int32   `parquet:"-"`
+	TopKLogProb []float32 `parquet:"-"`
+}
+
+// scoresTopKRow is a ScoresRow with the columns that are written if asked only.
+type scoresTopKRow struct {
+	ScoresRow
+	TopKID      []int32   `parquet:"topk_id,list"`
+	TopKLogProb []float32 `parquet:"topk_logprob,list" parquet-element:",split"`
+}
+
+// TopK is the stored likeliest tokens of target j, nil if there are none.
+func (r *ScoresRow) TopK(j int) (ids []int32, logProbs []float32) {
+	if len(r.TopKID) == 0 {
+		return nil, nil
+	}
+	n := len(r.TopKID) / len(r.Pos)
+	return r.TopKID[j*n:][:n:n], r.TopKLogProb[j*n:][:n:n]
 }
 
 // AuditRow holds what training saw of one row: the live values and the weight

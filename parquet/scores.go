@@ -12,6 +12,8 @@ type ScoresReader struct {
 	id     *column
 	ints   [4]*column // pos, token, rank, top1_id
 	floats [5]*column // logprob, entropy, topk_entropy, topk_mass, top1_logprob
+
+	topID, topLogProb *column
 }
 
 // OpenScores opens a shard and checks its schema.
@@ -33,8 +35,20 @@ func OpenScores(path string) (r *ScoresReader, err error) {
 	for i, name := range []string{"logprob", "entropy", "topk_entropy", "topk_mass", "top1_logprob"} {
 		r.floats[i] = r.list(name, "float32", true, pq.Float)
 	}
+	if r.own.StoreTopK != 0 {
+		r.topID = r.list("topk_id", "an integer", true, pq.Int32, pq.Int64)
+		r.topLogProb = r.list("topk_logprob", "float32", true, pq.Float)
+	}
+	known := []string{"id", "pos", "token", "logprob", "entropy", "topk_entropy", "topk_mass", "top1_logprob", "rank", "top1_id"}
+	if r.own.StoreTopK != 0 {
+		known = append(known, "topk_id", "topk_logprob")
+	}
+	r.onlyColumns(known...)
 	return r, nil
 }
+
+// StoreTopK is how many likeliest tokens of each target the shard stores.
+func (r *ScoresReader) StoreTopK() int { return r.own.StoreTopK }
 
 // Next reads the next row into fresh slices; io.EOF after the last one.
 func (r *ScoresReader) Next(s *ScoresRow) error {
@@ -57,6 +71,17 @@ func (r *ScoresReader) Next(s *ScoresRow) error {
 		}
 		if err := s.sameLens(); err != nil {
 			return err
+		}
+		if r.topID != nil {
+			if err := r.int32List(&s.TopKID, r.topID); err != nil {
+				return err
+			}
+			if err := r.float32List(&s.TopKLogProb, r.topLogProb, len(s.TopKID)); err != nil {
+				return err
+			}
+			if err := s.topKLens(r.own.StoreTopK); err != nil {
+				return err
+			}
 		}
 		return ascending(s.Pos)
 	})

@@ -150,24 +150,6 @@ func (w *TokensWriter) Write(r *TokensRow) error {
 	return w.write(r, 64+len(r.ID)+len(r.Source)+len(r.Text)+8*n+8*m+24*len(r.Spans))
 }
 
-// ScoresWriter writes a shard of scores/1.
-type ScoresWriter struct{ *shardWriter[ScoresRow] }
-
-// CreateScores starts a shard that Commit will name path.
-func CreateScores(path string) (*ScoresWriter, error) {
-	w, err := newShardWriter[ScoresRow](path, SchemaScores, zstd.DefaultLevel)
-	return &ScoresWriter{w}, err
-}
-
-// Write appends a row; after an error nothing can be committed.
-func (w *ScoresWriter) Write(r *ScoresRow) error {
-	n := len(r.Pos)
-	if err := r.sameLens(); err != nil {
-		return w.refuse(err)
-	}
-	return w.write(r, 64+len(r.ID)+36*n)
-}
-
 // AuditWriter writes a shard of audit/1.
 type AuditWriter struct{ *shardWriter[AuditRow] }
 
@@ -206,6 +188,11 @@ func (r *ScoresRow) sameLens() error {
 		sameLen("entropy", len(r.Entropy), n), sameLen("topk_entropy", len(r.TopKEntropy), n),
 		sameLen("topk_mass", len(r.TopKMass), n), sameLen("top1_logprob", len(r.Top1LogProb), n),
 		sameLen("rank", len(r.Rank), n), sameLen("top1_id", len(r.Top1ID), n))
+}
+
+// topKLens checks that there are n likeliest tokens for each target.
+func (r *ScoresRow) topKLens(n int) error {
+	return errors.Join(sameLen("topk_id", len(r.TopKID), n*len(r.Pos)), sameLen("topk_logprob", len(r.TopKLogProb), n*len(r.Pos)))
 }
 
 func (r *AuditRow) sameLens() error {

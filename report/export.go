@@ -6,6 +6,7 @@ import (
 	"encoding/csv"
 	"encoding/json"
 	"io"
+	"slices"
 	"strconv"
 	"strings"
 
@@ -33,17 +34,18 @@ func Export(ctx context.Context, w io.Writer, o Options, where Where, format str
 	if err != nil {
 		return err
 	}
+	columns := columnsOf(s.p.scores.Manifest.StoreTopK > 0)
 	buffered := bufio.NewWriterSize(w, 1<<18)
 	var out sink
 	switch format {
 	case "arrow":
-		out = newArrowSink(buffered)
+		out = newArrowSink(buffered, columns)
 	case "jsonl":
 		enc := json.NewEncoder(buffered)
 		enc.SetEscapeHTML(false)
 		out = jsonSink{enc}
 	case "csv":
-		out = newCSVSink(buffered)
+		out = newCSVSink(buffered, columns)
 	default:
 		return cli.Usagef("--format %q: use %s", format, strings.Join(Formats, ", "))
 	}
@@ -70,11 +72,14 @@ type jsonSink struct{ enc *json.Encoder }
 func (s jsonSink) write(t *Target) error { return s.enc.Encode(t) }
 func (s jsonSink) close() error          { return nil }
 
-// columns of the table in order, for CSV and Arrow.
-var columns = []struct {
+// field is a column of the table.
+type field struct {
 	name string
 	kind arrow.DataType
-}{
+}
+
+// columns of the table in order, for CSV and Arrow.
+var columns = []field{
 	{"row", arrow.PrimitiveTypes.Int64}, {"id", arrow.BinaryTypes.String}, {"source", arrow.BinaryTypes.String}, {"role", arrow.BinaryTypes.String},
 	{"pos", arrow.PrimitiveTypes.Int32}, {"token", arrow.PrimitiveTypes.Int32}, {"text", arrow.BinaryTypes.String}, {"class", arrow.BinaryTypes.String},
 	{"logprob", arrow.PrimitiveTypes.Float32}, {"prob", arrow.PrimitiveTypes.Float32}, {"entropy", arrow.PrimitiveTypes.Float32},
@@ -83,17 +88,38 @@ var columns = []struct {
 	{"top1_prob", arrow.PrimitiveTypes.Float32}, {"conflict", arrow.FixedWidthTypes.Boolean}, {"why", arrow.BinaryTypes.String},
 }
 
-// values in the order of columns.
-func (t *Target) values() []any {
-	valid := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
-	return []any{t.Row, valid(t.ID), valid(t.Source), valid(t.Role), t.Pos, t.Token, valid(t.Text), t.Class, t.LogProb, t.Prob, t.Entropy,
-		t.TopKEntropy, t.Mass, t.H, t.Rank, t.Expected, valid(t.ExpectedText), t.ExpectedProb, t.Conflict, t.Why}
+// likeliest are the columns that follow where the scores store likeliest tokens;
+// in CSV they are JSON.
+var likeliest = []field{
+	{"topk_id", arrow.ListOf(arrow.PrimitiveTypes.Int32)}, {"topk_text", arrow.ListOf(arrow.BinaryTypes.String)},
+	{"topk_logprob", arrow.ListOf(arrow.PrimitiveTypes.Float32)},
 }
 
-type csvSink struct{ w *csv.Writer }
+func columnsOf(topK bool) []field {
+	if topK {
+		return slices.Concat(columns, likeliest)
+	}
+	return columns
+}
 
-func newCSVSink(w io.Writer) csvSink {
-	s := csvSink{csv.NewWriter(w)}
+// values in the order of columns and likeliest.
+func (t *Target) values() []any {
+	valid := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+	texts := make([]string, len(t.TopKText))
+	for i, s := range t.TopKText {
+		texts[i] = valid(s)
+	}
+	return []any{t.Row, valid(t.ID), valid(t.Source), valid(t.Role), t.Pos, t.Token, valid(t.Text), t.Class, t.LogProb, t.Prob, t.Entropy,
+		t.TopKEntropy, t.Mass, t.H, t.Rank, t.Expected, valid(t.ExpectedText), t.ExpectedProb, t.Conflict, t.Why, t.TopKID, texts, t.TopKLogProb}
+}
+
+type csvSink struct {
+	w       *csv.Writer
+	columns int
+}
+
+func newCSVSink(w io.Writer, columns []field) csvSink {
+	s := csvSink{csv.NewWriter(w), len(columns)}
 	names := make([]string, len(columns))
 	for i, c := range columns {
 		names[i] = c.name
@@ -103,8 +129,8 @@ func newCSVSink(w io.Writer) csvSink {
 }
 
 func (s csvSink) write(t *Target) error {
-	fields := make([]string, 0, len(columns))
-	for _, v := range t.values() {
+	fields := make([]string, 0, s.columns)
+	for _, v := range t.values()[:s.columns] {
 		var f string
 		switch x := v.(type) {
 		case string:
@@ -117,6 +143,12 @@ func (s csvSink) write(t *Target) error {
 			f = strconv.FormatFloat(float64(x), 'g', -1, 32)
 		case bool:
 			f = strconv.FormatBool(x)
+		default:
+			list, err := json.Marshal(x)
+			if err != nil {
+				return err
+			}
+			f = string(list)
 		}
 		fields = append(fields, f)
 	}
@@ -137,7 +169,7 @@ type arrowSink struct {
 	n int
 }
 
-func newArrowSink(w io.Writer) *arrowSink {
+func newArrowSink(w io.Writer, columns []field) *arrowSink {
 	fields := make([]arrow.Field, len(columns))
 	for i, c := range columns {
 		fields[i] = arrow.Field{Name: c.name, Type: c.kind}
@@ -147,7 +179,7 @@ func newArrowSink(w io.Writer) *arrowSink {
 }
 
 func (s *arrowSink) write(t *Target) error {
-	for i, v := range t.values() {
+	for i, v := range t.values()[:len(s.b.Fields())] {
 		switch x := v.(type) {
 		case string:
 			s.b.Field(i).(*array.StringBuilder).Append(x)
@@ -159,6 +191,18 @@ func (s *arrowSink) write(t *Target) error {
 			s.b.Field(i).(*array.Float32Builder).Append(x)
 		case bool:
 			s.b.Field(i).(*array.BooleanBuilder).Append(x)
+		case []int32:
+			list := s.b.Field(i).(*array.ListBuilder)
+			list.Append(true)
+			list.ValueBuilder().(*array.Int32Builder).AppendValues(x, nil)
+		case []string:
+			list := s.b.Field(i).(*array.ListBuilder)
+			list.Append(true)
+			list.ValueBuilder().(*array.StringBuilder).AppendValues(x, nil)
+		case []float32:
+			list := s.b.Field(i).(*array.ListBuilder)
+			list.Append(true)
+			list.ValueBuilder().(*array.Float32Builder).AppendValues(x, nil)
 		}
 	}
 	if s.n++; s.n == arrowRows {

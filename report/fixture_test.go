@@ -41,19 +41,26 @@ const testK = 20
 // write makes tokens and scores of rows under a new folder, two rows a shard.
 func write(t *testing.T, rows []testRow, targets string) (scores, tokens string) {
 	t.Helper()
+	return writeTopK(t, rows, targets, 0)
+}
+
+// writeTopK stores n likeliest tokens too: top1 and those after it, each with
+// half the probability of the last.
+func writeTopK(t *testing.T, rows []testRow, targets string, n int) (scores, tokens string) {
+	t.Helper()
 	dir := t.TempDir()
 	scores, tokens = filepath.Join(dir, "scores"), filepath.Join(dir, "tokens")
 	tm := &parquet.Manifest{Schema: parquet.SchemaTokens, Version: "test"}
-	sm := &parquet.Manifest{Schema: parquet.SchemaScores, Version: "test", K: testK, Targets: targets, Tokens: "../tokens"}
+	sm := &parquet.Manifest{Schema: parquet.SchemaScores, Version: "test", K: testK, StoreTopK: n, Targets: targets, Tokens: "../tokens"}
 	for _, d := range []string{scores, tokens} {
 		must(t, os.MkdirAll(d, 0o777))
 	}
-	n := (len(rows) + 1) / 2
-	for i := range n {
-		name := parquet.ShardName(i, n)
+	shards := (len(rows) + 1) / 2
+	for i := range shards {
+		name := parquet.ShardName(i, shards)
 		tw, err := parquet.CreateTokens(filepath.Join(tokens, name))
 		must(t, err)
-		sw, err := parquet.CreateScores(filepath.Join(scores, name))
+		sw, err := parquet.CreateScores(filepath.Join(scores, name), n)
 		must(t, err)
 		for _, r := range rows[2*i : min(2*i+2, len(rows))] {
 			row := &parquet.TokensRow{ID: r.id, Source: r.source, InputIDs: r.ids, Labels: r.labels}
@@ -71,6 +78,10 @@ func write(t *testing.T, rows []testRow, targets string) (scores, tokens string)
 				s.TopKEntropy, s.TopKMass = append(s.TopKEntropy, float32(g.h*math.Log(testK))), append(s.TopKMass, float32(g.mass))
 				s.Top1ID, s.Top1LogProb = append(s.Top1ID, g.top1), append(s.Top1LogProb, float32(math.Log(g.pTop1)))
 				s.Rank = append(s.Rank, 0)
+				for j := range n {
+					s.TopKID = append(s.TopKID, (g.top1+int32(j))%9)
+					s.TopKLogProb = append(s.TopKLogProb, float32(math.Log(g.pTop1)-float64(j)*math.Ln2))
+				}
 			}
 			must(t, sw.Write(s))
 		}

@@ -42,6 +42,12 @@ type page struct {
 	Rank     string `json:"rank"` // uint32
 	Class    string `json:"class"`
 	Why      string `json:"why"`
+
+	// The likeliest tokens, StoreTopK for each target, descending; empty where the
+	// scores do not store them.
+	StoreTopK      int    `json:"store_topk"`
+	Likeliest      string `json:"likeliest"` // uint32: of Strings
+	LikeliestProbs string `json:"likeliest_probs"`
 }
 
 type pageRow struct {
@@ -78,8 +84,8 @@ func newPage(r *Report) *page {
 		}
 		return i
 	}
-	var given, expected, before, rank []uint32
-	var prob, h, mass, sure []float32
+	var given, expected, before, rank, likeliest []uint32
+	var prob, h, mass, sure, likeliestProbs []float32
 	var class, why []uint8
 	for _, row := range r.shown {
 		p.Rows = append(p.Rows, pageRow{row.Row, row.ID, row.Source, len(row.Targets)})
@@ -90,11 +96,16 @@ func newPage(r *Report) *page {
 			given, expected, rank = append(given, text(t.given)), append(expected, text(t.expected)), append(rank, uint32(t.rank))
 			prob, h, mass, sure = append(prob, t.prob), append(h, t.h), append(mass, t.mass), append(sure, t.expectedProb)
 			class, why = append(class, uint8(t.class)), append(why, uint8(t.why))
+			p.StoreTopK = len(t.likeliest) // the same for all
+			for n, s := range t.likeliest {
+				likeliest, likeliestProbs = append(likeliest, text(s)), append(likeliestProbs, t.likeliestProbs[n])
+			}
 		}
 	}
 	p.Given, p.Expected, p.Before, p.Rank = packed(given), packed(expected), packed(before), packed(rank)
 	p.Prob, p.H, p.Mass, p.Sure = packed(prob), packed(h), packed(mass), packed(sure)
 	p.Class, p.Why = packed(class), packed(why)
+	p.Likeliest, p.LikeliestProbs = packed(likeliest), packed(likeliestProbs)
 	return p
 }
 

@@ -59,7 +59,7 @@ func generate(t *testing.T, scores, tokens string, n int64) {
 		name := parquet.ShardName(i, shards)
 		tw, err := parquet.CreateTokens(filepath.Join(tokens, name))
 		must(t, err)
-		sw, err := parquet.CreateScores(filepath.Join(scores, name))
+		sw, err := parquet.CreateScores(filepath.Join(scores, name), 0)
 		must(t, err)
 		for k := int64(i) * shardRows; k < min(rows, int64(i+1)*shardRows); k++ {
 			id := "row-" + strconv.FormatInt(k, 10)

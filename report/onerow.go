@@ -34,6 +34,15 @@ type RowToken struct {
 	ExpectedText string   `json:"expected_text,omitempty"`
 	ExpectedProb Num      `json:"expected_prob"`
 	Conflict     bool     `json:"conflict"`
+
+	Likeliest []Likely `json:"likeliest,omitempty"` // descending, where the scores store them
+}
+
+// Likely is a token that the model might have said.
+type Likely struct {
+	Token int32  `json:"token"`
+	Text  string `json:"text"`
+	Prob  Num    `json:"prob"`
 }
 
 var errFound = errors.New("found")
@@ -101,6 +110,10 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 			prob, h, mass := point(scores, j, o.Estimator, k)
 			r.Prob, r.H, r.Mass, r.Rank, r.Expected = &prob, &h, &scores.TopKMass[j], &scores.Rank[j], &scores.Top1ID[j]
 			r.ExpectedText, r.ExpectedProb = vocab.token(scores.Top1ID[j]), probability(scores.Top1LogProb[j])
+			ids, logProbs := scores.TopK(j)
+			for n, id := range ids {
+				r.Likeliest = append(r.Likeliest, Likely{id, vocab.token(id), probability(logProbs[n])})
+			}
 			r.Conflict = r.Trained && cuts.Conflict(float64(prob), float64(h), mass)
 		}
 		found.Tokens = append(found.Tokens, r)
@@ -144,6 +157,13 @@ func (r *OneRow) Text(w io.Writer, colour bool) error {
 			expected = t.paint(green, clip(k.ExpectedText, 24)) + " " + percent(float64(k.ExpectedProb))
 		}
 		t.f("%s\n", strings.TrimRight(fmt.Sprintf("%s %6d  %s %9s %9.4f %7.4f %6d   %s", mark, k.Pos, name, percent(float64(*k.Prob)), *k.H, *k.Mass, *k.Rank, expected), " "))
+		if len(k.Likeliest) > 0 {
+			var list []string
+			for _, l := range k.Likeliest {
+				list = append(list, clip(l.Text, 24)+" "+percent(float64(l.Prob)))
+			}
+			t.f("  %6s  %s\n", "", t.paint(dim, "likeliest: "+strings.Join(list, "  ")))
+		}
 	}
 	t.f("\n! is a confident conflict: p <= %s, h <= %s, mass >= %s\n", num(r.Cuts.Prob), num(r.Cuts.H), num(r.Cuts.MinMass))
 	_, err := w.Write(t.b.Bytes())

@@ -15,7 +15,8 @@ const unpack = (s, type) => {
 };
 const T = { given: unpack(data.given, Uint32Array), expected: unpack(data.expected, Uint32Array), before: unpack(data.before, Uint32Array),
   p: unpack(data.prob, Float32Array), h: unpack(data.h, Float32Array), mass: unpack(data.mass, Float32Array), sure: unpack(data.sure, Float32Array),
-  rank: unpack(data.rank, Uint32Array), cls: unpack(data.class, Uint8Array), why: unpack(data.why, Uint8Array) };
+  rank: unpack(data.rank, Uint32Array), cls: unpack(data.class, Uint8Array), why: unpack(data.why, Uint8Array),
+  likeliest: unpack(data.likeliest, Uint32Array), likeliestP: unpack(data.likeliest_probs, Float32Array) };
 
 const count = n => n.toLocaleString("en-US");
 const num = x => x === null ? "–" : x === 0 ? "0" : Math.abs(x) >= 1e-3 && Math.abs(x) < 1e6 ? String(Number(x.toPrecision(4))) : x.toExponential(1);
@@ -220,6 +221,8 @@ const show = span => {
     line("given ", make("span", data.strings[T.given[k]], "mono given"), ` with p ${pct(T.p[k])}, rank ${count(T.rank[k])}`),
     line("expected ", make("span", data.strings[T.expected[k]], "mono expected"), ` with p ${pct(T.sure[k])}`),
     line(`h ${num(T.h[k])}, top-${R.k} mass ${num(T.mass[k])}, ${data.classes[T.cls[k]].replace("_", " ")}`));
+  for (let i = k * data.store_topk; i < (k + 1) * data.store_topk; i++)
+    tip.append(line(`${i - k * data.store_topk + 1}. `, make("span", data.strings[T.likeliest[i]], "mono" + (T.likeliest[i] === T.given[k] ? " given" : "")), ` ${pct(T.likeliestP[i])}`));
   if (isConflict(k)) tip.append(line(`conflict: ${data.reasons[T.why[k]]}, ${data.means[data.reasons[T.why[k]]]}`));
   tip.hidden = false;
   const b = span.getClientRects()[0], t = tip.getBoundingClientRect();

@@ -106,6 +106,9 @@ func (p *pass) shard(ctx context.Context, shard int, first int64, alone bool, f 
 	if n := p.scores.Manifest.Shards[shard].Rows; r.NumRows() != n {
 		return cli.Usagef("%s: %d rows where the manifest says %d; score again in an empty folder", path, r.NumRows(), n)
 	}
+	if have, want := r.StoreTopK(), p.scores.Manifest.StoreTopK; have != want {
+		return cli.Usagef("%s: metadata eaft.store_topk is %d where the manifest says %d; score again in an empty folder", path, have, want)
+	}
 	var tokens *parquet.TokensReader
 	if p.tokens != nil && !alone {
 		if tokens, err = p.openTokens(shard, r.NumRows()); err != nil {

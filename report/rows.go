@@ -23,6 +23,9 @@ type shownTarget struct {
 	expectedProb    float32
 	class, why      int
 	rank            int32
+
+	likeliest      []string // where the scores store them, descending
+	likeliestProbs []float32
 }
 
 // whole describes all of a candidate's row.
@@ -56,6 +59,11 @@ func (c *candidate) whole(t *tally) shownRow {
 		given, class := t.class(s, c.tokens, j)
 		g := shownTarget{given: t.vocab.token(s.Token[j]), expected: t.vocab.token(s.Top1ID[j]), prob: prob, h: h, mass: s.TopKMass[j],
 			expectedProb: float32(math.Exp(float64(s.Top1LogProb[j]))), class: class, why: whyUndecided, rank: s.Rank[j]}
+		likeliest, logProbs := s.TopK(j)
+		for n, id := range likeliest {
+			g.likeliest = append(g.likeliest, t.vocab.token(id))
+			g.likeliestProbs = append(g.likeliestProbs, float32(math.Exp(float64(logProbs[n]))))
+		}
 		if t.vocab.t != nil {
 			g.why = why(given, t.vocab.info(s.Top1ID[j]), outside(pos))
 			if g.why == whyContent && ids != nil {

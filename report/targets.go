@@ -30,6 +30,11 @@ type Target struct {
 	ExpectedProb float32 `json:"top1_prob"`
 	Conflict     bool    `json:"conflict"`
 	Why          string  `json:"why"` // of a conflict, else ""
+
+	// Descending, where the scores store them.
+	TopKID      []int32   `json:"topk_id,omitempty"`
+	TopKText    []string  `json:"topk_text,omitempty"`
+	TopKLogProb []float32 `json:"topk_logprob,omitempty"`
 }
 
 // selection walks the targets that a Where chooses.
@@ -71,6 +76,10 @@ func (s *selection) targets(i int64, scores *parquet.ScoresRow, tok *parquet.Tok
 			LogProb: scores.LogProb[j], Prob: prob, Entropy: scores.Entropy[j], TopKEntropy: scores.TopKEntropy[j], Mass: scores.TopKMass[j], H: h,
 			Rank: scores.Rank[j], Expected: scores.Top1ID[j], ExpectedText: string(s.vocab.bytes(scores.Top1ID[j])), ExpectedProb: float32(math.Exp(float64(scores.Top1LogProb[j]))),
 			Conflict: s.cuts.Conflict(float64(prob), float64(h), mass)}
+		x.TopKID, x.TopKLogProb = scores.TopK(j)
+		for _, id := range x.TopKID {
+			x.TopKText = append(x.TopKText, string(s.vocab.bytes(id)))
+		}
 		outside := false
 		if tok != nil {
 			x.Source = tok.Source

@@ -67,11 +67,13 @@ func newTask(row *parquet.TokensRow, pos []int32) task {
 	return t
 }
 
-// A window is at most this many batches' tokens and this many rows, which bounds
-// the memory of what is looked ahead at: some 50 bytes a token.
+// A window is at most this many batches' tokens, this many rows and this many
+// likeliest tokens to store, which bounds the memory of what is looked ahead at:
+// some 50 bytes a token, and 8 for each likeliest one.
 const (
 	windowBatches = 128
 	windowRows    = 1 << 14
+	windowTopK    = 1 << 23
 )
 
 // window is rows that may be run in another order than they are written in.
@@ -85,8 +87,8 @@ func (w *window) add(t task) {
 	w.tokens += len(t.ids)
 }
 
-func (w *window) full(budget int) bool {
-	return w.tokens >= windowBatches*budget || len(w.tasks) >= windowRows
+func (w *window) full(budget, storeTopK int) bool {
+	return w.tokens >= windowBatches*budget || len(w.tasks) >= windowRows || w.tokens*storeTopK >= windowTopK
 }
 
 // order is the tasks that have something to compute, with share those that begin
@@ -124,8 +126,8 @@ func nextBatch(tasks []*task, budget int, share bool) (b *batch, rest []*task) {
 }
 
 // run scores the batch and fills in its tasks. A target that several rows share
-// is scored once.
-func (b *batch) run(m *model.Model, k int) error {
+// is scored once. storeTopK of its k likeliest tokens are kept.
+func (b *batch) run(m *model.Model, k, storeTopK int) error {
 	in, at := b.batch()
 	flat := make([][]int32, len(b.tasks))
 	slot := make([]int32, len(in.IDs)) // of each target in the statistics
@@ -150,15 +152,16 @@ func (b *batch) run(m *model.Model, k int) error {
 		for j, x := range flat[i] {
 			flat[i][j] = slot[x]
 		}
-		if err := fill(&t.out, s, flat[i]); err != nil {
+		if err := fill(&t.out, s, flat[i], storeTopK); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-// fill copies the statistics of a row's targets, which are the entries at.
-func fill(r *parquet.ScoresRow, s *compute.HeadStats, at []int32) error {
+// fill copies the statistics of a row's targets, which are the entries at, and
+// the first storeTopK of their likeliest tokens.
+func fill(r *parquet.ScoresRow, s *compute.HeadStats, at []int32, storeTopK int) error {
 	for i, x := range at {
 		if lp := float64(s.LogProb[x]); math.IsNaN(lp) || math.IsInf(lp, 0) {
 			return fmt.Errorf("row %q: logprob at position %d is %v; the model's weights or --dtype do not fit this row", r.ID, r.Pos[i], lp)
@@ -167,6 +170,18 @@ func fill(r *parquet.ScoresRow, s *compute.HeadStats, at []int32) error {
 	r.LogProb, r.Entropy = pick(s.LogProb, at), pick(s.Entropy, at)
 	r.TopKEntropy, r.TopKMass = pick(s.TopKEntropy, at), pick(s.TopKMass, at)
 	r.Top1LogProb, r.Rank, r.Top1ID = pick(s.Top1LogProb, at), pick(s.Rank, at), pick(s.Top1ID, at)
+	if storeTopK == 0 || len(at) == 0 {
+		return nil
+	}
+	k := len(s.TopIDs) / len(s.LogProb)
+	for i, x := range at {
+		first := int(x) * k
+		r.TopKID = append(r.TopKID, s.TopIDs[first:][:storeTopK]...)
+		r.TopKLogProb = append(r.TopKLogProb, s.TopLogProbs[first:][:storeTopK]...)
+		if lp := float64(s.TopLogProbs[first+storeTopK-1]); math.IsInf(lp, 0) {
+			return fmt.Errorf("row %q: at position %d fewer than %d tokens have a probability; use a smaller --store-topk", r.ID, r.Pos[i], storeTopK)
+		}
+	}
 	return nil
 }
 

@@ -153,6 +153,7 @@ func (r *run) same(where string, have parquet.Meta) error {
 	for _, f := range []struct{ field, have, want, remedy string }{
 		{"schema", have.Schema, want.Schema, ""},
 		{"k", fmt.Sprint(have.K), fmt.Sprint(want.K), ""},
+		{"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(want.StoreTopK), fmt.Sprintf("use --store-topk %d, ", have.StoreTopK)},
 		{"isa", have.ISA, want.ISA, fmt.Sprintf("set EAFT_CPU=%s, ", have.ISA)},
 		{"dtype", have.DType, want.DType, fmt.Sprintf("use --dtype %s (and EAFT_CPU=%s), ", have.DType, have.ISA)},
 		{"targets", have.Targets, want.Targets, ""},
@@ -171,7 +172,7 @@ func (r *run) same(where string, have parquet.Meta) error {
 // finished checks a dataset that is complete and returns its summary.
 func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
 	if err := r.same(filepath.Join(r.o.Out, parquet.ManifestName), parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
-		K: m.K, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
+		K: m.K, StoreTopK: m.StoreTopK, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
 		return sum, err
 	}
 	if _, err := parquet.OpenDataset(r.o.Out, parquet.SchemaScores); err != nil {

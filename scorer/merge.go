@@ -87,7 +87,7 @@ func openPart(dir string) (p part, err error) {
 func (p part) matches(q part) error {
 	m, n := p.scores.Manifest, q.scores.Manifest
 	for _, f := range []struct{ field, have, want string }{
-		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"targets", n.Targets, m.Targets},
+		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(n.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"targets", n.Targets, m.Targets},
 		{"hashes.model", n.Hashes["model"], m.Hashes["model"]}, {"hashes.tokenizer", n.Hashes["tokenizer"], m.Hashes["tokenizer"]},
 		{"hashes.template of the tokens", q.tokens.Manifest.Hashes["template"], p.tokens.Manifest.Hashes["template"]},
 	} {
@@ -116,7 +116,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 			tm.Shards = append(tm.Shards, info)
 		}
 	}
-	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType,
+	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, StoreTopK: first.scores.Manifest.StoreTopK, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType,
 		Targets: first.scores.Manifest.Targets, Hashes: common(all, func(p part) *parquet.Manifest { return p.scores.Manifest })}
 	m.Hashes["tokens"] = tm.ContentHash()
 	if m.Tokens, err = relative(out, tokensOut); err != nil {
@@ -201,7 +201,7 @@ func rewrite(from, to string, m *parquet.Manifest) (info parquet.ShardInfo, l pa
 		return info, l, unusable(err)
 	}
 	defer r.Close()
-	w, err := parquet.CreateScores(to)
+	w, err := parquet.CreateScores(to, m.StoreTopK)
 	if err != nil {
 		return info, l, err
 	}

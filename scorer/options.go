@@ -32,12 +32,13 @@ const (
 	MaxK = 1024
 )
 
-// Options of a run. Only K, DType, Targets and Limit change what is written.
+// Options of a run. Only K, StoreTopK, DType, Targets and Limit change what is written.
 type Options struct {
 	Tokens, Out string // folders of the two datasets
 	Targets     Targets
 	DType       compute.DType
 	K           int   // tokens in the top-K quantities
+	StoreTopK   int   // likeliest tokens stored of each target, at most K
 	Limit       int64 // only the first rows of the dataset; 0: all
 	Budget      int   // tokens of a batch; 0: DefaultBudget
 	Log         io.Writer
@@ -56,6 +57,8 @@ func (o *Options) check() error {
 		return cli.Usagef("--targets %q: use trained or all", o.Targets)
 	case o.K < MinK || o.K > MaxK:
 		return cli.Usagef("--k %d: use %d to %d", o.K, MinK, MaxK)
+	case o.StoreTopK < 0 || o.StoreTopK > o.K:
+		return cli.Usagef("--store-topk %d: use 1 to %d, which is --k, or 0 to store none", o.StoreTopK, o.K)
 	case o.Limit < 0:
 		return cli.Usagef("--limit %d: use the number of rows to score, or 0 for all", o.Limit)
 	}

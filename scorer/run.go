@@ -29,7 +29,7 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 		return sum, false, err
 	}
 	r := &run{inputs: in, o: &o, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
-		Hashes: in.hashes, K: o.K, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
+		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
 	if err := os.MkdirAll(o.Out, 0o755); err != nil {
 		return sum, false, err
 	}
@@ -66,7 +66,7 @@ type run struct {
 
 func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint) (sum Summary, err error) {
 	m := &parquet.Manifest{Schema: r.meta.Schema, Version: r.meta.Version, Hashes: r.meta.Hashes, Tokens: r.relative,
-		K: r.meta.K, ISA: r.meta.ISA, DType: r.meta.DType, Targets: r.meta.Targets, Limit: r.o.Limit}
+		K: r.meta.K, StoreTopK: r.meta.StoreTopK, ISA: r.meta.ISA, DType: r.meta.DType, Targets: r.meta.Targets, Limit: r.o.Limit}
 	// All shards are looked at before the first is made: a folder of something
 	// else is refused now and not after hours.
 	infos := make([]*parquet.ShardInfo, len(r.data.Shards))
@@ -114,7 +114,7 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		return info, ledger, unusable(err)
 	}
 	defer in.Close()
-	w, err := parquet.CreateScores(filepath.Join(r.o.Out, filepath.Base(path)))
+	w, err := parquet.CreateScores(filepath.Join(r.o.Out, filepath.Base(path)), r.o.StoreTopK)
 	if err != nil {
 		return info, ledger, err
 	}
@@ -150,7 +150,7 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		}
 		ahead.add(newTask(&row, r.o.positions(&row)))
 		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})
-		if ahead.full(r.o.Budget) {
+		if ahead.full(r.o.Budget, r.o.StoreTopK) {
 			if err := flush(); err != nil {
 				return info, ledger, err
 			}
@@ -181,7 +181,7 @@ func (r *run) score(ctx context.Context, path string, w *window, progress *cli.P
 		}
 		var b *batch
 		b, todo = nextBatch(todo, r.o.Budget, !r.o.NoPrefixSharing)
-		if err := b.run(r.model, r.o.K); err != nil {
+		if err := b.run(r.model, r.o.K, r.o.StoreTopK); err != nil {
 			return fmt.Errorf("%s: %w", path, err)
 		}
 		for _, t := range b.tasks {

@@ -130,7 +130,7 @@ func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 // sameMeta compares what a shard and the manifest say of how they were made.
 func sameMeta(path string, have parquet.Meta, m *parquet.Manifest) error {
 	fields := []struct{ name, have, want string }{
-		{"schema", have.Schema, m.Schema}, {"k", fmt.Sprint(have.K), fmt.Sprint(m.K)}, {"isa", have.ISA, m.ISA}, {"dtype", have.DType, m.DType}, {"targets", have.Targets, m.Targets},
+		{"schema", have.Schema, m.Schema}, {"k", fmt.Sprint(have.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", have.ISA, m.ISA}, {"dtype", have.DType, m.DType}, {"targets", have.Targets, m.Targets},
 	}
 	names := map[string]bool{}
 	for n := range have.Hashes {
@@ -227,6 +227,16 @@ func inRange(s *parquet.ScoresRow, k int) error {
 		case s.Top1ID[j] < 0 || s.Rank[j] > 0 && s.Top1ID[j] == s.Token[j]:
 			name, value = "top1_id", float64(s.Top1ID[j])
 		}
+		ids, logProbs := s.TopK(j)
+		for n, id := range ids {
+			l := logProbs[n]
+			switch {
+			case id < 0 || n == 0 && id != s.Top1ID[j] || slices.Contains(ids[:n], id):
+				name, value = "topk_id", float64(id)
+			case math.IsInf(float64(l), 0) || n == 0 && l != s.Top1LogProb[j] || n > 0 && !(l <= logProbs[n-1]):
+				name, value = "topk_logprob", float64(l)
+			}
+		}
 		if name != "" {
 			return fmt.Errorf("%s at pos %d is %v, outside of what it can be", name, s.Pos[j], value)
 		}
@@ -313,7 +323,7 @@ func recomputeRow(mod *model.Model, m *parquet.Manifest, path string, i int64, h
 		return nil
 	}
 	b, _ := nextBatch([]*task{&t}, DefaultBudget, true)
-	if err := b.run(mod, m.K); err != nil {
+	if err := b.run(mod, m.K, m.StoreTopK); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
 	for _, f := range []struct {
@@ -325,6 +335,12 @@ func recomputeRow(mod *model.Model, m *parquet.Manifest, path string, i int64, h
 			if math.Float32bits(f.have[j]) != math.Float32bits(f.want[j]) {
 				return cli.Usagef("%s: row %d of the dataset (id %q): %s at pos %d is %v, the model gives %v", path, i, have.ID, f.name, have.Pos[j], f.have[j], f.want[j])
 			}
+		}
+	}
+	for n, want := range t.out.TopKLogProb {
+		if math.Float32bits(have.TopKLogProb[n]) != math.Float32bits(want) || have.TopKID[n] != t.out.TopKID[n] {
+			return cli.Usagef("%s: row %d of the dataset (id %q): entry %d of topk_id and topk_logprob is %d with %v, the model gives %d with %v",
+				path, i, have.ID, n, have.TopKID[n], have.TopKLogProb[n], t.out.TopKID[n], want)
 		}
 	}
 	if !slices.Equal(have.Rank, t.out.Rank) || !slices.Equal(have.Top1ID, t.out.Top1ID) {

@@ -47,7 +47,7 @@ func newWorld(t *testing.T) *world {
 	}
 	tw, err := parquet.CreateTokens(filepath.Join(tokens, parquet.ShardName(0, 1)))
 	must(t, err)
-	sw, err := parquet.CreateScores(filepath.Join(scores, parquet.ShardName(0, 1)))
+	sw, err := parquet.CreateScores(filepath.Join(scores, parquet.ShardName(0, 1)), 0)
 	must(t, err)
 	m, err := model.Load(w.dev, w.c, model.Options{})
 	must(t, err)

@@ -17,7 +17,7 @@ func oneConflict(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
 	name := parquet.ShardName(0, 1)
-	w, err := parquet.CreateScores(filepath.Join(dir, name))
+	w, err := parquet.CreateScores(filepath.Join(dir, name), 0)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -34,6 +34,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	targets := fs.String("targets", string(scorer.Trained), "which tokens are scored: trained or all")
 	dtype := fs.String("dtype", "bf16", "precision of the operands of products: bf16 or f32")
 	fs.IntVar(&o.K, "k", 20, fmt.Sprintf("tokens in the top-K quantities, %d to %d", scorer.MinK, scorer.MaxK))
+	fs.IntVar(&o.StoreTopK, "store-topk", 0, "store this many of the most likely tokens of each target, 1 to --k; 0: none")
 	threads := fs.Int("threads", 0, "threads; 0: all cores")
 	fs.Int64Var(&o.Limit, "limit", 0, "score only the first rows of the dataset; 0: all")
 	fs.BoolVar(&o.NoPrefixSharing, "no-prefix-sharing", false, "compute what several rows begin with for each of them; slower, the same scores")

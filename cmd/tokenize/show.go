@@ -69,7 +69,7 @@ func findRow(d *parquet.Dataset, want string) (*parquet.TokensRow, error) {
 	for _, shard := range d.Shards {
 		r, err := parquet.OpenTokens(shard)
 		if err != nil {
-			return nil, err
+			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 		for {
 			row := &parquet.TokensRow{}

@@ -62,7 +62,7 @@ func scores(dir string) error {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return err
 	}
-	w, err := parquet.CreateScores(filepath.Join(dir, parquet.ShardName(0, 1)))
+	w, err := parquet.CreateScores(filepath.Join(dir, parquet.ShardName(0, 1)), 0)
 	if err != nil {
 		return err
 	}

@@ -78,6 +78,9 @@ func (t *topList[F]) insert(v F, id int32) F {
 type headStats struct {
 	logProb, entropy, topEntropy, topMass, top1, lse []float64
 	rank, top1ID                                     []int32
+
+	topIDs      []int32   // [n, k]
+	topLogProbs []float32 // [n, k]
 }
 
 // headPass is one call: rows [n, D] against the vocabulary.
@@ -120,7 +123,7 @@ func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int
 	s := &headStats{
 		logProb: make([]float64, n), entropy: make([]float64, n), topEntropy: make([]float64, n),
 		topMass: make([]float64, n), top1: make([]float64, n), lse: make([]float64, n),
-		rank: make([]int32, n), top1ID: make([]int32, n),
+		rank: make([]int32, n), top1ID: make([]int32, n), topIDs: ids, topLogProbs: make([]float32, n*k),
 	}
 	for i := range n {
 		h.finish(s, i)
@@ -239,7 +242,10 @@ func (h *headPass[F]) finish(out *headStats, i int) {
 	out.top1[i] = top - lse
 	out.top1ID[i] = t.id[0]
 	var mass, weighted float64 // of exp(x - top)
-	for _, v := range t.val {
+	k := len(t.val)
+	logProbs := out.topLogProbs[i*k:][:k]
+	for j, v := range t.val {
+		logProbs[j] = float32(float64(v) - lse)
 		d := float64(v) - top
 		if e := math.Exp(d); e != 0 { // not 0 * -Inf
 			mass += e
@@ -251,6 +257,9 @@ func (h *headPass[F]) finish(out *headStats, i int) {
 	if lse != lse || math.IsInf(lse, 0) || float64(s.target) != float64(s.target) {
 		nan := math.NaN()
 		out.lse[i], out.logProb[i], out.entropy[i], out.top1[i], out.topMass[i], out.topEntropy[i] = nan, nan, nan, nan, nan, nan
+		for j := range logProbs {
+			logProbs[j] = float32(nan)
+		}
 	}
 }
 
@@ -261,6 +270,7 @@ func (e *engine[F]) HeadStats(x compute.Tensor, w compute.Weight, targets []int3
 	return &compute.HeadStats{
 		LogProb: to32(s.logProb), Entropy: to32(s.entropy), TopKEntropy: to32(s.topEntropy), TopKMass: to32(s.topMass),
 		Top1LogProb: to32(s.top1), Rank: s.rank, Top1ID: s.top1ID, LogSumExp: to32(s.lse),
+		TopIDs: s.topIDs, TopLogProbs: s.topLogProbs,
 	}
 }
 

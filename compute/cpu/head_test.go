@@ -18,7 +18,10 @@ func TestHeadStats(t *testing.T) {
 	for i := range x.data {
 		x.data[i] *= 0.3
 	}
-	copy(w.row(1700), w.row(3)) // a tie
+	copy(w.row(1700), w.row(3)) // a tie, of the likeliest in row 7
+	for c, v := range w.row(3) {
+		x.row(7)[c] = 0.3 * v
+	}
 	targets := make([]int32, n)
 	for i := range targets {
 		targets[i] = int32(r.IntN(v))
@@ -41,6 +44,21 @@ func TestHeadStats(t *testing.T) {
 			}
 			sorted := slices.Sorted(slices.Values(logits))
 			slices.Reverse(sorted)
+			for j, l := range sorted[:k] {
+				id, lp := int(got.TopIDs[i*k+j]), float64(got.TopLogProbs[i*k+j])
+				if math.Abs(lp-(l-math.Log(sum))) > 1e-3 || math.Abs(logits[id]-l) > 1e-3 {
+					t.Errorf("row %d, entry %d: token %d with %g, whose logit gives %g; want %g", i, j, id, lp, logits[id]-math.Log(sum), l-math.Log(sum))
+				}
+				if j > 0 && lp > float64(got.TopLogProbs[i*k+j-1]) {
+					t.Errorf("row %d: token %d with %g follows %g", i, id, lp, got.TopLogProbs[i*k+j-1])
+				}
+			}
+			if got.TopIDs[i*k] != got.Top1ID[i] || got.TopLogProbs[i*k] != got.Top1LogProb[i] {
+				t.Errorf("row %d: the first is %d with %g, top 1 %d with %g", i, got.TopIDs[i*k], got.TopLogProbs[i*k], got.Top1ID[i], got.Top1LogProb[i])
+			}
+			if ids := slices.Sorted(slices.Values(got.TopIDs[i*k:][:k])); len(slices.Compact(ids)) != k {
+				t.Errorf("row %d: a token twice in %v", i, got.TopIDs[i*k:][:k])
+			}
 			var mass, th float64
 			for _, l := range sorted[:k] {
 				mass += math.Exp(l) / sum
@@ -60,9 +78,13 @@ func TestHeadStats(t *testing.T) {
 				}
 			}
 		}
+		if top := got.TopIDs[7*k:]; top[0] != 3 || top[1] != 1700 || got.TopLogProbs[7*k] != got.TopLogProbs[7*k+1] {
+			t.Errorf("the tie is %v with %v", top[:2], got.TopLogProbs[7*k:][:2])
+		}
 		for threads := 2; threads <= 3; threads++ {
 			sub := newEngine(ker, threads).HeadStats(x.Slice(5, n), op, targets[5:], k)
-			if !same(sub.LogProb, got.LogProb[5:]) || !same(sub.Entropy, got.Entropy[5:]) || !same(sub.TopKMass, got.TopKMass[5:]) {
+			if !same(sub.LogProb, got.LogProb[5:]) || !same(sub.Entropy, got.Entropy[5:]) || !same(sub.TopKMass, got.TopKMass[5:]) ||
+				!same(sub.TopLogProbs, got.TopLogProbs[5*k:]) || !slices.Equal(sub.TopIDs, got.TopIDs[5*k:]) {
 				t.Fatal("bits depend on threads or on the rows beside")
 			}
 		}
@@ -70,8 +92,8 @@ func TestHeadStats(t *testing.T) {
 		bad.data[3], bad.data[d] = float32(math.NaN()), float32(math.Inf(1))
 		s := e.HeadStats(bad, op, targets[:2], v+5)
 		for i := range 2 {
-			if s.LogProb[i] == s.LogProb[i] || s.Entropy[i] == s.Entropy[i] || s.TopKEntropy[i] == s.TopKEntropy[i] {
-				t.Errorf("row %d that is not finite: logprob %g, entropy %g", i, s.LogProb[i], s.Entropy[i])
+			if s.LogProb[i] == s.LogProb[i] || s.Entropy[i] == s.Entropy[i] || s.TopKEntropy[i] == s.TopKEntropy[i] || s.TopLogProbs[i*v] == s.TopLogProbs[i*v] {
+				t.Errorf("row %d that is not finite: logprob %g, entropy %g, likeliest %g", i, s.LogProb[i], s.Entropy[i], s.TopLogProbs[i*v])
 			}
 		}
 	})
