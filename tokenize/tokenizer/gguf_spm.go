@@ -28,7 +28,9 @@ var controlTexts = []string{
 // llm_tokenizer_spm_session): the pair whose text is the token of the highest score
 // is merged first, the leftmost of several. A tokenizer.json says so by the order of
 // merges, in which any two tokens come one after the other: where two that merges
-// make share a score, no order is right, which is an error.
+// make share a score, no order is right, which is an error, except of runs of one
+// character, such as spaces: there the leftmost pair makes the longest run, because
+// what stands on the left has grown first.
 func convertSPM(v GGUFVocab) ([]byte, error) {
 	if name := strings.ToLower(v.Name); strings.Contains(name, "phi-3") || strings.Contains(name, "phi3") {
 		return nil, fmt.Errorf("general.name %q: the special tokens of Phi-3 take the white space after them, which a GGUF does not say; take tokenizer.json from the original model", v.Name)
@@ -54,7 +56,8 @@ func convertSPM(v GGUFVocab) ([]byte, error) {
 		return nil, err
 	}
 	for c := range 256 {
-		if _, ok := vocab[fmt.Sprintf("<0x%02X>", c)]; !ok {
+		_, spelled := vocab[fmt.Sprintf("<0x%02X>", c)]
+		if _, ok := vocab[string(rune(c))]; !spelled && (!ok || c >= utf8.RuneSelf) {
 			return nil, fmt.Errorf("tokenizer.ggml.tokens: the byte token <0x%02X> is missing: characters without a token need it; take tokenizer.json from the original model", c)
 		}
 	}
@@ -165,10 +168,13 @@ func (v *GGUFVocab) merges(vocab map[string]int) ([]merge, error) {
 		}
 	}
 	slices.SortFunc(out, func(a, b merge) int {
-		return cmp.Or(cmp.Compare(v.Scores[b.into], v.Scores[a.into]), a.into-b.into, a.left-b.left, a.right-b.right)
+		if c := cmp.Compare(v.Scores[b.into], v.Scores[a.into]); c != 0 || a.into == b.into {
+			return cmp.Or(c, a.left-b.left, a.right-b.right)
+		}
+		return cmp.Or(len(v.Tokens[b.into])-len(v.Tokens[a.into]), a.into-b.into)
 	})
 	for i := 1; i < len(out); i++ {
-		if a, b := out[i-1].into, out[i].into; a != b && v.Scores[a] == v.Scores[b] {
+		if a, b := out[i-1].into, out[i].into; a != b && v.Scores[a] == v.Scores[b] && !sameRun(v.Tokens[a], v.Tokens[b]) {
 			return nil, fmt.Errorf("tokenizer.ggml.scores: %q and %q share the score %v, so the order of their merges is not known; take tokenizer.json from the original model", v.Tokens[a], v.Tokens[b], v.Scores[a])
 		}
 	}
@@ -183,4 +189,11 @@ func (v *GGUFVocab) apart(id int) bool {
 		return !strings.ContainsRune(v.Tokens[id], spaceSign)
 	}
 	return false
+}
+
+// sameRun reports whether a, which is not shorter than b, and b are one character,
+// again and again.
+func sameRun(a, b string) bool {
+	_, n := utf8.DecodeRuneInString(a)
+	return a == strings.Repeat(a[:n], len(a)/n) && strings.HasPrefix(a, b)
 }
