@@ -126,6 +126,10 @@ func convertSPM(v GGUFVocab) ([]byte, error) {
 	})
 }
 
+// maxMergeText bounds the texts of all merges, which need not be short for a small
+// file. The 580,000 of Gemma 2 take 5 MB.
+const maxMergeText = 1 << 26
+
 // merges are all pairs of tokens whose texts join to a token's, the highest score
 // first; those of one token by their ids, as transformers' conversion has them.
 func (v *GGUFVocab) merges(vocab map[string]int) ([]merge, error) {
@@ -133,6 +137,7 @@ func (v *GGUFVocab) merges(vocab map[string]int) ([]merge, error) {
 		return nil, fmt.Errorf("tokenizer.ggml.scores has %d entries for %d tokens", len(v.Scores), len(v.Tokens))
 	}
 	var out []merge
+	size := 0
 	for id, s := range v.Tokens {
 		switch {
 		case math.IsNaN(float64(v.Scores[id])):
@@ -157,6 +162,9 @@ func (v *GGUFVocab) merges(vocab map[string]int) ([]merge, error) {
 					if _, ok := byteToken(v.Tokens[part]); ok {
 						return nil, fmt.Errorf("tokenizer.ggml.tokens[%d]: %q begins or ends with a byte token, which no tokenizer.json can tell from text; take tokenizer.json from the original model", id, s)
 					}
+				}
+				if size += len(s); size > maxMergeText {
+					return nil, fmt.Errorf("tokenizer.ggml.tokens: the texts of all merges take more than %d bytes: this is no vocabulary", maxMergeText)
 				}
 				out = append(out, m)
 				continue

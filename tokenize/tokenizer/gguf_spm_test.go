@@ -187,6 +187,20 @@ func TestSPMDefaults(t *testing.T) {
 				v.Scores[i] = -1000
 			}
 		}, "share the score -1000"},
+		{func(v *GGUFVocab) { // every part, of at most 100 characters, of a text
+			var b strings.Builder
+			for i := range 900 {
+				b.WriteRune(rune(0x4e00 + i))
+			}
+			s := b.String()
+			for n := 3; n <= 300; n += 3 {
+				for i := 0; i+n <= len(s); i += 3 {
+					if t := s[i : i+n]; !slices.Contains(v.Tokens[:760], t) {
+						v.Tokens, v.Types, v.Scores = append(v.Tokens, t), append(v.Types, 1), append(v.Scores, float32(-len(v.Tokens)))
+					}
+				}
+			}
+		}, "texts of all merges"},
 		{func(v *GGUFVocab) { v.UNK = 1 << 20 }, "unknown_token_id"},
 		{func(v *GGUFVocab) { v.Name = "Phi-3 mini" }, "Phi-3"},
 	} {
@@ -198,7 +212,8 @@ func TestSPMDefaults(t *testing.T) {
 	}
 }
 
-// TestSPMReference compares ids with llama.cpp's.
+// TestSPMReference compares ids with llama.cpp's, and with what Hugging Face's
+// library makes of the tokenizer.json.
 func TestSPMReference(t *testing.T) {
 	if os.Getenv("EAFT_PYTHON") == "" {
 		t.Skip("EAFT_PYTHON (with gguf and llama-cpp-python) is not set")
@@ -223,6 +238,11 @@ func TestSPMReference(t *testing.T) {
 				}
 			}
 			t.Logf("%s: %d of %d texts differ", style, wrong, len(texts))
+			file := filepath.Join(t.TempDir(), "tokenizer.json")
+			if err := os.WriteFile(file, tok.JSON(), 0o600); err != nil {
+				t.Fatal(err)
+			}
+			compareWithPython(t, file, 300)
 		}
 	}
 }

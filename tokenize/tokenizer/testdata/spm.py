@@ -1,6 +1,6 @@
 """What llama.cpp makes of texts with a vocabulary of its kind llama.
 
-    pip install gguf llama-cpp-python
+    pip install gguf==0.19.0 llama-cpp-python==0.3.36
     python spm.py < VOCABULARY.json
 
 The vocabulary is {"tokens", "scores", "types", "add_space_prefix", "add_bos_token",
