@@ -60,6 +60,12 @@ func (m *Metadata) Int32s(key string) ([]int32, bool) {
 	return v, ok
 }
 
+// Float32s returns an array of float32.
+func (m *Metadata) Float32s(key string) ([]float32, bool) {
+	v, ok := m.values[key].([]float32)
+	return v, ok
+}
+
 // ggufReader reads a GGUF file; the first failure sticks.
 type ggufReader struct {
 	data []byte
@@ -152,8 +158,8 @@ func (r *ggufReader) scalar(typ uint32) any {
 	return math.Float64frombits(binary.LittleEndian.Uint64(b))
 }
 
-// array keeps texts and integers, which something reads, and skips the rest
-// (scores of a vocabulary, for one).
+// array keeps texts, 32-bit integers and float32, which something reads, and skips
+// the rest.
 func (r *ggufReader) array() any {
 	typ, n := r.u32(), r.u64()
 	switch {
@@ -179,6 +185,17 @@ func (r *ggufReader) array() any {
 		out := make([]int32, n)
 		for i := range out {
 			out[i] = int32(binary.LittleEndian.Uint32(b[4*i:]))
+		}
+		return out
+	case typ == typeF32:
+		if n > uint64(len(r.data)-r.at)/4 {
+			r.fail("an array of %d numbers does not fit into the file", n)
+			return nil
+		}
+		b := r.bytes(4 * n)
+		out := make([]float32, n)
+		for i := range out {
+			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
 		return out
 	case scalarSize(typ) > 0:

@@ -198,6 +198,7 @@ func TestGGUFLies(t *testing.T) {
 		"long text":       {value(typeString, 1<<63), "truncated"},
 		"long texts":      {array(typeString, 1<<61), "does not fit"},
 		"long numbers":    {array(typeI32, 1<<62), "does not fit"},
+		"long scores":     {array(typeF32, 1<<62), "does not fit"},
 		"long scalars":    {array(typeF64, 1<<61), "does not fit"},
 		"array of arrays": {array(typeArray, 1), "arrays of type"},
 		"version 1":       {append([]byte("GGUF\x01\x00\x00\x00"), make([]byte, 64)...), "version 1"},

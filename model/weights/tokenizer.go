@@ -29,7 +29,13 @@ func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
 	v.Pre, _ = c.gguf.String("tokenizer.ggml.pre")
 	v.Types, _ = c.gguf.Int32s("tokenizer.ggml.token_type")
 	v.Merges, _ = c.gguf.Strings("tokenizer.ggml.merges")
-	v.AddBOS, _ = c.gguf.Bool("tokenizer.ggml.add_bos_token")
+	v.Scores, _ = c.gguf.Float32s("tokenizer.ggml.scores")
+	v.Name, _ = c.gguf.String("general.name")
+	for key, flag := range map[string]**bool{"add_bos_token": &v.AddBOS, "add_eos_token": &v.AddEOS, "add_space_prefix": &v.AddSpacePrefix} {
+		if b, ok := c.gguf.Bool("tokenizer.ggml." + key); ok {
+			*flag = &b
+		}
+	}
 	for key, id := range map[string]*int32{"bos": &v.BOS, "eos": &v.EOS, "padding": &v.PAD, "unknown": &v.UNK} {
 		if n, ok := c.gguf.Uint("tokenizer.ggml." + key + "_token_id"); ok {
 			if n >= uint64(len(v.Tokens)) {

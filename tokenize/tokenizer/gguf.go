@@ -11,16 +11,19 @@ import (
 
 // GGUFVocab is the tokenizer.ggml.* part of a GGUF's metadata.
 type GGUFVocab struct {
-	Model, Pre         string
-	Tokens             []string
-	Types              []int32 // llama.cpp's llama_token_type; may be empty
-	Merges             []string
-	BOS, EOS, PAD, UNK int32 // -1: none
-	AddBOS             bool
+	Name                           string // general.name
+	Model, Pre                     string
+	Tokens                         []string
+	Types                          []int32   // llama.cpp's llama_token_type; may be empty
+	Scores                         []float32 // of the kind llama
+	Merges                         []string  // of the kind gpt2
+	BOS, EOS, PAD, UNK             int32     // -1: none
+	AddBOS, AddEOS, AddSpacePrefix *bool     // nil: not said
 }
 
 // llama.cpp's token types (include/llama.h, enum llama_token_type).
 const (
+	typeUnknown     = 2
 	typeControl     = 3
 	typeUserDefined = 4
 )
@@ -49,28 +52,59 @@ var preTokenizers = func() map[string]preTokenizer {
 
 // ConvertGGUF makes the tokenizer.json that a GGUF's vocabulary came from.
 func ConvertGGUF(v GGUFVocab) ([]byte, error) {
-	if v.Model != "gpt2" {
-		return nil, fmt.Errorf("tokenizer.ggml.model %q is not known: gpt2 (byte-level BPE) is", v.Model)
+	switch v.Model {
+	case "gpt2":
+		return convertGPT2(v)
+	case "llama":
+		return convertSPM(v)
 	}
+	return nil, fmt.Errorf("tokenizer.ggml.model %q is not known: gpt2 (byte-level BPE) and llama (SentencePiece BPE) are; take tokenizer.json from the original model", v.Model)
+}
+
+type object = map[string]any
+
+// vocabulary is the ids of the tokens, which must differ, and those that are cut
+// out of a text before anything else: of the types unknown, control (both
+// special) and user defined.
+func (v *GGUFVocab) vocabulary(unknown bool) (ids map[string]int, added []addedToken, err error) {
+	if len(v.Types) != 0 && len(v.Types) != len(v.Tokens) {
+		return nil, nil, fmt.Errorf("tokenizer.ggml.token_type has %d entries for %d tokens", len(v.Types), len(v.Tokens))
+	}
+	ids, added = make(map[string]int, len(v.Tokens)), []addedToken{}
+	for id, s := range v.Tokens {
+		if other, twice := ids[s]; twice {
+			return nil, nil, fmt.Errorf("tokenizer.ggml.tokens: %q has the ids %d and %d", s, other, id)
+		}
+		ids[s] = id
+		if len(v.Types) == 0 {
+			continue
+		}
+		typ := v.Types[id]
+		special := typ == typeControl || typ == typeUnknown && unknown
+		if special || typ == typeUserDefined {
+			added = append(added, addedToken{ID: int32(id), Content: s, Special: special})
+		}
+	}
+	return ids, added, nil
+}
+
+func encodeJSON(v object) ([]byte, error) {
+	var buf bytes.Buffer
+	enc := json.NewEncoder(&buf)
+	enc.SetEscapeHTML(false)
+	err := enc.Encode(v)
+	return buf.Bytes(), err
+}
+
+func convertGPT2(v GGUFVocab) ([]byte, error) {
 	pre, ok := preTokenizers[v.Pre]
 	if !ok {
 		return nil, fmt.Errorf("tokenizer.ggml.pre %q is not known: %s are; take tokenizer.json from the original model", v.Pre, strings.Join(slices.Sorted(maps.Keys(preTokenizers)), ", "))
 	}
-	if len(v.Types) != 0 && len(v.Types) != len(v.Tokens) {
-		return nil, fmt.Errorf("tokenizer.ggml.token_type has %d entries for %d tokens", len(v.Types), len(v.Tokens))
+	vocab, added, err := v.vocabulary(false)
+	if err != nil {
+		return nil, err
 	}
-	vocab := make(map[string]int, len(v.Tokens))
-	added := []addedToken{}
-	for id, s := range v.Tokens {
-		if other, twice := vocab[s]; twice {
-			return nil, fmt.Errorf("tokenizer.ggml.tokens: %q has the ids %d and %d", s, other, id)
-		}
-		vocab[s] = id
-		if len(v.Types) > 0 && (v.Types[id] == typeControl || v.Types[id] == typeUserDefined) {
-			added = append(added, addedToken{ID: int32(id), Content: s, Special: v.Types[id] == typeControl})
-		}
-	}
-	type object = map[string]any
 	byteLevel := func(regex bool) object {
 		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
 	}
@@ -86,10 +120,7 @@ func ConvertGGUF(v GGUFVocab) ([]byte, error) {
 	if pre.nfc {
 		normalizer = object{"type": "NFC"}
 	}
-	var buf bytes.Buffer
-	enc := json.NewEncoder(&buf)
-	enc.SetEscapeHTML(false)
-	err := enc.Encode(object{
+	return encodeJSON(object{
 		"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": normalizer,
 		"pre_tokenizer":  object{"type": "Sequence", "pretokenizers": seq},
 		"post_processor": nil, "decoder": byteLevel(true),
@@ -98,5 +129,4 @@ func ConvertGGUF(v GGUFVocab) ([]byte, error) {
 			"fuse_unk": false, "byte_fallback": false, "ignore_merges": pre.ignoreMerges, "vocab": vocab, "merges": v.Merges,
 		},
 	})
-	return buf.Bytes(), err
 }

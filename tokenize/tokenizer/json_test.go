@@ -116,7 +116,7 @@ func TestConvertGGUF(t *testing.T) {
 		v    GGUFVocab
 		want string
 	}{
-		{GGUFVocab{Model: "llama"}, "tokenizer.ggml.model"},
+		{GGUFVocab{Model: "rwkv"}, "tokenizer.ggml.model"},
 		{GGUFVocab{Model: "gpt2", Pre: "viking"}, "tokenizer.ggml.pre"},
 		{GGUFVocab{Model: "gpt2", Pre: "gpt-2", Tokens: []string{"a", "a"}}, "tokenizer.ggml.tokens"},
 		{GGUFVocab{Model: "gpt2", Pre: "gpt-2", Tokens: []string{"a"}, Types: []int32{1, 1}}, "tokenizer.ggml.token_type"},
