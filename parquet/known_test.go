@@ -37,6 +37,18 @@ type tokensAndMore struct {
 	Quality float64 `parquet:"quality"`
 }
 
+type spanAndMore struct {
+	Span
+	Name string `parquet:"name"`
+}
+
+type tokensWithMoreSpans struct {
+	ID       string        `parquet:"id"`
+	InputIDs []int32       `parquet:"input_ids,list"`
+	Labels   []int32       `parquet:"labels,list"`
+	Spans    []spanAndMore `parquet:"spans,list"`
+}
+
 type scoresAndMore struct {
 	ScoresRow
 	Quality float64 `parquet:"quality"`
@@ -65,6 +77,8 @@ func TestUnknownColumns(t *testing.T) {
 	}{
 		{"our tokens", withColumn[tokensAndMore](t, SchemaTokens), "quality", tokens},
 		{"foreign tokens", withColumn[tokensAndMore](t, ""), "", tokens},
+		{"our spans", withColumn[tokensWithMoreSpans](t, SchemaTokens), "spans.name", tokens},
+		{"foreign spans", withColumn[tokensWithMoreSpans](t, ""), "", tokens},
 		{"tokens", withColumn[TokensRow](t, SchemaTokens), "", tokens},
 		{"our scores", withColumn[scoresAndMore](t, SchemaScores), "quality", scores},
 		{"foreign scores", withColumn[scoresAndMore](t, ""), "", scores},

@@ -43,7 +43,7 @@ func OpenScores(path string) (r *ScoresReader, err error) {
 	if r.own.StoreTopK != 0 {
 		known = append(known, "topk_id", "topk_logprob")
 	}
-	r.onlyColumns(known...)
+	r.only(r.pq.Root().Columns(), "", known...)
 	return r, nil
 }
 

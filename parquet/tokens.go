@@ -40,8 +40,12 @@ func OpenTokens(path string) (r *TokensReader, err error) {
 	r.labels = r.list("labels", number, true, pq.Int32, pq.Int64)
 	r.start = r.list("token_start", number, false, pq.Int32, pq.Int64)
 	r.end = r.list("token_end", number, false, pq.Int32, pq.Int64)
-	r.onlyColumns("id", "source", "row", "text", "input_ids", "labels", "token_start", "token_end", "spans")
-	if r.pq.Root().Column("spans") != nil {
+	r.only(r.pq.Root().Columns(), "", "id", "source", "row", "text", "input_ids", "labels", "token_start", "token_end", "spans")
+	if span := r.pq.Root().Column("spans"); span != nil {
+		for len(span.Columns()) == 1 { // a list's groups
+			span = span.Columns()[0]
+		}
+		r.only(span.Columns(), "spans.", "role", "turn", "start", "end")
 		r.role = r.list("spans.role", text, true, pq.ByteArray)
 		r.turn = r.list("spans.turn", number, true, pq.Int32, pq.Int64)
 		r.spanStart = r.list("spans.start", number, true, pq.Int32, pq.Int64)
