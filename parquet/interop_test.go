@@ -6,6 +6,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"errors"
+	"maps"
 	"math"
 	"os"
 	"os/exec"
@@ -15,12 +16,20 @@ import (
 	"testing"
 )
 
-// expect turns a row into JSON: float lists become the hex of their bits.
+// expect turns a row into JSON: float lists become the hex of their bits. Fields
+// that are no columns are left out, those of an embedded row are its own.
 func expect(row any) map[string]any {
 	out := map[string]any{}
 	v := reflect.ValueOf(row)
 	for i := range v.NumField() {
 		name, _, _ := strings.Cut(v.Type().Field(i).Tag.Get("parquet"), ",")
+		if name == "-" {
+			continue
+		}
+		if v.Type().Field(i).Anonymous {
+			maps.Copy(out, expect(v.Field(i).Interface()))
+			continue
+		}
 		switch f := v.Field(i).Interface().(type) {
 		case []float32:
 			list := []string{}
@@ -75,17 +84,27 @@ func TestOthersReadOurs(t *testing.T) {
 		{ID: "a", Pos: []int32{1, 5}, Token: []int32{3, 4}, LogProb: f(-1e-30, -80), Entropy: f(math.Nextafter32(1, 2), 3), TopKEntropy: f(0, 1), TopKMass: f(.1, 1), Top1LogProb: f(-.3, -2), Rank: []int32{0, 9}, Top1ID: []int32{3, 8}},
 		{ID: "b"},
 	}
-	w, err := CreateScores(scores, 0)
-	if err != nil {
-		t.Fatal(err)
+	topRows := []scoresTopKRow{
+		{ScoresRow: scoreRows[0], TopKID: []int32{3, 4, 8, 1}, TopKLogProb: f(-.3, -1.5, -2, -2.25)},
+		{ScoresRow: scoreRows[1]},
 	}
-	for i := range scoreRows {
-		if err := w.Write(&scoreRows[i]); err != nil {
+	top := filepath.Join(dir, "topk.parquet")
+	for path, n := range map[string]int{scores: 0, top: 2} {
+		w, err := CreateScores(path, n)
+		if err != nil {
 			t.Fatal(err)
 		}
-	}
-	if _, err := w.Commit(Meta{}); err != nil {
-		t.Fatal(err)
+		for i, r := range scoreRows {
+			if n > 0 {
+				r.TopKID, r.TopKLogProb = topRows[i].TopKID, topRows[i].TopKLogProb
+			}
+			if err := w.Write(&r); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Commit(Meta{}); err != nil {
+			t.Fatal(err)
+		}
 	}
 	types := map[string][2]string{ // of input_ids and logprob
 		"pyarrow": {"list<element: int32 not null>", "list<element: float not null>"}, "duckdb": {"INTEGER[]", "FLOAT[]"},
@@ -94,6 +113,7 @@ func TestOthersReadOurs(t *testing.T) {
 	for lib, want := range types {
 		for i, c := range []struct{ column, shard, rows string }{
 			{"input_ids", tokens, jsonLines(t, tokenRows)}, {"logprob", scores, jsonLines(t, scoreRows)},
+			{"topk_logprob", top, jsonLines(t, topRows)},
 		} {
 			t.Run(lib+"/"+filepath.Base(c.shard), func(t *testing.T) {
 				out, err := exec.Command(python, "testdata/read_ours.py", lib, c.shard, c.rows).Output()
@@ -111,8 +131,8 @@ func TestOthersReadOurs(t *testing.T) {
 				if err := json.Unmarshal(out, &got); err != nil {
 					t.Fatal(err)
 				}
-				if got[c.column] != want[i] {
-					t.Errorf("%s is %s, want %s", c.column, got[c.column], want[i])
+				if want := want[min(i, 1)]; got[c.column] != want {
+					t.Errorf("%s is %s, want %s", c.column, got[c.column], want)
 				}
 			})
 		}
