@@ -119,8 +119,6 @@ type Device interface {
 	Write(dst Tensor, src []float32)
 	Read(dst []float32, src Tensor)
 	Zero(dst Tensor)
-	Copy(dst, src Tensor)
-	Add(dst, src Tensor) // dst += src
 	// GatherRows: dst[i] = src[rows[i]].
 	GatherRows(dst, src Tensor, rows []int32)
 	// ScatterAddRows: dst[rows[i]] += src[i], i ascending.

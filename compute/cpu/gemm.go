@@ -197,7 +197,7 @@ func (e *engine[F]) Linear(dst, x compute.Tensor, w compute.Weight, bias, residu
 	}
 	out, round := e.wideResult(d)
 	if res != nil && res != d {
-		e.Copy(d, res)
+		e.spans(len(d.data), func(lo, hi int) { copy(d.data[lo:hi], res.data[lo:hi]) })
 	}
 	data, done := e.operand(a, b.dtype)
 	e.mul(out, d.cols, d.rows, d.cols, left[F]{data, b.k, 1}, rightOf(b, 0, true), b.k, res != nil)

@@ -151,20 +151,6 @@ func (e *engine[F]) Zero(dst compute.Tensor) {
 	e.spans(len(d.half), func(lo, hi int) { clear(d.half[lo:hi]) })
 }
 
-// Copy: dst = src.
-func (e *engine[F]) Copy(dst, src compute.Tensor) {
-	d, s := mat[F](dst), mat[F](src)
-	d.shape("Copy", "dst", s.rows, s.cols)
-	e.spans(len(d.data), func(lo, hi int) { copy(d.data[lo:hi], s.data[lo:hi]) })
-}
-
-// Add: dst += src.
-func (e *engine[F]) Add(dst, src compute.Tensor) {
-	d, s := mat[F](dst), mat[F](src)
-	d.shape("Add", "dst", s.rows, s.cols)
-	e.spans(len(d.data), func(lo, hi int) { e.k.axpy(d.data[lo:hi], s.data[lo:hi], 1) })
-}
-
 // GatherRows: dst[i] = src[rows[i]].
 func (e *engine[F]) GatherRows(dst, src compute.Tensor, rows []int32) {
 	d, s := mat[F](dst), mat[F](src)

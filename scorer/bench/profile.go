@@ -75,14 +75,6 @@ func (p *Profile) Zero(dst compute.Tensor) {
 	p.timed("clear", moved(dst), func() { p.Device.Zero(dst) })
 }
 
-func (p *Profile) Copy(dst, src compute.Tensor) {
-	p.timed("copy", moved(dst, src), func() { p.Device.Copy(dst, src) })
-}
-
-func (p *Profile) Add(dst, src compute.Tensor) {
-	p.timed("add", moved(dst, dst, src), func() { p.Device.Add(dst, src) })
-}
-
 func (p *Profile) GatherRows(dst, src compute.Tensor, rows []int32) {
 	p.timed("gather and scatter", moved(dst, dst), func() { p.Device.GatherRows(dst, src, rows) })
 }
