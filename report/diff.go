@@ -234,11 +234,7 @@ func BuildDiff(ctx context.Context, o Options, after string) (*Diff, error) {
 	if err := sameTokens(p.scores, second); err != nil {
 		return nil, err
 	}
-	dir := ""
-	if p.tokens != nil {
-		dir = p.tokens.Dir
-	}
-	vocab, err := openVocabulary(o.Scores, dir)
+	vocab, err := p.vocabulary(o)
 	if err != nil {
 		return nil, err
 	}

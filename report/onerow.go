@@ -53,11 +53,7 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	dir := ""
-	if p.tokens != nil {
-		dir = p.tokens.Dir
-	}
-	vocab, err := openVocabulary(o.Scores, dir)
+	vocab, err := p.vocabulary(o)
 	if err != nil {
 		return nil, err
 	}

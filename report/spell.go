@@ -29,12 +29,17 @@ func (v *vocabulary) info(id int32) *token {
 	return &v.tokens[id]
 }
 
+// vocabulary is the tokenizer beside the scores, else beside their tokens.
+func (p *pass) vocabulary(o Options) (*vocabulary, error) {
+	if p.tokens == nil {
+		return openVocabulary(o.Scores)
+	}
+	return openVocabulary(o.Scores, p.tokens.Dir)
+}
+
 // openVocabulary takes the first _tokenizer.json of dirs.
 func openVocabulary(dirs ...string) (*vocabulary, error) {
 	for _, dir := range dirs {
-		if dir == "" {
-			continue
-		}
 		path := filepath.Join(dir, "_tokenizer.json")
 		data, err := os.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {

@@ -52,11 +52,7 @@ func newSelection(ctx context.Context, o Options, where Where) (*selection, erro
 	if err != nil {
 		return nil, err
 	}
-	dir := ""
-	if p.tokens != nil {
-		dir = p.tokens.Dir
-	}
-	vocab, err := openVocabulary(o.Scores, dir)
+	vocab, err := p.vocabulary(o)
 	if err != nil {
 		return nil, err
 	}
