@@ -24,7 +24,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	if p.tokens != nil {
 		tokensDir = p.tokens.Dir
 	}
-	vocab, err := openVocabulary(o.Scores, tokensDir)
+	vocab, err := p.vocabulary(o)
 	if err != nil {
 		return nil, err
 	}
