@@ -112,6 +112,6 @@ func (m *Model) headForward(x compute.Tensor) headInput {
 // headBackward writes the gradient of the last block's output into dx [n, D] and
 // adds those of the head and the final norm.
 func (m *Model) headBackward(dx compute.Tensor, h headInput, ids []int32, lse, coef []float32) {
-	m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, ids, lse, coef)
+	m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, ids, lse, coef, nil)
 	m.dev.RMSNormBackward(dx, m.norm.grad, dx, h.x, h.rstd, m.norm.value, false)
 }
