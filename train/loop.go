@@ -21,6 +21,9 @@ type Metrics struct {
 	LR         float64 `json:"lr"`
 	Tokens     int64   `json:"tokens"`
 	Rate       float64 `json:"tokens_per_s"`
+
+	SmoothLoss *float64 `json:"smooth_loss,omitempty"` // mean, unweighted; with --label-smoothing
+	KL         *float64 `json:"kl,omitempty"`          // mean KL(base || tuned); with --kl
 }
 
 // trainer holds the optimizer's state.
@@ -31,6 +34,7 @@ type trainer struct {
 	params []model.Param
 	m1, m2 []compute.Tensor // first and second moments
 	limit  int              // tokens of a micro-batch
+	reg    *regular
 	// visit receives a row after its forward pass, with its live values set.
 	visit func(s step, n int, r *row, weight []float32) error
 }
@@ -67,6 +71,7 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 	}
 	N := float64(targets)
 	mt.Loss, mt.SFTLoss, mt.MeanWeight = loss/N, sft/N, weights/N
+	t.reg.close(&mt)
 	var sum float64
 	for _, p := range t.params {
 		sum += t.dev.SumSquares(p.Grad)
@@ -108,7 +113,7 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 		b.CuSeqlens = append(b.CuSeqlens, int32(len(b.IDs)))
 	}
 	w := make([]float32, len(at))
-	st, err := t.m.Accumulate(b, at, t.o.K, func(st *compute.HeadStats) []float32 {
+	st, terms, err := t.m.AccumulateWith(b, at, t.o.K, t.reg.of(s, n, rows), func(st *compute.HeadStats) []float32 {
 		coef := make([]float32, len(w))
 		for i := range w {
 			h := 1.0
@@ -123,6 +128,7 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 	if err != nil {
 		return 0, 0, 0, err
 	}
+	t.reg.add(terms, len(at))
 	i := 0
 	for _, r := range rows {
 		j := i + len(r.pos)

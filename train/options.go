@@ -37,6 +37,10 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
+	LabelSmoothing float64 `json:"label_smoothing"` // share of the uniform distribution in the target's
+	KL             float64 `json:"kl"`              // factor of KL(base || tuned)
+	NEFTune        float64 `json:"neftune"`         // alpha of the noise on embeddings
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -82,6 +86,9 @@ func (o *Options) Check() error {
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
 	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
 		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
+	}
+	if err := o.checkRegularisers(); err != nil {
+		return err
 	}
 	return nil
 }

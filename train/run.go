@@ -78,15 +78,21 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
+	reg, err := newRegular(dev, checkpoint, m, dtype, &o)
+	if err != nil {
+		return err
+	}
 	cli.SteadyHeap()
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
 	rec.Steps = len(steps)
 	if o.Memory > 0 {
-		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
+		if err := reg.fitMemory(m, o.Memory, largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}
-	s, err := loop(ctx, newTrainer(dev, m, &o), rows, steps, in, &rec)
+	t := newTrainer(dev, m, &o)
+	t.reg = reg
+	s, err := loop(ctx, t, rows, steps, in, &rec)
 	if err != nil {
 		return err
 	}

@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
+	fs.Float64Var(&o.LabelSmoothing, "label-smoothing", 0, "share of the uniform distribution in each target's, as in torch's CrossEntropyLoss")
+	fs.Float64Var(&o.KL, "kl", 0, "factor of KL(base || tuned) in the loss; the base model is held in memory too")
+	fs.Float64Var(&o.NEFTune, "neftune", 0, "alpha of NEFTune's noise on the embeddings; usual values are 5 to 15")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
