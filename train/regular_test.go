@@ -8,6 +8,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 
 	"eaft/compute"
@@ -207,6 +208,30 @@ func TestNEFTune(t *testing.T) {
 		if same > 10 { // of 19200, each by a chance of 2^-24
 			t.Errorf("%d values are those of another seed, step or row", same)
 		}
+	}
+}
+
+// A run says its terms in metrics.jsonl, and is another run with another --kl.
+func TestRegularRun(t *testing.T) {
+	w := newWorld(t)
+	w.o.LabelSmoothing, w.o.KL, w.o.NEFTune, w.o.Memory = 0.1, 0.5, 5, 1<<30
+	must(t, w.run(t.Context()))
+	data, err := os.ReadFile(filepath.Join(w.o.Out, MetricsName))
+	must(t, err)
+	for i, line := range strings.Split(strings.TrimSpace(string(data)), "\n") {
+		var mt Metrics
+		must(t, json.Unmarshal([]byte(line), &mt))
+		if mt.KL == nil || !(*mt.KL > 0) || mt.SmoothLoss == nil || !(*mt.SmoothLoss > 0) { // the first too: noise
+			t.Errorf("step %d: %s", i+1, line)
+		}
+	}
+	w.o.KL = 0
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "--kl") {
+		t.Errorf("without --kl in the folder of a run with it: %v", err)
+	}
+	w.o.KL, w.o.Out, w.o.Memory = 0.5, filepath.Join(w.dir, "small"), 1<<20
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "for --kl and --neftune") {
+		t.Errorf("--memory 1MiB: %v", err)
 	}
 }
 
