@@ -10,7 +10,11 @@ import "math"
 // step and the row's place in the dataset alone, so that packing, accumulation,
 // threads and resuming do not change it.
 func neftune(alpha float64, width int, seed uint64, step int, rows []*row) []float32 {
-	var out []float32
+	tokens := 0
+	for _, r := range rows {
+		tokens += len(r.ids)
+	}
+	out := make([]float32, 0, tokens*width)
 	for _, r := range rows {
 		size := float32(alpha / math.Sqrt(float64(len(r.ids))*float64(width)))
 		s := splitMix(mix(mix(mix(seed)+uint64(step)) + uint64(r.order)))
