@@ -43,7 +43,7 @@ func (r *Regularisers) headRegularisers(m *Model, b Batch, targets []int32) (*co
 		return nil, fmt.Errorf("the base model has a vocabulary of %d in %v, the trained one %d in %v; KL needs the same",
 			r.Base.spec.Vocab, r.Base.dtype, m.spec.Vocab, m.dtype)
 	}
-	normed, ids := r.Base.predictors(b, targets)
+	normed, ids := r.Base.states(b, targets)
 	h.BaseX, h.BaseW = normed, r.Base.head.op
 	h.BaseLogSumExp = m.dev.HeadStats(normed, h.BaseW, ids, 1).LogSumExp
 	return h, nil

@@ -19,13 +19,13 @@ func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, erro
 	if len(targets) == 0 {
 		return &compute.HeadStats{}, nil
 	}
-	x, ids := m.predictors(b, targets)
+	x, ids := m.states(b, targets)
 	return m.dev.HeadStats(x, m.head.op, ids, k), nil
 }
 
-// predictors are the hidden states [n, D] after model.norm that predict the
-// targets, and the targets' tokens. They stay until the next call.
-func (m *Model) predictors(b Batch, targets []int32) (compute.Tensor, []int32) {
+// states is the normalised hidden states [n, D] that predict the n targets, at
+// least one, and the targets' tokens.
+func (m *Model) states(b Batch, targets []int32) (compute.Tensor, []int32) {
 	in, want := m.newInput(b), b.asked(targets)
 	last := len(m.layers) - 1
 	a := m.newActivations(in, 0, keepNothing)
