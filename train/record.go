@@ -29,6 +29,7 @@ func fields(r *Record) flat {
 	for _, k := range []string{"model", "tokens", "scores"} {
 		f.values["hash of --"+k] = r.Hashes[k]
 	}
+	f.values["hash of the weights of --match-step"] = r.Hashes["match_step"]
 	for k := range f.values {
 		f.names = append(f.names, k)
 	}
@@ -37,7 +38,7 @@ func fields(r *Record) flat {
 }
 
 func show(v string) string {
-	if v == "" {
+	if v == "" || v == "null" {
 		return "none"
 	}
 	return v
