@@ -2,6 +2,7 @@ package train
 
 import (
 	"math"
+	"slices"
 	"strings"
 
 	"eaft/eaft"
@@ -57,52 +58,78 @@ type Weighting struct {
 	MatchStep string `json:"-"` // folder of a finished run
 }
 
-// settleLoss fills in the defaults of the loss's own options. It refuses options
-// that the loss, its gate or its preset does not read.
+// settleLoss refuses options that the loss, its gate or its preset does not read,
+// and fills in the defaults of those it does.
 func (o *Options) settleLoss() error {
 	w := &o.Weighting
-	gated := o.Loss == LossEAFT || o.Loss == LossOfflineEAFT
-	known := false
-	for _, l := range losses {
-		known = known || l == o.Loss
-	}
-	if !known {
-		return cli.Usagef("--loss %q is not known: use %s", o.Loss, oneOf(losses...))
-	}
 	for _, c := range []struct {
 		flag, value string
 		choices     []string
 	}{
+		{"loss", o.Loss, losses},
 		{"gate", w.Gate, eaft.Gates},
 		{"estimator", w.Estimator, []string{string(eaft.Renorm), string(eaft.Trunc), string(eaft.Full)}},
 		{"preset", w.Preset, []string{PresetLLaMAFactory, PresetAxolotl}},
 		{"mask-from", w.MaskFrom, []string{MaskLive, MaskBase}},
 		{"normalize", w.Normalize, []string{NormalizeTokens, NormalizeWeights}},
 	} {
-		known := c.value == ""
-		for _, x := range c.choices {
-			known = known || x == c.value
-		}
-		if !known {
+		if !slices.Contains(c.choices, c.value) && (c.value != "" || c.flag == "loss") {
 			return cli.Usagef("--%s %q is not known: use %s", c.flag, c.value, oneOf(c.choices...))
 		}
 	}
-	if gated && w.Preset == "" && w.Gate == "" {
+	gate := o.gates() && w.Preset == ""
+	if gate && w.Gate == "" {
 		w.Gate = "linear"
 	}
-	power := w.Gate == "power" || w.Gate == "sigmoid"
+	if err := o.fits(); err != nil {
+		return err
+	}
+	if err := o.complete(); err != nil {
+		return err
+	}
+	if w.MaskCuts != "" {
+		if err := w.settleCuts(); err != nil {
+			return err
+		}
+	}
+	switch {
+	case w.Preset != "":
+		w.Alpha = orElse(w.Alpha, 1)
+	case o.Loss == LossFocal:
+		w.Gamma = orElse(w.Gamma, 2)
+	case o.Loss == LossMiLe:
+		w.Gamma = orElse(w.Gamma, 1)
+	case o.Loss == LossMask && w.MaskFrom == "":
+		w.MaskFrom = MaskLive
+	}
+	if w.Estimator == "" && (gate || w.MaskCuts != "") {
+		w.Estimator = string(eaft.Renorm)
+	}
+	if w.Normalize == "" {
+		w.Normalize = NormalizeTokens
+	}
+	return nil
+}
+
+// gates reports whether the loss weighs by the gate entropy.
+func (o *Options) gates() bool { return o.Loss == LossEAFT || o.Loss == LossOfflineEAFT }
+
+// formula reports whether the gate has parameters.
+func (w *Weighting) formula() bool { return w.Gate == "power" || w.Gate == "sigmoid" }
+
+// fits refuses what the loss, its gate or its preset does not read.
+func (o *Options) fits() error {
+	w := &o.Weighting
 	for _, c := range []struct {
-		given bool
-		fits  bool
-		flag  string
-		where string
+		given, fits bool
+		flag, where string
 	}{
-		{w.Preset != "", gated, "preset", "--loss eaft and offline-eaft"},
-		{w.Gate != "", gated && w.Preset == "", "gate", "--loss eaft and offline-eaft without --preset"},
-		{w.Alpha != nil, gated && (w.Preset != "" || power), "alpha", "--gate power and sigmoid, and presets"},
+		{w.Preset != "", o.gates(), "preset", "--loss eaft and offline-eaft"},
+		{w.Gate != "", o.gates() && w.Preset == "", "gate", "--loss eaft and offline-eaft without --preset"},
+		{w.Alpha != nil, o.gates() && (w.Preset != "" || w.formula()), "alpha", "--gate power and sigmoid, and presets"},
 		{w.Beta != nil, w.Gate == "sigmoid", "beta", "--gate sigmoid"},
 		{w.Gamma != nil, o.Loss == LossFocal || o.Loss == LossMiLe, "gamma", "--loss focal and mile"},
-		{w.Estimator != "", gated && w.Preset == "" || w.MaskCuts != "", "estimator",
+		{w.Estimator != "", o.gates() && w.Preset == "" || w.MaskCuts != "", "estimator",
 			"--loss eaft and offline-eaft without --preset, and --mask-cuts (the annotation's cuts are renorm's)"},
 		{w.MaskFrom != "", o.Loss == LossMask, "mask-from", "--loss mask"},
 		{w.MaskCuts != "", o.Loss == LossMask, "mask-cuts", "--loss mask"},
@@ -115,8 +142,14 @@ func (o *Options) settleLoss() error {
 			return cli.Usagef("--%s does nothing with %s: it is for %s", c.flag, o.lossFlags(), c.where)
 		}
 	}
+	return nil
+}
+
+// complete refuses what lacks something, or has a value that no formula takes.
+func (o *Options) complete() error {
+	w := &o.Weighting
 	switch {
-	case power && w.Alpha == nil:
+	case w.formula() && w.Alpha == nil:
 		return cli.Usagef("--gate %s: --alpha is missing", w.Gate)
 	case w.Gate == "sigmoid" && w.Beta == nil:
 		return cli.Usagef("--gate sigmoid: --beta, the gate entropy of weight 1/2, is missing")
@@ -130,42 +163,30 @@ func (o *Options) settleLoss() error {
 	for _, c := range []struct {
 		flag  string
 		value *float64
-		least float64
-	}{{"alpha", w.Alpha, 0}, {"beta", w.Beta, math.Inf(-1)}, {"gamma", w.Gamma, 0}, {"min-mass", w.MinMass, 0}} {
-		if c.value != nil && (!(*c.value >= c.least) || math.IsInf(*c.value, 0)) {
-			return cli.Usagef("--%s %v: a number%s", c.flag, *c.value, map[bool]string{true: " >= 0"}[c.least == 0])
+	}{{"alpha", w.Alpha}, {"gamma", w.Gamma}, {"min-mass", w.MinMass}} {
+		if c.value != nil && (!(*c.value >= 0) || math.IsInf(*c.value, 0)) {
+			return cli.Usagef("--%s %v: a number >= 0", c.flag, *c.value)
 		}
+	}
+	if w.Beta != nil && !finite(*w.Beta) {
+		return cli.Usagef("--beta %v: a number", *w.Beta)
 	}
 	if w.MinMass != nil && *w.MinMass > 1 {
 		return cli.Usagef("--min-mass %v: a number between 0 and 1", *w.MinMass)
 	}
-	if w.MaskCuts != "" {
-		t, err := eaft.ParseThresholds(w.MaskCuts)
-		if err != nil {
-			return cli.Usagef("--mask-cuts: %w", err)
-		}
-		if t.Quantile > 0 {
-			return cli.Usagef("--mask-cuts %s: absolute cuts, such as p<=0.05,h<=0.1; quantiles are those of the scores, which hold without --mask-cuts", w.MaskCuts)
-		}
-		w.MaskCuts = t.String()
-		w.MinMass = orElse(w.MinMass, eaft.DefaultMinMass)
+	return nil
+}
+
+// settleCuts checks --mask-cuts and writes it as it is compared.
+func (w *Weighting) settleCuts() error {
+	t, err := eaft.ParseThresholds(w.MaskCuts)
+	if err != nil {
+		return cli.Usagef("--mask-cuts: %w", err)
 	}
-	switch {
-	case w.Preset != "":
-		w.Alpha = orElse(w.Alpha, 1)
-	case o.Loss == LossFocal:
-		w.Gamma = orElse(w.Gamma, 2)
-	case o.Loss == LossMiLe:
-		w.Gamma = orElse(w.Gamma, 1)
-	case o.Loss == LossMask && w.MaskFrom == "":
-		w.MaskFrom = MaskLive
+	if t.Quantile > 0 {
+		return cli.Usagef("--mask-cuts %s: absolute cuts, such as p<=0.05,h<=0.1; quantiles are those of the scores, which hold without --mask-cuts", w.MaskCuts)
 	}
-	if w.Estimator == "" && (gated && w.Preset == "" || w.MaskCuts != "") {
-		w.Estimator = string(eaft.Renorm)
-	}
-	if w.Normalize == "" {
-		w.Normalize = NormalizeTokens
-	}
+	w.MaskCuts, w.MinMass = t.String(), orElse(w.MinMass, eaft.DefaultMinMass)
 	return nil
 }
 
