@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -24,7 +23,11 @@ func fields(r *Record) flat {
 		panic(err) // numbers and strings only, checked to be finite
 	}
 	for k, v := range m {
-		f.values["--"+strings.ReplaceAll(k, "_", "-")] = string(bytes.Trim(v, `"`))
+		text := string(v)
+		if s := ""; json.Unmarshal(v, &s) == nil { // null is an empty text
+			text = s
+		}
+		f.values["--"+strings.ReplaceAll(k, "_", "-")] = text
 	}
 	for _, k := range []string{"model", "tokens", "scores"} {
 		f.values["hash of --"+k] = r.Hashes[k]
@@ -38,7 +41,7 @@ func fields(r *Record) flat {
 }
 
 func show(v string) string {
-	if v == "" || v == "null" {
+	if v == "" {
 		return "none"
 	}
 	return v

@@ -264,11 +264,15 @@ func pack(rows []*row) (model.Batch, []int32) {
 	return b, at
 }
 
+// rescales reports whether a step's gradient gets a factor that is known only
+// after its last micro-batch: whatever is added to the gradient gets it too.
+func (o *Options) rescales() bool { return o.Loss == LossMiLe || o.Normalize == NormalizeWeights }
+
 // rescale is the factor that the gradient and the loss of a step get after its
 // last micro-batch: MiLe's 1/mean, and what makes the sum of weights the
 // denominator. targets and weights are the step's.
 func (o *Options) rescale(targets, weights float64) (float64, error) {
-	if o.Loss != LossMiLe && o.Normalize != NormalizeWeights {
+	if !o.rescales() {
 		return 1, nil
 	}
 	if weights == 0 {
