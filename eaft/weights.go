@@ -28,7 +28,7 @@ func ParseGate(name string, alpha, beta float64) (Gate, error) {
 	return nil, fmt.Errorf("unknown gate %q: choose linear, square, cube, power or sigmoid", name)
 }
 
-// DFTWeight is the weight of Dynamic Fine-Tuning (arXiv:2508.05629, equation 9):
+// DFTWeight is the weight of Dynamic Fine-Tuning (arXiv:2508.05629):
 // the probability p of the target.
 func DFTWeight(logprob float64) float64 { return math.Exp(logprob) }
 
