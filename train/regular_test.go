@@ -249,6 +249,11 @@ func TestRegularOptions(t *testing.T) {
 		{func(o *Options) { o.NEFTune = math.NaN() }, false},
 		{func(o *Options) { o.NEFTune, o.FromScratch = 5, true }, true},
 		{func(o *Options) { o.KL, o.FromScratch = 1, true }, false},
+		{func(o *Options) { o.KL, o.Loss = 1, LossMiLe }, false},
+		{func(o *Options) { o.KL, o.Normalize = 1, NormalizeWeights }, false},
+		{func(o *Options) { o.LabelSmoothing, o.Normalize = 0.1, NormalizeWeights }, true},
+		{func(o *Options) { o.KL, o.Loss = 1, LossTALR }, true},
+		{func(o *Options) { o.NEFTune, o.Loss = 5, LossTALR }, false},
 	} {
 		o := DefaultOptions()
 		o.Tokens, o.Out = "tokens", "out"

@@ -33,6 +33,12 @@ func (o *Options) checkRegularisers() error {
 		return cli.Usagef("--neftune %v: a number >= 0", o.NEFTune)
 	case o.KL > 0 && o.FromScratch:
 		return cli.Usagef("--kl and --from-scratch exclude each other: random weights are no base to stay near")
+	case o.KL > 0 && o.Loss == LossMiLe:
+		return cli.Usagef("--kl and --loss mile exclude each other: the step's gradient is scaled after its last micro-batch, and the KL's with it")
+	case o.KL > 0 && o.rescales():
+		return cli.Usagef("--kl and --normalize weights exclude each other: the step's gradient is scaled after its last micro-batch, and the KL's with it")
+	case o.NEFTune > 0 && o.Loss == LossTALR:
+		return cli.Usagef("--neftune and --loss talr exclude each other: talr's temperature comes of a pass that has no noise")
 	}
 	return nil
 }
@@ -87,12 +93,13 @@ func (r *regular) add(t model.Terms, n int) {
 	}
 }
 
-// close ends a step: its loss gains what the terms added to it.
-func (r *regular) close(mt *Metrics) {
+// close ends a step: its loss gains what the terms added to it, times the factor
+// that the step's gradient gets.
+func (r *regular) close(mt *Metrics, factor float64) {
 	if r == nil {
 		return
 	}
-	mt.Loss += r.added
+	mt.Loss += factor * r.added
 	if r.smoothing > 0 {
 		mean := r.smooth / r.targets
 		mt.SmoothLoss = &mean

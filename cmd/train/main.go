@@ -18,7 +18,7 @@ const usage = `Usage: train [flags]
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
-what became of the confident conflicts.
+what became of the confident conflicts. docs/training.md has all losses.
 
   train --model M.gguf --tokens tok --scores sco --out run --lr 1e-5`
 
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of tokens to train on")
 	fs.StringVar(&o.Scores, "scores", "", "folder of scores of these tokens by this model")
 	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit")
-	fs.StringVar(&o.Loss, "loss", o.Loss, "loss: sft, or eaft (weighted by the gate entropy)")
+	lossFlags(fs, &o)
 	fs.IntVar(&o.Epochs, "epochs", o.Epochs, "passes over the rows")
 	fs.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs; epochs repeat")
 	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
