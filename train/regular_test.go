@@ -23,6 +23,7 @@ type regularGolden struct {
 		Loss           string
 		LabelSmoothing float64 `json:"label_smoothing"`
 		KL, NEFTune    float64
+		Normalize      string
 	}
 	Traces map[string]map[string]struct {
 		trace
@@ -44,6 +45,7 @@ func readRegularGolden(t *testing.T) (*golden, *regularGolden) {
 func (r *regularGolden) options(g *golden, name string) *Options {
 	o, run := g.options(r.Runs[name].Loss), r.Runs[name]
 	o.LabelSmoothing, o.KL, o.NEFTune, o.Seed = run.LabelSmoothing, run.KL, run.NEFTune, r.Seed
+	o.Normalize = run.Normalize
 	return o
 }
 

@@ -7,13 +7,13 @@ describes, trained anew with the regularisers of RUNS.
 
 Writes regular.json:
 
-    runs.NAME           loss, label_smoothing, kl, neftune
+    runs.NAME           loss, label_smoothing, kl, neftune, normalize (tokens if absent)
     seed                of the noise
     traces.FAMILY.NAME  as golden.json's runs, and smooth_loss and kl: means over
                         the step's targets, unweighted
 
 The loss of a step is 1/N sum(w * smoothed cross entropy) + kl/N sum(KL(base ||
-tuned)). Row r's noise in step n (from 1) comes of SplitMix64; see noise().
+tuned)), and with normalize weights sum(w) takes the place of N. Row r's noise in step n (from 1) comes of SplitMix64; see noise().
 """
 import json, math, os
 
@@ -29,6 +29,7 @@ RUNS = {
     "smoothing": dict(loss="eaft", label_smoothing=0.1, kl=0, neftune=0),
     "kl": dict(loss="sft", label_smoothing=0, kl=0.5, neftune=0),
     "neftune": dict(loss="sft", label_smoothing=0, kl=0, neftune=5),
+    "normalized": dict(loss="eaft", label_smoothing=0.1, kl=0, neftune=0, normalize="weights"),
     "all": dict(loss="eaft", label_smoothing=0.2, kl=1, neftune=2),
 }
 U64 = 2**64 - 1
@@ -81,7 +82,7 @@ def run(family, o, golden):
         for group in opt.param_groups:
             group["lr"] = rates[s]
         n = sum(len(targets(rows[r])) for r in members)
-        sums = dict.fromkeys(keys, 0.0)
+        sums, totals = dict.fromkeys(keys, 0.0), 0
         opt.zero_grad()
         for r in members:
             at, ids = torch.tensor(targets(rows[r])), torch.tensor(rows[r]["ids"])
@@ -98,13 +99,15 @@ def run(family, o, golden):
             if o["loss"] == "eaft":
                 top = torch.log_softmax(logits.detach().topk(options["k"]).values, -1)
                 w = -(top.exp() * top).sum(-1) / math.log(options["k"])
-            total = (w * smooth).sum() + o["kl"] * kl.sum()
-            (total / n).backward()
-            for k, v in zip(keys, (total, ce.sum(), w.sum(), smooth.sum(), kl.sum())):
+            totals = totals + (w * smooth).sum() + o["kl"] * kl.sum()
+            for k, v in zip(keys[1:], (ce.sum(), w.sum(), smooth.sum(), kl.sum())):
                 sums[k] += v.item()
+        loss = totals / (sums["mean_weight"] if o.get("normalize") == "weights" else n)
+        loss.backward()
         norm = torch.nn.utils.clip_grad_norm_(model.parameters(), options["max_grad_norm"])
         opt.step()
-        for k in keys:
+        out["loss"].append(loss.item())
+        for k in keys[1:]:
             out[k].append(sums[k] / n)
         out["grad_norm"].append(norm.item())
         out["lr"].append(rates[s])
