@@ -71,6 +71,11 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.join(rows); err != nil {
 		return err
 	}
+	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
+	rec.Steps = len(steps)
+	if err := in.matches(&o, len(steps)); err != nil {
+		return err
+	}
 	if err := prepare(&o); err != nil {
 		return err
 	}
@@ -78,15 +83,19 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
+	reg, err := newRegular(dev, checkpoint, m, dtype, &o)
+	if err != nil {
+		return err
+	}
 	cli.SteadyHeap()
-	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
-	rec.Steps = len(steps)
 	if o.Memory > 0 {
-		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
+		if err := reg.fitMemory(m, o.Memory, largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}
-	s, err := loop(ctx, newTrainer(dev, m, &o), rows, steps, in, &rec)
+	t := newTrainer(dev, m, &o)
+	t.reg = reg
+	s, err := loop(ctx, t, rows, steps, in, &rec)
 	if err != nil {
 		return err
 	}
@@ -119,6 +128,7 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 	}
 	defer audit.w.Abort()
 	t.visit = audit.visit
+	t.annotate(in, rows)
 
 	var total int64
 	for _, s := range steps {
@@ -129,7 +139,7 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 	sum := newSummary(in, t.o.K)
 	bar := cli.NewProgress(t.o.Stderr, "train", "tokens", total, 0)
 	for i, s := range steps {
-		mt, err := t.step(ctx, s, i+1, rate(t.o.LR, t.o.Warmup, i, len(steps)))
+		mt, err := t.step(ctx, s, i+1, in.matched(rate(t.o.LR, t.o.Warmup, i, len(steps)), i))
 		if err != nil {
 			return nil, err
 		}
