@@ -13,12 +13,13 @@ import (
 // it alone, shared with others or not. k is the number of tokens in the top-k
 // quantities.
 func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, error) {
-	if err := m.check(b, targets, k); err != nil {
-		return nil, err
-	}
-	if len(targets) == 0 {
-		return &compute.HeadStats{}, nil
-	}
+	stats, _, err := m.ScoreStates(b, targets, k)
+	return stats, err
+}
+
+// states is the normalised hidden states [n, D] that predict the n targets, at
+// least one, and the targets' tokens.
+func (m *Model) states(b Batch, targets []int32) (compute.Tensor, []int32) {
 	in, want := m.newInput(b), b.asked(targets)
 	last := len(m.layers) - 1
 	a := m.newActivations(in, 0, keepNothing)
@@ -34,8 +35,7 @@ func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, erro
 		x = m.ws.get("head.x", len(targets), m.spec.Hidden, compute.F32)
 		m.dev.GatherRows(x, a.mid, want.of)
 	}
-	h := m.headForward(x)
-	return m.dev.HeadStats(h.normed, m.head.op, want.ids, k), nil
+	return m.headForward(x).normed, want.ids
 }
 
 // Accumulate runs the model over b, asks weigh for dL/d(-logprob) of each
