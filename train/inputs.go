@@ -16,6 +16,7 @@ type inputs struct {
 	tokens, scores *parquet.Dataset // scores nil without
 	cuts           eaft.Cuts        // of the scores
 	hashes         map[string]string
+	heldOut        []*parquet.Dataset // of Options.Eval
 }
 
 func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
@@ -45,6 +46,9 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 		if err := in.openScores(o); err != nil {
 			return nil, err
 		}
+	}
+	if err := in.openHeldOut(c, o); err != nil {
+		return nil, err
 	}
 	return in, nil
 }

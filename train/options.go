@@ -37,6 +37,8 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
+	HeldOutOptions
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -83,5 +85,5 @@ func (o *Options) Check() error {
 	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
 		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
 	}
-	return nil
+	return o.HeldOutOptions.check()
 }

@@ -29,6 +29,11 @@ func fields(r *Record) flat {
 	for _, k := range []string{"model", "tokens", "scores"} {
 		f.values["hash of --"+k] = r.Hashes[k]
 	}
+	for k, v := range r.Hashes {
+		if name, ok := strings.CutPrefix(k, "eval."); ok {
+			f.values["hash of --eval "+name] = v
+		}
+	}
 	for k := range f.values {
 		f.names = append(f.names, k)
 	}
