@@ -25,8 +25,8 @@ func (m *Model) NewCache(slots, room int) *Cache {
 	return c
 }
 
-// CacheBytes is what a cache takes for each token of a slot.
-func (m *Model) CacheBytes() int64 {
+// cacheBytes is what a cache takes for each token of a slot.
+func (m *Model) cacheBytes() int64 {
 	operand := int64(4)
 	if m.dtype == compute.BF16 {
 		operand = 2

@@ -8,7 +8,7 @@ import (
 // Generation says how rows are continued.
 type Generation struct {
 	MaxNew int // tokens of a completion, at most
-	Slots  int // rows at a time
+	Slots  int // rows at a time, at most: their cache takes no more than 2 GiB, unless one alone does
 	// Stop says whether the new tokens of a row end it; the last one is new since
 	// the call before.
 	Stop func(ids []int32) bool
@@ -21,6 +21,9 @@ type Completion struct {
 	LogProb float64 // of all of them
 	Stopped bool    // by Stop; otherwise MaxNew, or the model's positions, are used up
 }
+
+// maxCache bounds the cache of several rows in bytes.
+const maxCache = 2 << 30
 
 // prefillTokens is the most tokens that go through the model at once.
 const prefillTokens = 2048
@@ -46,7 +49,9 @@ func (m *Model) Generate(ctx context.Context, prompts [][]int32, g Generation, d
 	if limit := m.spec.MaxPositions; limit > 0 {
 		room = min(room, limit)
 	}
-	r := &generator{m: m, g: g, done: done, cache: m.NewCache(min(g.Slots, len(prompts)), room)}
+	fit := max(1, maxCache/(int64(room)*m.cacheBytes()))
+	slots := int(min(int64(min(g.Slots, len(prompts))), fit))
+	r := &generator{m: m, g: g, done: done, cache: m.NewCache(slots, room)}
 	r.rows = make([]*growing, len(r.cache.used))
 	for {
 		for s := range r.rows {

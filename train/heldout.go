@@ -193,6 +193,19 @@ func openHeldOut(ctx context.Context, m *model.Model, dev compute.Device, from *
 	return h, err
 }
 
+// bytes is what is held beside the model.
+func (h *heldOut) bytes() int64 {
+	if h == nil {
+		return 0
+	}
+	targets := 0
+	for _, s := range h.sets {
+		targets += s.n
+	}
+	states, head := h.m.KeptBytes(targets)
+	return states + head + 3*4*stripe*int64(h.m.Spec().Vocab)
+}
+
 // evaluate measures every set.
 func (h *heldOut) evaluate(ctx context.Context, step int) ([]Evaluation, error) {
 	var lines []Evaluation
@@ -369,12 +382,14 @@ func pack(rows []*row) (b model.Batch, at []int32) {
 	return b, at
 }
 
+// stripe is how many targets have their logits in memory at a time.
+const stripe = 32
+
 // divergences is KL(base || model) of each of n targets, in nats, over the whole
 // vocabulary: with logits a of the base and b of the model, the sum of
 // p (a - b), p = exp(a - lse(a)), less lse(a) - lse(b). Logits are float32, their
 // sum float64 in the order of the ids.
 func (h *heldOut) divergences(base model.States, baseLSE []float32, now model.States, nowLSE []float32) []float64 {
-	const stripe = 32 // targets, of which logits are held
 	V, n := h.m.Spec().Vocab, len(nowLSE)
 	out := make([]float64, n)
 	a, b := make([]float32, stripe*V), make([]float32, stripe*V)

@@ -86,7 +86,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
 	rec.Steps = len(steps)
 	if o.Memory > 0 {
-		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
+		if err := m.FitMemory(o.Memory-held.bytes(), largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"time"
 
@@ -35,9 +34,6 @@ func (e *evaluation) withModel(run func(l *eval.Language, lang *tokenize.Languag
 		return cli.Usagef("--chat: %s has no chat template: leave it out", e.c.Ref())
 	case e.chat, e.task == "generate" && !e.fs.Changed("chat") && noTemplate == nil:
 		l.Chat = lang.Prompt
-	}
-	if _, err := os.Stat(e.data); err != nil {
-		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	if err := e.load(); err != nil {
 		return err
@@ -149,7 +145,7 @@ func (e *evaluation) match() error {
 
 func (e *evaluation) perplexity() error {
 	return e.withModel(func(l *eval.Language, _ *tokenize.Language, lines *examples) error {
-		text, err := readText(e.data)
+		text, err := tokenize.ReadText(e.data, maxText)
 		if err != nil {
 			return err
 		}
@@ -177,22 +173,6 @@ func (e *evaluation) perplexity() error {
 
 // maxText bounds a text that is encoded as a whole.
 const maxText = 1 << 30
-
-func readText(path string) (string, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return "", &cli.Error{Code: cli.ExitUsage, Err: err}
-	}
-	defer f.Close()
-	data, err := io.ReadAll(io.LimitReader(f, maxText+1))
-	if err != nil {
-		return "", err
-	}
-	if len(data) > maxText {
-		return "", cli.Usagef("%s is larger than %d MiB: cut it", path, maxText>>20)
-	}
-	return string(data), nil
-}
 
 // endTokens are the ids that end an answer: eos_token_id of
 // generation_config.json as transformers' generate has it, else of config.json,
