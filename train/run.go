@@ -88,14 +88,18 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		return err
 	}
 	cli.SteadyHeap()
+	held, err := openHeldOut(ctx, m, dev, checkpoint, &o, in)
+	if err != nil {
+		return err
+	}
 	if o.Memory > 0 {
-		if err := reg.fitMemory(m, o.Memory, largest(steps)); err != nil {
+		if err := reg.fitMemory(m, o.Memory-held.bytes(), largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}
 	t := newTrainer(dev, m, &o)
 	t.reg = reg
-	s, err := loop(ctx, t, rows, steps, in, &rec)
+	s, err := loop(ctx, t, held, rows, steps, in, &rec)
 	if err != nil {
 		return err
 	}
@@ -115,7 +119,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 }
 
 // loop trains and writes the metrics and the audit.
-func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs, rec *Record) (*Summary, error) {
+func loop(ctx context.Context, t *trainer, held *heldOut, rows []*row, steps []step, in *inputs, rec *Record) (*Summary, error) {
 	f, err := os.Create(filepath.Join(t.o.Out, MetricsName))
 	if err != nil {
 		return nil, err
@@ -129,6 +133,10 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 	defer audit.w.Abort()
 	t.visit = audit.visit
 	t.annotate(in, rows)
+	defer held.close()
+	if err := held.begin(HeldOutState{}); err != nil {
+		return nil, err
+	}
 
 	var total int64
 	for _, s := range steps {
@@ -137,6 +145,7 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 		}
 	}
 	sum := newSummary(in, t.o.K)
+	stopped := ""
 	bar := cli.NewProgress(t.o.Stderr, "train", "tokens", total, 0)
 	for i, s := range steps {
 		mt, err := t.step(ctx, s, i+1, in.matched(rate(t.o.LR, t.o.Warmup, i, len(steps)), i))
@@ -153,6 +162,12 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 		}
 		sum.add(mt)
 		bar.Add(mt.Tokens, fmt.Sprintf("step %d/%d  loss %.4f  weight %.3f", i+1, len(steps), mt.Loss, mt.MeanWeight))
+		if stopped, err = held.after(ctx, i+1, len(steps), bar); err != nil {
+			return nil, err
+		}
+		if stopped != "" {
+			break
+		}
 	}
 	bar.Done()
 	if err := ctx.Err(); err != nil {
@@ -162,6 +177,7 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 		return nil, err
 	}
 	sum.close(rows)
+	sum.HeldOut = held.summary(stopped)
 	return sum, audit.commit(rec, t.o)
 }
 
@@ -216,7 +232,7 @@ func prepare(o *Options) error {
 	_, err := os.Stat(mark)
 	begun := err == nil
 	left := false
-	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName} {
+	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName, EvalName, BestName} {
 		path := filepath.Join(o.Out, name)
 		if _, err := os.Lstat(path); err != nil {
 			continue
