@@ -32,7 +32,7 @@ type trainer struct {
 	m1, m2 []compute.Tensor // first and second moments
 	limit  int              // tokens of a micro-batch
 	// visit receives a row after its forward pass, with its live values set.
-	visit func(s step, n int, r *row, weight []float32) error
+	visit func(s step, n int, r *row, weight []float32)
 }
 
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
@@ -73,7 +73,7 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 	}
 	mt.GradNorm = math.Sqrt(sum)
 	if !finite(mt.Loss) || !finite(mt.GradNorm) {
-		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s; nothing of this run is kept: look at these rows, or take a smaller --lr",
+		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s: look at these rows, or take a smaller --lr and another --out",
 			n, mt.Loss, mt.GradNorm, names(s.rows))
 	}
 	scale := 1.0
@@ -134,9 +134,7 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 			weights += float64(w[k])
 		}
 		if t.visit != nil {
-			if err := t.visit(s, n, r, w[i:j]); err != nil {
-				return 0, 0, 0, err
-			}
+			t.visit(s, n, r, w[i:j])
 		}
 		i = j
 	}

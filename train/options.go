@@ -37,6 +37,10 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
+	SaveEvery int    `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
+	Keep      int    `json:"-"` // checkpoints that stay, the newest
+	Resume    string `json:"-"` // auto, none or the folder of a checkpoint
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -49,7 +53,8 @@ type Options struct {
 // DefaultOptions are the defaults of the command's flags.
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
-		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8}
+		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
+		Keep: 2, Resume: ResumeAuto}
 }
 
 // Check reports a value that no run can have.
@@ -70,6 +75,12 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-rows %d: at least 1, or 0 for all", o.MaxRows)
 	case o.BatchTokens < 1:
 		return cli.Usagef("--batch-tokens %d: at least 1", o.BatchTokens)
+	case o.SaveEvery < 0:
+		return cli.Usagef("--save-every %d: at least 1, or 0 for a checkpoint every %v", o.SaveEvery, saveInterval)
+	case o.Keep < 1:
+		return cli.Usagef("--keep %d: at least 1", o.Keep)
+	case o.Resume == "":
+		return cli.Usagef("--resume is empty: auto, none, or the folder of a checkpoint")
 	case !finite(o.LR):
 		return cli.Usagef("--lr %v: a number >= 0", o.LR)
 	case !(o.Warmup >= 0 && o.Warmup <= 1):

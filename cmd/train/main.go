@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
+	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
+	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
+	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
