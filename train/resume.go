@@ -114,7 +114,7 @@ func readCheckpoint(o *Options, path string, now *Record) (*state, error) {
 		if err := json.Unmarshal(data, s); err != nil {
 			return nil, damaged(fmt.Sprintf("%s: %v", name, err))
 		}
-		if err := s.Record.same(now, path+" is of a run", "or --resume none to start anew"); err != nil {
+		if err := s.Record.same(now, path+" is of a run", "give the same options, or --resume none to start anew"); err != nil {
 			return nil, err
 		}
 	}
