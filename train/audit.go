@@ -56,7 +56,7 @@ func newAudit(rec *Record, o *Options, steps []step) *audit {
 	return a
 }
 
-func (a *audit) visit(s step, n int, r *row, weight []float32) {
+func (a *audit) visit(s step, n int, r *row, weight []float32) error {
 	out := parquet.AuditRow{ID: r.id, Epoch: int32(s.epoch), Step: int32(n), Pos: r.pos,
 		LogProb: r.logp, TopKEntropy: r.topk, Weight: weight}
 	if r.base != nil {
@@ -64,6 +64,7 @@ func (a *audit) visit(s step, n int, r *row, weight []float32) {
 	}
 	a.ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(r.ids)), Targets: int64(len(r.pos))})
 	a.step = append(a.step, out)
+	return nil
 }
 
 // keep makes the step's visits part of the audit.

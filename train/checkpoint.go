@@ -84,7 +84,7 @@ func writeCheckpoint(dir string, t *trainer, s *state, visits []parquet.AuditRow
 	var m manifest
 	for _, x := range []struct {
 		name    string
-		tensors []tensor
+		tensors []State
 	}{{mastersFile, t.masters()}, {momentsFile, t.moments()}} {
 		f, err := writeTensors(filepath.Join(tmp, x.name), t.dev, x.tensors)
 		if err != nil {

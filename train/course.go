@@ -77,7 +77,7 @@ func (c *course) restore(from string, s *state) error {
 	if s.Plan != c.plan || s.Step > len(c.steps) {
 		return cli.Usagef("%s was written by a program that orders rows differently (version %s): go on with that one, or --resume none to start anew", from, s.Record.Version)
 	}
-	for name, ts := range map[string][]tensor{mastersFile: c.masters(), momentsFile: c.moments()} {
+	for name, ts := range map[string][]State{mastersFile: c.masters(), momentsFile: c.moments()} {
 		if err := readTensors(filepath.Join(from, name), c.dev, ts); err != nil {
 			return err
 		}

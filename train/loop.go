@@ -32,7 +32,7 @@ type trainer struct {
 	m1, m2 []compute.Tensor // first and second moments
 	limit  int              // tokens of a micro-batch
 	// visit receives a row after its forward pass, with its live values set.
-	visit func(s step, n int, r *row, weight []float32)
+	visit func(s step, n int, r *row, weight []float32) error
 }
 
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
@@ -134,7 +134,9 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 			weights += float64(w[k])
 		}
 		if t.visit != nil {
-			t.visit(s, n, r, w[i:j])
+			if err := t.visit(s, n, r, w[i:j]); err != nil {
+				return 0, 0, 0, err
+			}
 		}
 		i = j
 	}

@@ -74,6 +74,8 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.join(rows); err != nil {
 		return err
 	}
+	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
+	rec.Steps = len(steps)
 	l, err := acquire(o.Out)
 	if err != nil {
 		return err
@@ -91,8 +93,6 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	cli.SteadyHeap()
-	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
-	rec.Steps = len(steps)
 	if o.Memory > 0 {
 		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
@@ -131,6 +131,11 @@ func finished(o *Options, now *Record) (bool, error) {
 	}
 	if data, err = os.ReadFile(filepath.Join(o.Out, SummaryName)); err != nil {
 		return false, err
+	}
+	for _, name := range []string{filepath.Join(ModelName, "config.json"), filepath.Join(AuditName, parquet.ManifestName)} {
+		if _, err := os.Stat(filepath.Join(o.Out, name)); err != nil {
+			return false, cli.Usagef("%s says that the run is finished, but: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
+		}
 	}
 	var s Summary
 	if err := json.Unmarshal(data, &s); err != nil {

@@ -17,12 +17,13 @@ import (
 	"eaft/compute"
 )
 
-// tensor is a named matrix of a run's state: float32 on the device, or bytes.
-type tensor struct {
-	name       string
-	rows, cols int
-	value      compute.Tensor // [rows, cols]
-	bytes      []byte         // rows*cols of them, where value is nil
+// State is a matrix of a run's state: float32 on the device or, where Value is
+// nil, bytes.
+type State struct {
+	Name       string // the parameter's, and what it is of it
+	Rows, Cols int
+	Value      compute.Tensor // [Rows, Cols]
+	Bytes      []byte         // Rows*Cols
 }
 
 // stored is a file of a checkpoint.
@@ -34,23 +35,23 @@ type stored struct {
 
 // tensorsHeader is the head of a safetensors file of ts in their order (the
 // length in 8 bytes, then JSON, padded to a multiple of 8).
-func tensorsHeader(ts []tensor) ([]byte, error) {
+func tensorsHeader(ts []State) ([]byte, error) {
 	var b bytes.Buffer
 	b.WriteByte('{')
 	at := 0
 	for i, t := range ts {
-		dtype, size := "U8", t.rows*t.cols
-		if t.value != nil {
+		dtype, size := "U8", t.Rows*t.Cols
+		if t.Value != nil {
 			dtype, size = "F32", 4*size
 		}
-		name, err := json.Marshal(t.name)
+		name, err := json.Marshal(t.Name)
 		if err != nil {
 			return nil, err
 		}
 		if i > 0 {
 			b.WriteByte(',')
 		}
-		fmt.Fprintf(&b, `%s:{"dtype":"%s","shape":[%d,%d],"data_offsets":[%d,%d]}`, name, dtype, t.rows, t.cols, at, at+size)
+		fmt.Fprintf(&b, `%s:{"dtype":"%s","shape":[%d,%d],"data_offsets":[%d,%d]}`, name, dtype, t.Rows, t.Cols, at, at+size)
 		at += size
 	}
 	b.WriteByte('}')
@@ -62,7 +63,7 @@ func tensorsHeader(ts []tensor) ([]byte, error) {
 
 // writeTensors writes ts as a safetensors file, durably, a row in memory at a
 // time.
-func writeTensors(path string, dev compute.Device, ts []tensor) (s stored, err error) {
+func writeTensors(path string, dev compute.Device, ts []State) (s stored, err error) {
 	header, err := tensorsHeader(ts)
 	if err != nil {
 		return s, err
@@ -76,14 +77,14 @@ func writeTensors(path string, dev compute.Device, ts []tensor) (s stored, err e
 	w.Write(header)
 	s.Name, s.Bytes = filepath.Base(path), int64(len(header))
 	for _, t := range ts {
-		if t.value == nil {
-			w.Write(t.bytes)
-			s.Bytes += int64(len(t.bytes))
+		if t.Value == nil {
+			w.Write(t.Bytes)
+			s.Bytes += int64(len(t.Bytes))
 			continue
 		}
-		row, buf := make([]float32, t.cols), make([]byte, 4*t.cols)
-		for r := range t.rows {
-			dev.Read(row, t.value.Slice(r, r+1))
+		row, buf := make([]float32, t.Cols), make([]byte, 4*t.Cols)
+		for r := range t.Rows {
+			dev.Read(row, t.Value.Slice(r, r+1))
 			for i, x := range row {
 				binary.LittleEndian.PutUint32(buf[4*i:], math.Float32bits(x))
 			}
@@ -91,7 +92,7 @@ func writeTensors(path string, dev compute.Device, ts []tensor) (s stored, err e
 				break
 			}
 		}
-		s.Bytes += 4 * int64(t.rows) * int64(t.cols)
+		s.Bytes += 4 * int64(t.Rows) * int64(t.Cols)
 	}
 	if err := errors.Join(w.Flush(), f.Sync(), f.Close()); err != nil {
 		return s, err
@@ -102,7 +103,7 @@ func writeTensors(path string, dev compute.Device, ts []tensor) (s stored, err e
 
 // readTensors fills ts from a file of writeTensors, which must hold these very
 // tensors.
-func readTensors(path string, dev compute.Device, ts []tensor) error {
+func readTensors(path string, dev compute.Device, ts []State) error {
 	want, err := tensorsHeader(ts)
 	if err != nil {
 		return err
@@ -121,42 +122,44 @@ func readTensors(path string, dev compute.Device, ts []tensor) error {
 		return fmt.Errorf("%s: holds other tensors than this run trains", path)
 	}
 	for _, t := range ts {
-		if t.value == nil {
-			if _, err := io.ReadFull(r, t.bytes); err != nil {
-				return fmt.Errorf("%s: %s: %w", path, t.name, err)
+		if t.Value == nil {
+			if _, err := io.ReadFull(r, t.Bytes); err != nil {
+				return fmt.Errorf("%s: %s: %w", path, t.Name, err)
 			}
 			continue
 		}
-		row, buf := make([]float32, t.cols), make([]byte, 4*t.cols)
-		for i := range t.rows {
+		row, buf := make([]float32, t.Cols), make([]byte, 4*t.Cols)
+		for i := range t.Rows {
 			if _, err := io.ReadFull(r, buf); err != nil {
-				return fmt.Errorf("%s: %s: %w", path, t.name, err)
+				return fmt.Errorf("%s: %s: %w", path, t.Name, err)
 			}
 			for j := range row {
 				row[j] = math.Float32frombits(binary.LittleEndian.Uint32(buf[4*j:]))
 			}
-			dev.Write(t.value.Slice(i, i+1), row)
+			dev.Write(t.Value.Slice(i, i+1), row)
 		}
 	}
 	return nil
 }
 
 // masters are the trained weights, float32, as a checkpoint holds them.
-func (t *trainer) masters() []tensor {
-	var ts []tensor
+func (t *trainer) masters() []State {
+	var ts []State
 	for _, p := range t.params {
-		ts = append(ts, tensor{name: p.Name, rows: p.Value.Rows(), cols: p.Value.Cols(), value: p.Value})
+		ts = append(ts, stateOf(p.Name, p.Value))
 	}
 	return ts
 }
 
 // moments are the optimizer's state as a checkpoint holds it.
-func (t *trainer) moments() []tensor {
-	var ts []tensor
+func (t *trainer) moments() []State {
+	var ts []State
 	for i, p := range t.params {
-		ts = append(ts,
-			tensor{name: p.Name + ".exp_avg", rows: p.Value.Rows(), cols: p.Value.Cols(), value: t.m1[i]},
-			tensor{name: p.Name + ".exp_avg_sq", rows: p.Value.Rows(), cols: p.Value.Cols(), value: t.m2[i]})
+		ts = append(ts, stateOf(p.Name+".exp_avg", t.m1[i]), stateOf(p.Name+".exp_avg_sq", t.m2[i]))
 	}
 	return ts
+}
+
+func stateOf(name string, t compute.Tensor) State {
+	return State{Name: name, Rows: t.Rows(), Cols: t.Cols(), Value: t}
 }

@@ -184,7 +184,7 @@ func TestKilled(t *testing.T) {
 			compare(t, fmt.Sprintf("seed %d, %v, after %d stops", seed, signal, stops), results(t, out), want)
 			os.RemoveAll(out)
 		}
-		t.Logf("%v: %d stops of %d runs of %v, %d times gone on from a checkpoint; every result is the undisturbed one's", signal, stops, runs, took.Round(time.Millisecond), resumed)
+		t.Logf("%v: %d stops in %d folders of runs that take %v, %d times gone on from a checkpoint; every result is the undisturbed one's", signal, stops, runs, took.Round(time.Millisecond), resumed)
 		if resumed == 0 && !t.Failed() {
 			t.Errorf("%v: no run went on from a checkpoint", signal)
 		}
