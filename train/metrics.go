@@ -13,7 +13,7 @@ import (
 	"time"
 )
 
-// metricsLine is a line of metrics.jsonl. TokensPerS and Time are all that the
+// metricsLine is a line of metrics.jsonl. tokens_per_s and time are all that the
 // clock decides; the rest is the same whenever and however often a run stops.
 type metricsLine struct {
 	Metrics
