@@ -268,7 +268,7 @@ func TestResumeOfAnotherRun(t *testing.T) {
 }
 
 // A run with nothing to learn from fails before it is called finished.
-func TestAllMasked(t *testing.T) {
+func TestNothingLearnt(t *testing.T) {
 	w := newWorld(t)
 	in, err := openInputs(w.c, &w.o)
 	must(t, err)
