@@ -75,12 +75,6 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-rows %d: at least 1, or 0 for all", o.MaxRows)
 	case o.BatchTokens < 1:
 		return cli.Usagef("--batch-tokens %d: at least 1", o.BatchTokens)
-	case o.SaveEvery < 0:
-		return cli.Usagef("--save-every %d: at least 1, or 0 for a checkpoint every %v", o.SaveEvery, saveInterval)
-	case o.Keep < 1:
-		return cli.Usagef("--keep %d: at least 1", o.Keep)
-	case o.Resume == "":
-		return cli.Usagef("--resume is empty: auto, none, or the folder of a checkpoint")
 	case !finite(o.LR):
 		return cli.Usagef("--lr %v: a number >= 0", o.LR)
 	case !(o.Warmup >= 0 && o.Warmup <= 1):

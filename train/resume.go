@@ -20,6 +20,19 @@ const (
 	ResumeNone = "none"
 )
 
+// checkResume reports what is wrong about the options of checkpoints.
+func (o *Options) checkResume() error {
+	switch {
+	case o.SaveEvery < 0:
+		return cli.Usagef("--save-every %d: at least 1, or 0 for a checkpoint every %v", o.SaveEvery, saveInterval)
+	case o.Keep < 1:
+		return cli.Usagef("--keep %d: at least 1", o.Keep)
+	case o.Resume == "":
+		return cli.Usagef("--resume is empty: auto, none, or the folder of a checkpoint")
+	}
+	return nil
+}
+
 // damaged is a reason for which a checkpoint is not whole.
 type damaged string
 

@@ -47,6 +47,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := o.Check(); err != nil {
 		return err
 	}
+	if err := o.checkResume(); err != nil {
+		return err
+	}
 	dtype, err := compute.ParseDType(o.DType)
 	if err != nil {
 		return cli.Usagef("--dtype: %w", err)
