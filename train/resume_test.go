@@ -81,9 +81,9 @@ func same(t *testing.T, what string, got, want map[string]string) {
 // again and again, ends with the bytes of one that is not: at the edge of an
 // epoch, and inside a step, which is dropped.
 func TestStoppedAnywhere(t *testing.T) {
-	smallShards(t, 900)
-	w := newWorldOf(t, 60)
-	w.o.BatchTokens = 2500
+	smallShards(t, 600)
+	w := newWorldOf(t, 36)
+	w.o.BatchTokens = 1500
 	must(t, w.run(t.Context()))
 	want := results(t, w.o.Out)
 	if n := len(want); n < 12 {
