@@ -37,6 +37,10 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
+	Schedule string  `json:"schedule"`
+	Decay    float64 `json:"decay"`  // share of the steps, of ScheduleWSD only
+	MinLR    float64 `json:"min_lr"` // share of LR
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -49,7 +53,8 @@ type Options struct {
 // DefaultOptions are the defaults of the command's flags.
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
-		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8}
+		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
+		Schedule: ScheduleCosine}
 }
 
 // Check reports a value that no run can have.
@@ -82,6 +87,9 @@ func (o *Options) Check() error {
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
 	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
 		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
+	}
+	if err := o.checkSchedule(); err != nil {
+		return err
 	}
 	return nil
 }

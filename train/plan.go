@@ -1,9 +1,6 @@
 package train
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // step is what one optimizer step trains on.
 type step struct {
@@ -63,15 +60,4 @@ func largest(steps []step) int {
 		}
 	}
 	return most
-}
-
-// rate is the learning rate of step i of n, counted from 0: linear warm-up over
-// the first share of the steps, then a half cosine that reaches 0 after the
-// last step (Loshchilov and Hutter 2017).
-func rate(lr, warmup float64, i, n int) float64 {
-	w := int(math.Ceil(warmup * float64(n)))
-	if i < w {
-		return lr * float64(i+1) / float64(w)
-	}
-	return lr * 0.5 * (1 + math.Cos(math.Pi*float64(i-w)/float64(n-w)))
 }

@@ -129,7 +129,7 @@ func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs
 	sum := newSummary(in, t.o.K)
 	bar := cli.NewProgress(t.o.Stderr, "train", "tokens", total, 0)
 	for i, s := range steps {
-		mt, err := t.step(ctx, s, i+1, rate(t.o.LR, t.o.Warmup, i, len(steps)))
+		mt, err := t.step(ctx, s, i+1, t.o.rateAt(i, len(steps)))
 		if err != nil {
 			return nil, err
 		}

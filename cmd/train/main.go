@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
 	fs.IntVar(&o.BatchTokens, "batch-tokens", o.BatchTokens, "an optimizer step takes rows until it has this many tokens")
 	fs.Float64Var(&o.LR, "lr", o.LR, "peak learning rate")
-	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then a cosine to 0")
+	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then --schedule")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the order of rows and of --from-scratch")
 	fs.StringVar(&o.DType, "dtype", o.DType, "operands of products: bf16 or f32")
 	memory := fs.String("memory", "", "memory that training may take, such as 4GiB: what of the activations does not fit is computed again; empty: any")
@@ -51,6 +51,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
+	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
+	decay := fs.Float64("decay", 0.1, "share of the steps at the end in which --schedule wsd falls")
+	fs.Float64Var(&o.MinLR, "min-lr", 0, "share of --lr that linear, cosine and wsd end at")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -71,6 +74,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if fs.Changed("steps") {
 		o.Epochs = 0
+	}
+	if o.Schedule == train.ScheduleWSD || fs.Changed("decay") {
+		o.Decay = *decay
 	}
 	c, err := open(o.Model)
 	if err != nil {
