@@ -42,7 +42,7 @@ func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, erro
 // target, such as w_t/N, and adds the gradients of L to those of the weights.
 // It returns the statistics that weigh saw. Its rows share nothing.
 func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.HeadStats) []float32) (*compute.HeadStats, error) {
-	if m.embed.grad == nil {
+	if !m.trains() {
 		return nil, errors.New("the model was loaded for scoring and has no gradients")
 	}
 	if b.Parent != nil {
@@ -82,7 +82,9 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 	for i := last - 1; i >= 0; i-- {
 		m.layers[i].backward(m, in, &m.acts[i], d, d)
 	}
-	m.dev.EmbedBackward(m.embed.grad, d, in.ids)
+	if m.embed.grad != nil {
+		m.dev.EmbedBackward(m.embed.grad, d, in.ids)
+	}
 	return stats, nil
 }
 
