@@ -106,6 +106,7 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 		}
 		b.IDs = append(b.IDs, r.ids...)
 		b.CuSeqlens = append(b.CuSeqlens, int32(len(b.IDs)))
+		b.DropKeys = append(b.DropKeys, dropKey(t.o.Seed, n, r))
 	}
 	w := make([]float32, len(at))
 	st, err := t.m.Accumulate(b, at, t.o.K, func(st *compute.HeadStats) []float32 {

@@ -41,6 +41,12 @@ type Options struct {
 	Decay    float64 `json:"decay"`  // share of the steps, of ScheduleWSD only
 	MinLR    float64 `json:"min_lr"` // share of LR
 
+	LoRA        int     `json:"lora"`         // rank of the adapters; 0: all weights are trained
+	LoRAAlpha   float64 `json:"lora_alpha"`   // they are scaled by alpha/rank
+	LoRADropout float64 `json:"lora_dropout"` // of their input
+	LoRATargets string  `json:"lora_targets"` // projections, joined by commas, or AllLinear
+	Merge       bool    `json:"merge"`        // write the model with its adapters merged too
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -89,6 +95,9 @@ func (o *Options) Check() error {
 		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
 	}
 	if err := o.checkSchedule(); err != nil {
+		return err
+	}
+	if err := o.checkLoRA(); err != nil {
 		return err
 	}
 	return nil

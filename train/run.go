@@ -74,9 +74,14 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := prepare(&o); err != nil {
 		return err
 	}
-	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: true, RandomInit: o.FromScratch, Seed: o.Seed})
+	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, RandomInit: o.FromScratch, Seed: o.Seed})
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if l := o.lora(); l != nil {
+		if err := m.AddLoRA(*l); err != nil {
+			return &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
 	}
 	cli.SteadyHeap()
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
@@ -90,7 +95,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return err
 	}
-	if err := m.Save(filepath.Join(o.Out, ModelName), checkpoint); err != nil {
+	if err := o.save(m, checkpoint); err != nil {
 		return err
 	}
 	if err := writeJSON(filepath.Join(o.Out, SummaryName), s); err != nil {
@@ -206,7 +211,7 @@ func prepare(o *Options) error {
 	_, err := os.Stat(mark)
 	begun := err == nil
 	left := false
-	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName} {
+	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName, AdapterName} {
 		path := filepath.Join(o.Out, name)
 		if _, err := os.Lstat(path); err != nil {
 			continue

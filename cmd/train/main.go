@@ -54,6 +54,11 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
 	decay := fs.Float64("decay", 0.1, "share of the steps at the end in which --schedule wsd falls")
 	fs.Float64Var(&o.MinLR, "min-lr", 0, "share of --lr that linear, cosine and wsd end at")
+	fs.IntVar(&o.LoRA, "lora", 0, "train adapters of this rank instead of the weights")
+	fs.Float64Var(&o.LoRAAlpha, "lora-alpha", 0, "adapters are scaled by alpha/rank (default twice the rank)")
+	fs.Float64Var(&o.LoRADropout, "lora-dropout", 0, "probability that an element of an adapter's input is dropped")
+	fs.StringVar(&o.LoRATargets, "lora-targets", "", "projections that get one: q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all-linear (the default)")
+	fs.BoolVar(&o.Merge, "merge", false, "write the model with the adapters merged, beside the adapter")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -74,6 +79,17 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if fs.Changed("steps") {
 		o.Epochs = 0
+	}
+	if fs.Changed("lora") {
+		if o.LoRA < 1 {
+			return cli.Usagef("--lora %d: at least 1", o.LoRA)
+		}
+		if !fs.Changed("lora-alpha") {
+			o.LoRAAlpha = 2 * float64(o.LoRA)
+		}
+		if o.LoRATargets == "" {
+			o.LoRATargets = train.AllLinear
+		}
 	}
 	if o.Schedule == train.ScheduleWSD || fs.Changed("decay") {
 		o.Decay = *decay
