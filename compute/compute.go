@@ -112,6 +112,7 @@ type AdamW struct {
 // threads, and a row's results of the rows beside it.
 type Device interface {
 	Adapters
+	Optimizers
 
 	// ISA names the numeric path, such as "generic" or "avx512".
 	ISA() string

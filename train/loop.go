@@ -29,18 +29,15 @@ type trainer struct {
 	m      *model.Model
 	o      *Options
 	params []model.Param
-	m1, m2 []compute.Tensor // first and second moments
-	limit  int              // tokens of a micro-batch
+	opt    optimizer
+	limit  int // tokens of a micro-batch
 	// visit receives a row after its forward pass, with its live values set.
 	visit func(s step, n int, r *row, weight []float32) error
 }
 
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
 	t := &trainer{dev: dev, m: m, o: o, params: m.Params(), limit: MicroTokens}
-	for _, p := range t.params {
-		t.m1 = append(t.m1, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
-		t.m2 = append(t.m2, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
-	}
+	t.opt = newOptimizer(dev, t.params, o)
 	return t
 }
 
@@ -80,12 +77,8 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 	if c := t.o.MaxGradNorm; c > 0 {
 		scale = min(1, c/(mt.GradNorm+1e-6)) // as torch.nn.utils.clip_grad_norm_
 	}
-	for i, p := range t.params {
-		a := compute.AdamW{LR: lr, Beta1: 0.9, Beta2: 0.999, Eps: t.o.AdamEps, GradScale: scale, Step: n}
-		if p.Decay {
-			a.WeightDecay = t.o.WeightDecay
-		}
-		t.dev.AdamW(p.Value, p.Grad, t.m1[i], t.m2[i], a)
+	for i := range t.params {
+		t.opt.update(i, n, lr, scale)
 	}
 	t.m.Refresh()
 	t.m.ZeroGrad()

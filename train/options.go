@@ -41,6 +41,10 @@ type Options struct {
 	Decay    float64 `json:"decay"`  // share of the steps, of ScheduleWSD only
 	MinLR    float64 `json:"min_lr"` // share of LR
 
+	Optimizer string  `json:"optimizer"`
+	AdamBeta1 float64 `json:"adam_beta1"` // of both AdamWs
+	AdamBeta2 float64 `json:"adam_beta2"`
+
 	LoRA        int     `json:"lora"`         // rank of the adapters; 0: all weights are trained
 	LoRAAlpha   float64 `json:"lora_alpha"`   // they are scaled by alpha/rank
 	LoRADropout float64 `json:"lora_dropout"` // of their input
@@ -60,7 +64,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
 		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
-		Schedule: ScheduleCosine}
+		Schedule: ScheduleCosine, Optimizer: OptimizerAdamW, AdamBeta1: 0.9, AdamBeta2: 0.999}
 }
 
 // Check reports a value that no run can have.
@@ -91,13 +95,14 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-grad-norm %v: a number >= 0", o.MaxGradNorm)
 	case !finite(o.WeightDecay):
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
-	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
-		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
 	}
 	if err := o.checkSchedule(); err != nil {
 		return err
 	}
 	if err := o.checkLoRA(); err != nil {
+		return err
+	}
+	if err := o.checkOptimizer(); err != nil {
 		return err
 	}
 	return nil

@@ -74,7 +74,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := prepare(&o); err != nil {
 		return err
 	}
-	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, RandomInit: o.FromScratch, Seed: o.Seed})
+	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, Moments: o.momentBytes, RandomInit: o.FromScratch, Seed: o.Seed})
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}

@@ -54,6 +54,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
 	decay := fs.Float64("decay", 0.1, "share of the steps at the end in which --schedule wsd falls")
 	fs.Float64Var(&o.MinLR, "min-lr", 0, "share of --lr that linear, cosine and wsd end at")
+	fs.StringVar(&o.Optimizer, "optimizer", o.Optimizer, "adamw, adamw8bit (a quarter of its state) or adafactor (next to none)")
+	fs.Float64Var(&o.AdamBeta1, "adam-beta1", o.AdamBeta1, "AdamW's factor of the first moment")
+	fs.Float64Var(&o.AdamBeta2, "adam-beta2", o.AdamBeta2, "AdamW's factor of the second moment")
 	fs.IntVar(&o.LoRA, "lora", 0, "train adapters of this rank instead of the weights")
 	fs.Float64Var(&o.LoRAAlpha, "lora-alpha", 0, "adapters are scaled by alpha/rank (default twice the rank)")
 	fs.Float64Var(&o.LoRADropout, "lora-dropout", 0, "probability that an element of an adapter's input is dropped")
@@ -79,6 +82,13 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if fs.Changed("steps") {
 		o.Epochs = 0
+	}
+	if o.Optimizer == train.OptimizerAdafactor {
+		for name, v := range map[string]*float64{"adam-beta1": &o.AdamBeta1, "adam-beta2": &o.AdamBeta2, "adam-eps": &o.AdamEps} {
+			if !fs.Changed(name) {
+				*v = 0
+			}
+		}
 	}
 	if fs.Changed("lora") {
 		if o.LoRA < 1 {
