@@ -41,7 +41,7 @@ type State struct {
 func newOptimizer(dev compute.Device, params []model.Param, o *Options) optimizer {
 	switch o.Optimizer {
 	case OptimizerAdamW8:
-		return newAdamW8(dev, params, o)
+		return newAdamW8(dev, params, o, adamW8Least)
 	case OptimizerAdafactor:
 		return newAdafactor(dev, params, o)
 	}

@@ -6,19 +6,19 @@ import (
 )
 
 // adamW8 is adamW whose moments are compute.Blocks, but those of weights with less
-// than adamW8Least values, which are float32.
+// than some number of values, which are float32.
 type adamW8 struct {
 	*adamW // of the small weights, at their places; nil elsewhere
 	m8, v8 []compute.Blocks
 }
 
-func newAdamW8(dev compute.Device, params []model.Param, o *Options) *adamW8 {
+func newAdamW8(dev compute.Device, params []model.Param, o *Options, least int) *adamW8 {
 	a := &adamW8{adamW: &adamW{dev: dev, params: params, o: o}}
 	for _, p := range params {
 		rows, cols := p.Value.Rows(), p.Value.Cols()
 		var m, v compute.Tensor
 		var m8, v8 compute.Blocks
-		if rows*cols >= adamW8Least {
+		if rows*cols >= least {
 			m8, v8 = dev.NewBlocks(rows*cols, true), dev.NewBlocks(rows*cols, false)
 		} else {
 			m, v = dev.NewTensor(rows, cols, compute.F32), dev.NewTensor(rows, cols, compute.F32)

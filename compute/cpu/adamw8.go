@@ -74,7 +74,7 @@ func newCodeTable(signed bool) *codeTable {
 	for k := range t.first {
 		low := math.Float32frombits(uint32(k) << 18)
 		if k >= len(t.first)/2 { // negative: the lowest has all other bits set
-			low = math.Float32frombits(uint32(k)<<18 | 1<<18 - 1)
+			low = math.Float32frombits(uint32(k)<<18 | (1<<18 - 1))
 		}
 		for low > t.mid[t.first[k]] {
 			t.first[k]++
