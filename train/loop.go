@@ -112,6 +112,9 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 			w[i] = float32(h)
 			coef[i] = float32(h / targets)
 		}
+		if t.o.RowWeights {
+			weighRows(rows, w, coef)
+		}
 		return coef
 	})
 	if err != nil {

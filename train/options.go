@@ -41,6 +41,9 @@ type Options struct {
 	Decay    float64 `json:"decay"`  // share of the steps, of ScheduleWSD only
 	MinLR    float64 `json:"min_lr"` // share of LR
 
+	Mix        string `json:"mix"`         // source=weight, joined by commas: how often an epoch visits their rows
+	RowWeights bool   `json:"row_weights"` // the column weight multiplies the weights of a row's targets
+
 	Optimizer string  `json:"optimizer"`
 	AdamBeta1 float64 `json:"adam_beta1"` // of both AdamWs
 	AdamBeta2 float64 `json:"adam_beta2"`
@@ -95,6 +98,9 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-grad-norm %v: a number >= 0", o.MaxGradNorm)
 	case !finite(o.WeightDecay):
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
+	}
+	if _, err := parseMix(o.Mix); err != nil {
+		return err
 	}
 	if err := o.checkSchedule(); err != nil {
 		return err

@@ -8,16 +8,21 @@ type step struct {
 	rows  []*row
 }
 
-// plan cuts epochs into optimizer steps. An epoch's order is a permutation by
-// PCG(seed, epoch); rows join a step until it has batchTokens tokens, and an
+// plan cuts epochs into optimizer steps. An epoch's order is a permutation of what
+// the mixture takes of the rows by PCG(seed, epoch); rows join a step until it has batchTokens tokens, and an
 // epoch's last step may be smaller. With steps > 0 epochs repeat until there
 // are that many.
-func plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
+func (m mixture) plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
 	var out []step
 	for e := 0; (steps > 0 && len(out) < steps) || (steps == 0 && e < epochs); e++ {
-		order := rand.New(rand.NewPCG(seed, uint64(e))).Perm(len(rows))
+		visited := m.epoch(rows, e, seed)
+		if len(visited) == 0 { // and so in every epoch
+			break
+		}
+		order := rand.New(rand.NewPCG(seed, uint64(e))).Perm(len(visited))
 		cur, tokens := step{epoch: e}, 0
-		for i, r := range order {
+		for i, j := range order {
+			r := visited[j]
 			cur.rows = append(cur.rows, rows[r])
 			tokens += len(rows[r].ids)
 			if tokens >= batchTokens || i == len(order)-1 {

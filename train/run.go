@@ -35,6 +35,7 @@ type Record struct {
 	ISA     string            `json:"isa"`
 	Ledger  parquet.Ledger    `json:"ledger"`
 	Steps   int               `json:"steps"`
+	Visits  []Visits          `json:"visits,omitempty"` // of each source, with --mix
 }
 
 // Run fine-tunes checkpoint on dev as o says and writes o.Out. When ctx is
@@ -71,6 +72,10 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.join(rows); err != nil {
 		return err
 	}
+	steps, err := o.planned(rows, &rec)
+	if err != nil {
+		return err
+	}
 	if err := prepare(&o); err != nil {
 		return err
 	}
@@ -84,8 +89,6 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		}
 	}
 	cli.SteadyHeap()
-	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
-	rec.Steps = len(steps)
 	if o.Memory > 0 {
 		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)

@@ -54,6 +54,8 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
 	decay := fs.Float64("decay", 0.1, "share of the steps at the end in which --schedule wsd falls")
 	fs.Float64Var(&o.MinLR, "min-lr", 0, "share of --lr that linear, cosine and wsd end at")
+	fs.StringVar(&o.Mix, "mix", "", "how often an epoch visits the rows of a source: source=weight,... (2: twice; 0.5: another half each time; others: 1)")
+	fs.BoolVar(&o.RowWeights, "row-weights", false, "multiply the weights of a row's targets by the column weight of the tokens")
 	fs.StringVar(&o.Optimizer, "optimizer", o.Optimizer, "adamw, adamw8bit (a quarter of its state) or adafactor (next to none)")
 	fs.Float64Var(&o.AdamBeta1, "adam-beta1", o.AdamBeta1, "AdamW's factor of the first moment")
 	fs.Float64Var(&o.AdamBeta2, "adam-beta2", o.AdamBeta2, "AdamW's factor of the second moment")
