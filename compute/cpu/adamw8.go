@@ -36,12 +36,18 @@ func (b *blocks[F]) Scales() compute.Tensor { return b.scales }
 // codeTable is the table of 256 values, ascending.
 type codeTable struct {
 	value [256]float32
-	mid   [256]float32 // of value i and the next; the last is above all
-	zero  byte         // the code of 0
-	// first is the lowest code of the floats that begin with these bits: sign,
-	// exponent and five bits more. The search goes up from it.
-	first  [1 << 14]byte
+	mid   [256]int32 // ordered, of the middle of value i and the next; the last is above all
+	zero  byte       // the code of 0
+	// first is the lowest code of the floats that begin with these 16 bits, ordered.
+	// A cell of the table is wider than they are many, so that it or the next is right.
+	first  [1 << 16]byte
 	signed bool
+}
+
+// ordered maps floats to integers that compare as they do; but -0 is below 0.
+func ordered(x float32) int32 {
+	b := int32(math.Float32bits(x))
+	return b ^ b>>31&math.MaxInt32
 }
 
 func newCodeTable(signed bool) *codeTable {
@@ -68,31 +74,30 @@ func newCodeTable(signed bool) *codeTable {
 		}
 	}
 	for i := range 255 {
-		t.mid[i] = float32((float64(t.value[i]) + float64(t.value[i+1])) / 2)
+		t.mid[i] = ordered(t.between(i))
 	}
-	t.mid[255] = float32(math.Inf(1))
+	t.mid[255] = ordered(2)
+	c := byte(0)
 	for k := range t.first {
-		low := math.Float32frombits(uint32(k) << 18)
-		if k >= len(t.first)/2 { // negative: the lowest has all other bits set
-			low = math.Float32frombits(uint32(k)<<18 | (1<<18 - 1))
+		low := int32(k-1<<15) << 16
+		for c < 255 && low > t.mid[c] {
+			c++
 		}
-		for low > t.mid[t.first[k]] {
-			t.first[k]++
-		}
+		t.first[k] = c
 	}
 	return t
 }
 
+// between is the middle of value i and the next: what is above has a higher code.
+func (t *codeTable) between(i int) float32 {
+	return float32((float64(t.value[i]) + float64(t.value[i+1])) / 2)
+}
+
 // code is that of the value nearest to x, |x| <= 1.
 func (t *codeTable) code(x float32) byte {
-	c := t.first[math.Float32bits(x)>>18]
-	for x > t.mid[c] {
-		c++
-	}
-	if !t.signed && c == t.zero && x > 0 {
-		c++
-	}
-	return c
+	o := ordered(x)
+	c := t.first[uint16(o>>16)^1<<15]
+	return c + byte(uint32(t.mid[c]-o)>>31) // a branch would be mispredicted
 }
 
 // load reads block i.
@@ -105,20 +110,30 @@ func (b *blocks[F]) load(dst []F, i int) {
 
 // store writes block i.
 func (b *blocks[F]) store(src []F, i int) {
-	var s float32
+	var most uint32 // magnitudes compare as their bits do
 	for _, x := range src {
-		s = max(s, float32(x), -float32(x))
+		most = max(most, math.Float32bits(float32(x))&math.MaxInt32)
 	}
+	s := math.Float32frombits(most)
 	b.scales.data[i] = F(s)
 	codes := b.codes[i*compute.BlockSize:][:len(src)]
-	if s == 0 {
+	switch {
+	case s == 0:
 		for j := range codes {
 			codes[j] = b.t.zero
 		}
-		return
-	}
-	for j, x := range src {
-		codes[j] = b.t.code(float32(x) / s)
+	case b.t.signed:
+		for j, x := range src {
+			codes[j] = b.t.code(float32(x) / s)
+		}
+	default:
+		for j, x := range src {
+			c := b.t.code(float32(x) / s)
+			if c == 0 && x > 0 {
+				c = 1
+			}
+			codes[j] = c
+		}
 	}
 }
 
