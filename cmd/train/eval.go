@@ -25,6 +25,7 @@ the share of them that the model would have said itself.
 func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("train eval", pflag.ContinueOnError)
 	ref := fs.String("model", "", "model: a Hugging Face folder, a .gguf file, or demo")
+	adapter := fs.String("adapter", "", "PEFT adapter folder beside the model")
 	dir := fs.String("tokens", "", "folder of tokens")
 	dt := fs.String("dtype", "bf16", "operands of products: bf16 or f32")
 	threads := fs.Int("threads", 0, "threads; 0: all cores")
@@ -58,6 +59,9 @@ func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	m, err := model.Load(dev, c, model.Options{DType: dtype})
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if err := addAdapter(m, *adapter); err != nil {
+		return err
 	}
 	r, err := eval.HeldOut(ctx, m, ds)
 	if err != nil {
