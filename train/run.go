@@ -35,6 +35,7 @@ type Record struct {
 	ISA     string            `json:"isa"`
 	Ledger  parquet.Ledger    `json:"ledger"`
 	Steps   int               `json:"steps"`
+	Visits  []Visits          `json:"visits,omitempty"` // of each source, with --mix
 }
 
 // Run fine-tunes checkpoint on dev as o says and writes o.Out, going on from a
@@ -77,8 +78,10 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.join(rows); err != nil {
 		return err
 	}
-	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
-	rec.Steps = len(steps)
+	steps, err := o.planned(rows, &rec)
+	if err != nil {
+		return err
+	}
 	if err := in.matches(&o, len(steps)); err != nil {
 		return err
 	}
@@ -94,9 +97,14 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return err
 	}
-	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: true, RandomInit: o.FromScratch, Seed: o.Seed})
+	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, Moments: o.momentBytes, RandomInit: o.FromScratch, Seed: o.Seed})
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if l := o.lora(); l != nil {
+		if err := m.AddLoRA(*l); err != nil {
+			return &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
 	}
 	reg, err := newRegular(dev, checkpoint, m, dtype, &o)
 	if err != nil {
