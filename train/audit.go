@@ -28,7 +28,9 @@ func (a *audit) visit(s step, n int, r *row, weight []float32) error {
 		LogProb: r.logp, TopKEntropy: r.topk, Weight: weight}
 	if r.base != nil {
 		out.BaseLogProb, out.BaseTopKEntropy = r.base.logp, r.base.topk
+		out.BaseTopKMass = r.base.mass
 	}
+	out.TopKMass = r.mass
 	a.ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(r.ids)), Targets: int64(len(r.pos))})
 	return a.w.Write(&out)
 }
@@ -43,5 +45,6 @@ func (a *audit) commit(rec *Record, o *Options) error {
 	}
 	return parquet.WriteManifest(a.dir, &parquet.Manifest{Schema: meta.Schema, Version: version.Version,
 		Shards: []parquet.ShardInfo{info}, Hashes: rec.Hashes, Ledger: a.ledger, K: o.K, ISA: rec.ISA,
-		DType: o.DType, Targets: meta.Targets})
+		DType: o.DType, Targets: meta.Targets,
+		Tokens: beside(a.dir, o.Tokens), Scores: beside(a.dir, o.Scores)})
 }

@@ -33,7 +33,7 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.tokens, err = parquet.OpenDataset(o.Tokens, parquet.SchemaTokens); err != nil {
 		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	if in.hashes["tokens"], err = contentHash(in.tokens); err != nil {
+	if in.hashes["tokens"], err = in.tokens.ContentHash(); err != nil {
 		return nil, err
 	}
 	if in.tokens.Foreign {
@@ -47,23 +47,6 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 		}
 	}
 	return in, nil
-}
-
-// contentHash is the identity of a dataset's rows; of a foreign one, without
-// hashes of its own, the files are read.
-func contentHash(d *parquet.Dataset) (string, error) {
-	if d.Manifest != nil {
-		return d.Manifest.ContentHash(), nil
-	}
-	m := &parquet.Manifest{}
-	for _, path := range d.Shards {
-		h, err := parquet.HashFile(path)
-		if err != nil {
-			return "", err
-		}
-		m.Shards = append(m.Shards, parquet.ShardInfo{SHA256: h})
-	}
-	return m.ContentHash(), nil
 }
 
 // sameTokenizer checks that the tokens are of the model's tokenizer, where both

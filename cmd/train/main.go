@@ -15,6 +15,7 @@ import (
 
 const usage = `Usage: train [flags]
        train eval --model M --tokens DIR    loss and accuracy on held-out rows
+       train audit RUN                      what a run did to every target
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
@@ -27,6 +28,9 @@ func main() { os.Exit(cli.Main("train", run)) }
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 && args[0] == "eval" {
 		return evaluate(ctx, args[1:], std)
+	}
+	if len(args) > 0 && args[0] == "audit" {
+		return runAudit(ctx, args[1:], std)
 	}
 	o := train.DefaultOptions()
 	o.Stdout, o.Stderr = std.Out, std.Err
