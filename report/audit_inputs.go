@@ -197,8 +197,8 @@ func (in *auditInputs) spell() (err error) {
 }
 
 // auditMemory is what the rows of a part may take, some 256 bytes a row, 4 a
-// token and 16 a target.
-const auditMemory = 512 << 20
+// token and 16 a target. Tests make it smaller.
+var auditMemory int64 = 512 << 20
 
 // parts is how many parts the rows are taken in.
 func (in *auditInputs) parts() int {
