@@ -3,12 +3,15 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/model"
 	"eaft/model/weights"
 	"eaft/train"
 )
@@ -16,6 +19,7 @@ import (
 const usage = `Usage: train [flags]
        train eval --model M --tokens DIR    loss and accuracy on held-out rows
        train audit RUN                      what a run did to every target
+       train export --model M --out F.gguf  a GGUF for llama.cpp
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
@@ -31,6 +35,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if len(args) > 0 && args[0] == "audit" {
 		return runAudit(ctx, args[1:], std)
+	}
+	if len(args) > 0 && args[0] == "export" {
+		return runExport(ctx, args[1:], std)
 	}
 	o := train.DefaultOptions()
 	o.Stdout, o.Stderr = std.Out, std.Err
@@ -55,6 +62,8 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
+	exportAs := fs.String("export", "", "write the trained model in another format, too: gguf, to model.gguf beside the folder")
+	exportType := fs.String("export-type", "f32", exportTypeHelp)
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -65,6 +74,15 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--steps and --epochs exclude each other")
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
+	}
+	switch {
+	case *exportAs != "" && *exportAs != "gguf":
+		return cli.Usagef("--export %q is not known: use gguf", *exportAs)
+	case *exportAs == "" && fs.Changed("export-type"):
+		return cli.Usagef("--export-type needs --export gguf")
+	}
+	if err := checkExportType(*exportType); err != nil {
+		return err
 	}
 	if *memory != "" {
 		bytes, err := cli.ParseSize(*memory)
@@ -85,7 +103,17 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	return train.Run(ctx, dev, c, o)
+	if *exportAs == "" {
+		return train.Run(ctx, dev, c, o)
+	}
+	// A model that cannot be exported is refused before it is trained.
+	if err := model.CheckGGUF(c); err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("--export gguf: %w", err)}
+	}
+	if err := train.Run(ctx, dev, c, o); err != nil {
+		return err
+	}
+	return export(filepath.Join(o.Out, train.ModelName), filepath.Join(o.Out, "model.gguf"), *exportType, std)
 }
 
 func open(ref string) (*weights.Checkpoint, error) {
