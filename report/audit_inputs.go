@@ -56,7 +56,7 @@ func openAudit(o *AuditOptions) (*auditInputs, error) {
 	if in.tokens, err = in.open("--tokens", o.Tokens, m.Tokens, parquet.SchemaTokens, "sources, classes of tokens and texts are"); err != nil {
 		return nil, err
 	}
-	if in.scores, err = in.open("--scores", o.Scores, m.Scores, parquet.SchemaScores, "what the base had is"); err != nil {
+	if in.scores, err = in.open("--scores", o.Scores, m.Scores, parquet.SchemaScores, "conflicts and drift are"); err != nil {
 		return nil, err
 	}
 	if in.after, err = in.open("--after", o.After, "", parquet.SchemaScores, ""); err != nil {
@@ -83,18 +83,23 @@ func readJSON(path string, v any) error {
 // manifest does, if it is there. what names the loss where it is not.
 func (in *auditInputs) open(flag, given, recorded, schema, what string) (*parquet.Dataset, error) {
 	dir := given
+	// The audit of a run with scores has what the base said itself.
+	dispensable := what == "" || schema == parquet.SchemaScores && in.run.Hashes["scores"] != ""
 	if dir == "" && recorded != "" {
 		dir = filepath.FromSlash(recorded)
 		if !filepath.IsAbs(dir) {
 			dir = filepath.Join(in.audit.Dir, dir)
 		}
 		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			if dispensable {
+				return nil, nil
+			}
 			in.missing = append(in.missing, fmt.Sprintf("%s is not at %s any more, so %s not known; give it with %s", schema, dir, what, flag))
 			return nil, nil
 		}
 	}
 	if dir == "" {
-		if what != "" && (schema != parquet.SchemaScores || in.run.Hashes["scores"] == "") {
+		if !dispensable {
 			in.missing = append(in.missing, fmt.Sprintf("no %s is given, so %s not known; give it with %s", schema, what, flag))
 		}
 		return nil, nil

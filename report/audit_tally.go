@@ -237,6 +237,9 @@ func (t *auditTally) report() *Audit {
 		a.Conflicts = &t.changes
 	}
 	for name, s := range t.sources {
+		if name == "" {
+			name = "(unnamed)"
+		}
 		a.BySource = append(a.BySource, s.group(Visible([]byte(name)), removed))
 	}
 	slices.SortFunc(a.BySource, func(x, y AuditGroup) int {
@@ -267,9 +270,9 @@ func (t *auditTally) report() *Audit {
 // missing is what the report cannot say, or not quite.
 func (t *auditTally) missing() []string {
 	list := append([]string{}, t.in.missing...)
-	if t.noBase {
-		list = append(list, "there is no base annotation: conflicts and drift are not known")
-	} else if t.in.cuts == nil {
+	if t.noBase && t.in.run.Hashes["scores"] != "" {
+		list = append(list, "the audit has rows without base annotation: conflicts and drift are not known")
+	} else if !t.noBase && t.in.cuts == nil {
 		list = append(list, "no cuts of a conflict are known: conflicts are not counted")
 	}
 	if t.noMass {

@@ -111,9 +111,10 @@ func (a *Audit) tables() []auditTable {
 		if len(g.groups) == 0 {
 			continue
 		}
-		table := auditTable{title: g.title, note: "what the weights removed, and where the base's confident tokens were lost",
+		table := auditTable{title: g.title, note: "what the weights removed",
 			heads: []string{g.head, "visits", "mean weight", "loss removed", "gradient removed", "of all removed"}}
 		if a.Total.Confident > 0 {
+			table.note += ", and where the base's confident tokens were lost"
 			table.heads = append(table.heads, "confident", "lost", "drift")
 		}
 		for _, x := range g.groups[:min(len(g.groups), auditGroups)] {
@@ -145,7 +146,7 @@ const auditGroups = 40
 
 // table sets the columns as wide as they need, in two lines of heads.
 func (t *text) table(x auditTable) {
-	first := 5
+	first := len(x.heads[0])
 	for _, r := range x.rows {
 		first = max(first, len([]rune(r[0])))
 	}

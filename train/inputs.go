@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
@@ -36,17 +37,28 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.hashes["tokens"], err = in.tokens.ContentHash(); err != nil {
 		return nil, err
 	}
-	if in.tokens.Foreign {
-		fmt.Fprintf(o.Stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", o.Tokens, parquet.ManifestName)
-	} else if err := sameTokenizer(c, in.tokens); err != nil {
+	if err := CheckTokens(c, in.tokens, o.Stderr); err != nil {
 		return nil, err
 	}
 	if o.Scores != "" {
 		if err := in.openScores(o); err != nil {
 			return nil, err
 		}
+		if err := sameTokenizer(c, in.scores); err != nil {
+			return nil, err
+		}
 	}
 	return in, nil
+}
+
+// CheckTokens refuses tokens of another tokenizer than the model's, and warns of
+// a foreign dataset, which does not say what its ids are of.
+func CheckTokens(c *weights.Checkpoint, d *parquet.Dataset, stderr io.Writer) error {
+	if d.Foreign {
+		fmt.Fprintf(stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", d.Dir, parquet.ManifestName)
+		return nil
+	}
+	return sameTokenizer(c, d)
 }
 
 // sameTokenizer checks that the tokens are of the model's tokenizer, where both

@@ -13,6 +13,7 @@ import (
 	"eaft/internal/cli"
 	"eaft/model"
 	"eaft/parquet"
+	"eaft/train"
 )
 
 const evalUsage = `Usage: train eval --model M --tokens DIR
@@ -50,6 +51,9 @@ func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	ds, err := parquet.OpenDataset(*dir, parquet.SchemaTokens)
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if err := train.CheckTokens(c, ds, std.Err); err != nil {
+		return err
 	}
 	dev, err := cpu.New(*threads)
 	if err != nil {
