@@ -72,6 +72,9 @@ func (v *GGUFVocab) list(f *file, size int) error {
 		}
 	}
 	for _, a := range f.added {
+		if a.LStrip || a.RStrip || a.SingleWord {
+			return fmt.Errorf("tokenizer.json: added token %q takes the white space beside it or stands for a whole word only (lstrip, rstrip, single_word), which a GGUF cannot say", a.Content)
+		}
 		typ := int32(typeUserDefined)
 		if a.Special {
 			typ = typeControl
@@ -88,10 +91,11 @@ type component struct {
 	Type       string
 	Normalizer []component `json:"normalizers"`
 	Pre        []component `json:"pretokenizers"`
-	Individual bool    `json:"individual_digits"`
-	Prefix     *bool   `json:"add_prefix_space"`
-	Scheme     string  `json:"prepend_scheme"`
-	Regex      *bool   `json:"use_regex"`
+	Individual bool        `json:"individual_digits"`
+	Prefix     *bool       `json:"add_prefix_space"`
+	Prepend    string
+	Content    string
+	Regex      *bool `json:"use_regex"`
 	Behavior   string
 	Invert     bool
 	Pattern    struct{ Regex, String *string }
@@ -169,9 +173,11 @@ func (v *GGUFVocab) exportSPM(f *file) error {
 	if err != nil {
 		return fmt.Errorf("tokenizer.json: pre_tokenizer: %w", err)
 	}
-	prefix := false
-	for _, p := range append(norm, pre...) {
-		prefix = prefix || p.Type == "Prepend" || p.Type == "Metaspace" && p.Scheme != "never" && (p.Prefix == nil || *p.Prefix)
+	// Llama 2's form, as ConvertGGUF writes it: others put the first space elsewhere.
+	prefix := len(norm) == 2 && norm[0].Type == "Prepend" && norm[0].Prepend == "▁"
+	if last := len(norm) - 1; len(pre) > 0 || last < 0 || last > 1 || last == 1 && !prefix ||
+		norm[last].Type != "Replace" || norm[last].Pattern.String == nil || *norm[last].Pattern.String != " " || norm[last].Content != "▁" {
+		return fmt.Errorf("tokenizer.json: llama.cpp has no kind for its normalizer and pre_tokenizer: with BPE on characters it is Prepend ▁ (or not), Replace of spaces by ▁, and no pre_tokenizer")
 	}
 	v.Model, v.AddSpacePrefix = "llama", &prefix
 	v.Scores = make([]float32, len(v.Tokens))
