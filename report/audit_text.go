@@ -16,7 +16,7 @@ func (a *Audit) Text(w io.Writer, colour bool) error {
 	t.f("  loss removed             %9s   (sum of (1-w)(-ln p), of the sum of -ln p)\n", percent(float64(a.Total.LossShare)))
 	t.f("  gradient removed         %9s   (sum of (1-w)(1-p), of the sum of 1-p; |dL/dz| of a target's logit is w(1-p))\n", percent(float64(a.Total.GradientShare)))
 	t.f("  mean weight              %9s\n", num(a.Total.MeanWeight))
-	if x := a.AtConflicts; x.Visits > 0 {
+	if x := a.AtConflicts; x.Visits > 0 && a.Total.GradientRemoved != 0 {
 		t.f("  at the base's conflicts  %9s   (of all gradient removed; of their own %s)\n", percent(float64(x.OfAllRemoved)), percent(float64(x.GradientShare)))
 	}
 	if a.Total.Confident > 0 {
