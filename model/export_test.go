@@ -3,6 +3,7 @@ package model_test
 import (
 	"encoding/json"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
@@ -115,6 +116,11 @@ func TestExportRefuses(t *testing.T) {
 // llama.cpp computes what transformers does from the folder; EAFT_EXPORT may name
 // one more folder, such as that of SmolLM2.
 func TestLlamaCppLoadsTheExport(t *testing.T) {
+	if exe := os.Getenv("EAFT_PYTHON"); exe != "" {
+		if out, err := exec.Command(exe, "-c", "import llama_cpp").CombinedOutput(); err != nil {
+			t.Skipf("no llama-cpp-python: %s", out)
+		}
+	}
 	dir := t.TempDir()
 	var jobs []map[string]any
 	folders := exported(t)

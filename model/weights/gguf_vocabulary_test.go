@@ -15,6 +15,9 @@ func TestLlamaCppReadsTheVocabulary(t *testing.T) {
 	if python == "" {
 		t.Skip("EAFT_PYTHON names no Python with llama-cpp-python and tokenizers")
 	}
+	if out, err := exec.Command(python, "-c", "import llama_cpp, tokenizers").CombinedOutput(); err != nil {
+		t.Skipf("no llama-cpp-python or tokenizers: %s", out)
+	}
 	const fixtures = "../../tokenize/tokenizer/testdata"
 	args := []string{"testdata/check_vocabulary.py", filepath.Join(fixtures, "texts.json")}
 	for _, name := range []string{"gpt2", "smollm2", "llama3", "qwen2", "llama2"} {
