@@ -137,7 +137,7 @@ func (w auditWorld) build(t *testing.T, change func(o *AuditOptions)) *Audit {
 	return a
 }
 
-// close compares sums whose order differs.
+// nearly compares sums whose order differs.
 func nearly(a, b any) bool {
 	x, y := reflect.ValueOf(a), reflect.ValueOf(b)
 	return nearlyValue(x, y)
