@@ -101,6 +101,23 @@ func (d *Dataset) Rows() (int64, error) {
 	return n, nil
 }
 
+// ContentHash is the identity of the rows, as the manifest's; of a foreign
+// dataset, without hashes of its own, the files are read.
+func (d *Dataset) ContentHash() (string, error) {
+	if d.Manifest != nil {
+		return d.Manifest.ContentHash(), nil
+	}
+	m := &Manifest{}
+	for _, path := range d.Shards {
+		h, err := HashFile(path)
+		if err != nil {
+			return "", err
+		}
+		m.Shards = append(m.Shards, ShardInfo{SHA256: h})
+	}
+	return m.ContentHash(), nil
+}
+
 // Verify reads every shard and compares its hash with the manifest's. Foreign
 // datasets have nothing to compare with.
 func (d *Dataset) Verify() error {

@@ -72,6 +72,7 @@ type Manifest struct {
 	Hashes    map[string]string `json:"hashes,omitempty"` // model, tokenizer, template, source, options, tokens
 	Ledger    Ledger            `json:"ledger"`
 	Tokens    string            `json:"tokens,omitempty"` // scores: relative path of the tokens dataset
+	Scores    string            `json:"scores,omitempty"` // audit: relative path of the base annotation
 	K         int               `json:"k,omitempty"`
 	StoreTopK int               `json:"store_topk,omitempty"` // scores: likeliest tokens of each target; 0: none
 	ISA       string            `json:"isa,omitempty"`

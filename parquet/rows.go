@@ -70,7 +70,8 @@ func (r *ScoresRow) TopK(j int) (ids []int32, logProbs []float32) {
 }
 
 // AuditRow holds what training saw of one row: the live values and the weight
-// of each target, and the values of the base annotation, empty without one.
+// of each target, and the values of the base annotation, empty without one. The
+// two top-K masses are empty in files of versions that did not write them.
 type AuditRow struct {
 	ID              string    `parquet:"id"`
 	Epoch           int32     `parquet:"epoch"`
@@ -78,7 +79,9 @@ type AuditRow struct {
 	Pos             []int32   `parquet:"pos,list"`
 	LogProb         []float32 `parquet:"logprob,list" parquet-element:",split"`
 	TopKEntropy     []float32 `parquet:"topk_entropy,list" parquet-element:",split"`
+	TopKMass        []float32 `parquet:"topk_mass,list" parquet-element:",split"`
 	Weight          []float32 `parquet:"weight,list" parquet-element:",split"`
 	BaseLogProb     []float32 `parquet:"base_logprob,list" parquet-element:",split"`
 	BaseTopKEntropy []float32 `parquet:"base_topk_entropy,list" parquet-element:",split"`
+	BaseTopKMass    []float32 `parquet:"base_topk_mass,list" parquet-element:",split"`
 }

@@ -103,6 +103,7 @@ type AuditReader struct {
 	*reader
 	id, epoch, step, pos *column
 	floats               [5]*column // logprob, topk_entropy, weight, base_logprob, base_topk_entropy
+	masses               [2]*column // topk_mass, base_topk_mass; nil where older versions left them out
 }
 
 // OpenAudit opens a shard and checks its schema.
@@ -123,6 +124,9 @@ func OpenAudit(path string) (r *AuditReader, err error) {
 	r.pos = r.list("pos", "an integer", true, pq.Int32, pq.Int64)
 	for i, name := range []string{"logprob", "topk_entropy", "weight", "base_logprob", "base_topk_entropy"} {
 		r.floats[i] = r.list(name, "float32", true, pq.Float)
+	}
+	for i, name := range []string{"topk_mass", "base_topk_mass"} {
+		r.masses[i] = r.list(name, "float32", false, pq.Float)
 	}
 	return r, nil
 }
@@ -150,6 +154,14 @@ func (r *AuditReader) Next(a *AuditRow) error {
 		}
 		for i, dst := range []*[]float32{&a.LogProb, &a.TopKEntropy, &a.Weight, &a.BaseLogProb, &a.BaseTopKEntropy} {
 			if err := r.float32List(dst, r.floats[i], len(a.Pos)); err != nil {
+				return err
+			}
+		}
+		for i, dst := range []*[]float32{&a.TopKMass, &a.BaseTopKMass} {
+			if r.masses[i] == nil {
+				continue
+			}
+			if err := r.float32List(dst, r.masses[i], len(a.Pos)); err != nil {
 				return err
 			}
 		}

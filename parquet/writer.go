@@ -146,7 +146,7 @@ func (w *AuditWriter) Write(r *AuditRow) error {
 	if err := r.sameLens(); err != nil {
 		return w.refuse(err)
 	}
-	return w.write(r, 64+len(r.ID)+24*len(r.Pos))
+	return w.write(r, 64+len(r.ID)+32*len(r.Pos))
 }
 
 // refuse marks the shard as failed: a row is missing from it.
@@ -178,11 +178,16 @@ func (r *ScoresRow) topKLens(n int) error {
 }
 
 func (r *AuditRow) sameLens() error {
-	n, base := len(r.Pos), len(r.BaseLogProb)
-	if base != 0 {
-		base = n // the base lists are empty or complete
+	n := len(r.Pos)
+	whole := func(list []float32) int { // these lists are empty or complete
+		if len(list) == 0 {
+			return 0
+		}
+		return n
 	}
+	base := whole(r.BaseLogProb)
 	return errors.Join(sameLen("logprob", len(r.LogProb), n), sameLen("topk_entropy", len(r.TopKEntropy), n),
 		sameLen("weight", len(r.Weight), n), sameLen("base_logprob", len(r.BaseLogProb), base),
-		sameLen("base_topk_entropy", len(r.BaseTopKEntropy), base))
+		sameLen("base_topk_entropy", len(r.BaseTopKEntropy), base),
+		sameLen("topk_mass", len(r.TopKMass), whole(r.TopKMass)), sameLen("base_topk_mass", len(r.BaseTopKMass), min(base, whole(r.BaseTopKMass))))
 }

@@ -61,7 +61,7 @@ func (c Condition) holds(x float64) bool {
 // Failed are the conditions that hold, with the number that they hold for. A
 // number that the report has not is an error; so is one that is undefined, for
 // a gate must not open because nothing was measured.
-func Failed(r *Report, conditions []Condition) ([]string, error) {
+func Failed(r any, conditions []Condition) ([]string, error) {
 	if len(conditions) == 0 {
 		return nil, nil
 	}

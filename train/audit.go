@@ -24,6 +24,8 @@ type audit struct {
 	dir    string
 	meta   parquet.Meta // of the shards, but for the ledger
 	shards int          // that the plan makes
+	// Where the manifest says that tokens and scores are; scores "" without.
+	tokens, scores string
 	auditState
 	open []parquet.AuditRow // of the open shard
 	// Of the step in progress, which may be dropped.
@@ -41,6 +43,7 @@ type auditState struct {
 func newAudit(rec *Record, o *Options, steps []step) *audit {
 	a := &audit{dir: filepath.Join(o.Out, AuditName), meta: parquet.Meta{Schema: parquet.SchemaAudit, Version: version.Version,
 		Hashes: rec.Hashes, K: o.K, ISA: rec.ISA, DType: o.DType, Targets: "trained"}}
+	a.tokens, a.scores = beside(a.dir, o.Tokens), beside(a.dir, o.Scores)
 	n := 0
 	for _, s := range steps {
 		if n == 0 {
@@ -61,7 +64,9 @@ func (a *audit) visit(s step, n int, r *row, weight []float32) error {
 		LogProb: r.logp, TopKEntropy: r.topk, Weight: weight}
 	if r.base != nil {
 		out.BaseLogProb, out.BaseTopKEntropy = r.base.logp, r.base.topk
+		out.BaseTopKMass = r.base.mass
 	}
+	out.TopKMass = r.mass
 	a.ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(r.ids)), Targets: int64(len(r.pos))})
 	a.step = append(a.step, out)
 	return nil
@@ -122,7 +127,8 @@ func (a *audit) commit() error {
 	}
 	return parquet.WriteManifest(a.dir, &parquet.Manifest{Schema: a.meta.Schema, Version: a.meta.Version,
 		Shards: a.Sealed, Hashes: a.meta.Hashes, Ledger: a.Ledger, K: a.meta.K, ISA: a.meta.ISA,
-		DType: a.meta.DType, Targets: a.meta.Targets})
+		DType: a.meta.DType, Targets: a.meta.Targets,
+		Tokens: a.tokens, Scores: a.scores})
 }
 
 // begin empties the audit's folder but for the sealed shards.

@@ -3,6 +3,7 @@ package train
 import (
 	"errors"
 	"fmt"
+	"io"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
@@ -35,16 +36,17 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.tokens, err = parquet.OpenDataset(o.Tokens, parquet.SchemaTokens); err != nil {
 		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	if in.hashes["tokens"], err = contentHash(in.tokens); err != nil {
+	if in.hashes["tokens"], err = in.tokens.ContentHash(); err != nil {
 		return nil, err
 	}
-	if in.tokens.Foreign {
-		fmt.Fprintf(o.Stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", o.Tokens, parquet.ManifestName)
-	} else if err := sameTokenizer(c, in.tokens); err != nil {
+	if err := CheckTokens(c, in.tokens, o.Stderr); err != nil {
 		return nil, err
 	}
 	if o.Scores != "" {
 		if err := in.openScores(o); err != nil {
+			return nil, err
+		}
+		if err := sameTokenizer(c, in.scores); err != nil {
 			return nil, err
 		}
 	}
@@ -59,21 +61,14 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	return in, nil
 }
 
-// contentHash is the identity of a dataset's rows; of a foreign one, without
-// hashes of its own, the files are read.
-func contentHash(d *parquet.Dataset) (string, error) {
-	if d.Manifest != nil {
-		return d.Manifest.ContentHash(), nil
+// CheckTokens refuses tokens of another tokenizer than the model's, and warns of
+// a foreign dataset, which does not say what its ids are of.
+func CheckTokens(c *weights.Checkpoint, d *parquet.Dataset, stderr io.Writer) error {
+	if d.Foreign {
+		fmt.Fprintf(stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", d.Dir, parquet.ManifestName)
+		return nil
 	}
-	m := &parquet.Manifest{}
-	for _, path := range d.Shards {
-		h, err := parquet.HashFile(path)
-		if err != nil {
-			return "", err
-		}
-		m.Shards = append(m.Shards, parquet.ShardInfo{SHA256: h})
-	}
-	return m.ContentHash(), nil
+	return sameTokenizer(c, d)
 }
 
 // sameTokenizer checks that the tokens are of the model's tokenizer, where both

@@ -17,6 +17,7 @@ import (
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
+	"eaft/train"
 )
 
 const evalUsage = `Usage: train eval --model M --tokens DIR
@@ -170,6 +171,9 @@ func (e *evaluation) heldOut() (err error) {
 	ds, err := parquet.OpenDataset(e.tokens, parquet.SchemaTokens)
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if err := train.CheckTokens(e.c, ds, e.std.Err); err != nil {
+		return err
 	}
 	if err := e.load(); err != nil {
 		return err

@@ -3,18 +3,23 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/pflag"
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/model"
 	"eaft/model/weights"
 	"eaft/train"
 )
 
 const usage = `Usage: train [flags]
        train eval --model M ...    held-out rows, multiple choice, generation, perplexity
+       train audit RUN                      what a run did to every target
+       train export --model M --out F.gguf  a GGUF for llama.cpp
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
@@ -27,6 +32,12 @@ func main() { os.Exit(cli.Main("train", run)) }
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 && args[0] == "eval" {
 		return evaluate(ctx, args[1:], std)
+	}
+	if len(args) > 0 && args[0] == "audit" {
+		return runAudit(ctx, args[1:], std)
+	}
+	if len(args) > 0 && args[0] == "export" {
+		return runExport(ctx, args[1:], std)
 	}
 	o := train.DefaultOptions()
 	o.Stdout, o.Stderr = std.Out, std.Err
@@ -74,6 +85,8 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.LoRADropout, "lora-dropout", 0, "probability that an element of an adapter's input is dropped")
 	fs.StringVar(&o.LoRATargets, "lora-targets", "", "projections that get one: q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all-linear (the default)")
 	fs.BoolVar(&o.Merge, "merge", false, "write the model with the adapters merged, beside the adapter")
+	exportAs := fs.String("export", "", "write the trained model in another format, too: gguf, to model.gguf beside the folder")
+	exportType := fs.String("export-type", "f32", exportTypeHelp)
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -84,6 +97,17 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--steps and --epochs exclude each other")
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
+	}
+	switch {
+	case *exportAs != "" && o.LoRA > 0 && !o.Merge:
+		return cli.Usagef("--export needs a whole model: give --merge too")
+	case *exportAs != "" && *exportAs != "gguf":
+		return cli.Usagef("--export %q is not known: use gguf", *exportAs)
+	case *exportAs == "" && fs.Changed("export-type"):
+		return cli.Usagef("--export-type needs --export gguf")
+	}
+	if err := checkExportType(*exportType); err != nil {
+		return err
 	}
 	var err error
 	if o.Eval, err = train.ParseHeldOut(*evals); err != nil {
@@ -129,7 +153,17 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	return train.Run(ctx, dev, c, o)
+	if *exportAs == "" {
+		return train.Run(ctx, dev, c, o)
+	}
+	// A model that cannot be exported is refused before it is trained.
+	if err := model.CheckGGUF(c); err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("--export gguf: %w", err)}
+	}
+	if err := train.Run(ctx, dev, c, o); err != nil {
+		return err
+	}
+	return export(filepath.Join(o.Out, train.ModelName), filepath.Join(o.Out, "model.gguf"), *exportType, std)
 }
 
 func open(ref string) (*weights.Checkpoint, error) {

@@ -28,6 +28,9 @@ func TestScripts(t *testing.T) {
 		if err := tokens(filepath.Join(e.WorkDir, "foreign-vocabulary"), 97); err != nil {
 			return err
 		}
+		if err := otherTokenizer(filepath.Join(e.WorkDir, "other-tokenizer")); err != nil {
+			return err
+		}
 		return scores(filepath.Join(e.WorkDir, "scores"))
 	}})
 }
@@ -55,6 +58,19 @@ func tokens(dir string, last int32) error {
 	}
 	return parquet.WriteManifest(dir, &parquet.Manifest{Schema: parquet.SchemaTokens, Version: "test",
 		Shards: []parquet.ShardInfo{info}, Ledger: parquet.Ledger{RowsIn: 2, RowsOut: 2}})
+}
+
+// otherTokenizer writes tokens that say they are of a tokenizer no model has.
+func otherTokenizer(dir string) error {
+	if err := tokens(dir, 5); err != nil {
+		return err
+	}
+	m, err := parquet.ReadManifest(dir)
+	if err != nil {
+		return err
+	}
+	m.Hashes = map[string]string{"tokenizer": "sha256:other"}
+	return parquet.WriteManifest(dir, m)
 }
 
 // scores writes scores of tokens that no test has.

@@ -13,7 +13,7 @@ import (
 
 // Named is a tensor to be written.
 type Named struct {
-	Name, DType string // DType F32 or BF16
+	Name, DType string // DType F32 or BF16; F16 in a GGUF
 	Shape       []int
 	// Read writes row `row` of the first dimension into dst; a vector is one row.
 	Read func(row int, dst []float32) error
@@ -122,9 +122,16 @@ func writeTensor(w *bufio.Writer, t Named) error {
 		}
 		buf = buf[:0]
 		for _, x := range row {
-			if t.DType == "BF16" {
+			switch t.DType {
+			case "BF16":
 				buf = binary.LittleEndian.AppendUint16(buf, floatToBF16(x))
-			} else {
+			case "F16":
+				half := floatToHalf(x)
+				if half&0x7fff == 0x7c00 && !math.IsInf(float64(x), 0) {
+					return fmt.Errorf("row %d has %g, which float16 cannot hold: choose BF16 or F32", r, x)
+				}
+				buf = binary.LittleEndian.AppendUint16(buf, half)
+			default:
 				buf = binary.LittleEndian.AppendUint32(buf, math.Float32bits(x))
 			}
 		}

@@ -1,0 +1,106 @@
+package main
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"github.com/spf13/pflag"
+	"golang.org/x/term"
+
+	"eaft/internal/cli"
+	"eaft/model/weights"
+	"eaft/parquet"
+	"eaft/report"
+	"eaft/train"
+)
+
+const auditUsage = `Usage: train audit RUN [flags]
+
+Says what a finished run did to every target: which confident conflicts of the
+base are resolved, how much loss and gradient the weights removed and where, and
+which confident knowledge is lost. No model is computed with.
+
+  train audit run
+  train audit run --after scores-of-run/model     drift measured after training
+  train audit run --html audit.html --json | jq .drift
+  train audit run --fail-if "drift>0.01"          exit code 3 if it is
+
+The numbers of --fail-if are those of --json, by their names: drift,
+conflicts.persisting, by_class.digit.drift, epochs.0.sft_loss. All are explained
+in docs/audit.md.`
+
+func runAudit(ctx context.Context, args []string, std cli.IO) error {
+	o := report.DefaultAuditOptions()
+	fs := pflag.NewFlagSet("train audit", pflag.ContinueOnError)
+	asJSON := fs.Bool("json", false, "print JSON instead of text")
+	fs.StringVar(&o.Tokens, "tokens", "", "folder of the tokens that were trained (default: where the audit says)")
+	fs.StringVar(&o.Scores, "scores", "", "folder of the base annotation (default: where the audit says)")
+	fs.StringVar(&o.After, "after", "", "folder of scores of the same tokens by the trained model: drift and conflicts are measured with them")
+	fs.Float64Var(&o.Confident, "confident", o.Confident, "the base is sure of a target with at least this probability, above 0.5")
+	fs.Float64Var(&o.Lost, "lost", o.Lost, "a target that the base was sure of is lost below this probability")
+	fs.IntVar(&o.Worst, "worst", o.Worst, "lost targets to show")
+	html := fs.String("html", "", "write the report as a page to this file, too")
+	failIf := fs.StringArray("fail-if", nil, `exit with code 3 if this holds, "drift>0.01"; may be given several times`)
+	if err := cli.Parse(fs, args, std, auditUsage); err != nil {
+		return err
+	}
+	if fs.NArg() != 1 {
+		return cli.Usagef("want one folder of a run, got %d arguments; see train audit --help", fs.NArg())
+	}
+	o.Run, o.Log = fs.Arg(0), std.Err
+	var conditions []report.Condition
+	for _, f := range *failIf {
+		c, err := report.ParseCondition(f)
+		if err != nil {
+			return cli.Usagef("--fail-if: %w", err)
+		}
+		conditions = append(conditions, c)
+	}
+	if o.After != "" {
+		var err error
+		if o.Model, err = hashOf(filepath.Join(o.Run, train.ModelName)); err != nil {
+			return err
+		}
+	}
+	r, err := report.BuildAudit(ctx, o)
+	if err != nil {
+		return err
+	}
+	failed, err := report.Failed(r, conditions)
+	if err != nil {
+		return cli.Usagef("--fail-if: %w", err)
+	}
+	if *html != "" {
+		var page bytes.Buffer
+		if err := r.HTML(&page); err != nil {
+			return err
+		}
+		if err := parquet.WriteFileAtomic(*html, page.Bytes()); err != nil {
+			return err
+		}
+	}
+	if *asJSON {
+		err = report.JSON(std.Out, r)
+	} else {
+		f, ok := std.Out.(*os.File)
+		err = r.Text(std.Out, ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())))
+	}
+	if err == nil && len(failed) > 0 {
+		err = cli.Gatef("--fail-if: %s", strings.Join(failed, "; "))
+	}
+	return err
+}
+
+// hashOf is the hash of a run's model, which --after must be scored with.
+func hashOf(dir string) (string, error) {
+	c, err := weights.Open(dir)
+	if err != nil {
+		return "", cli.Usagef("--after cannot be checked against the trained model: %w", err)
+	}
+	hash, err := c.Hash()
+	return hash, errors.Join(err, c.Close())
+}
