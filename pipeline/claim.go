@@ -137,7 +137,10 @@ func (c *claims) create(shard, generation int) (bool, error) {
 func (c *claims) free(shard, generation int) bool {
 	path := c.path(shard, generation)
 	var have claim
-	if readJSON(path, &have) != nil || have.Nonce == c.me.Nonce {
+	if err := readJSON(path, &have); err != nil {
+		have = claim{Beat: -1} // what says nothing stands still
+	}
+	if have.Nonce == c.me.Nonce {
 		return false
 	}
 	if have.Released || have.dead() {
