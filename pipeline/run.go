@@ -168,6 +168,12 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 
 // execute runs the step's program to its end.
 func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
+	// What killed attempts were writing; nobody else is in the folder now.
+	for _, dir := range []string{p.at(pl.Folder), p.at(pl.out())} {
+		if err := parquet.CleanTemps(dir); err != nil {
+			return err
+		}
+	}
 	f, err := os.OpenFile(p.at(pl.Folder, logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
 	if err != nil {
 		return err

@@ -195,7 +195,7 @@ func (w *worker) all(ctx context.Context, slice Slice) error {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(min(time.Second, w.p.lease()/4)):
+		case <-time.After(min(100*time.Millisecond, w.p.lease()/4)):
 		}
 	}
 }
