@@ -60,7 +60,7 @@ func ParseSlice(s string) (Slice, error) {
 // many shards a process of the stage makes before it ends, for what it has to
 // load first.
 func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int) error {
-	if _, err := os.Stat(p.at(p.Out)); err != nil {
+	if _, err := os.Stat(p.at(p.Out)); err != nil && name != "tokenize" {
 		return cli.Usagef("%s: the run was not begun: pipeline run %s --until tokenize", p.at(p.Out), p.Path)
 	}
 	isa, err := p.provide()

@@ -67,7 +67,7 @@ func TestKilled(t *testing.T) {
 			var err error
 			select {
 			case err = <-ended:
-			case <-time.After(time.Duration(rng.Int64N(int64(took/2)))):
+			case <-time.After(time.Duration(rng.Int64N(int64(took / 2)))):
 				if try < 4 {
 					kills += killOne(rng, cmd.Process.Pid)
 				}

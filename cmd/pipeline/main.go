@@ -20,6 +20,8 @@ const usage = `Usage: pipeline run RUN.YAML        makes what is missing of a ru
                                     writes a run.yaml
        pipeline work RUN.YAML --stage score --shard 3/16
                                     makes shards of a stage, on any machine
+       pipeline submit RUN.YAML --executor slurm
+                                    prints what a scheduler is given
        pipeline demo                a run on a corpus and a model that come along
 
 Every command has its own --help.
@@ -33,7 +35,7 @@ func main() { os.Exit(cli.Main("pipeline", run)) }
 func run(ctx context.Context, args []string, std cli.IO) error {
 	commands := map[string]func(context.Context, []string, cli.IO) error{
 		"run": runRun, "plan": runPlan, "status": runStatus, "clean": runClean, "init": runInit, "demo": runDemo,
-		"work": runWork,
+		"work": runWork, "submit": runSubmit,
 	}
 	if len(args) > 0 {
 		if command := commands[args[0]]; command != nil {
@@ -44,7 +46,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 			return err
 		}
 	}
-	return cli.Usagef("say what to do: run, plan, status, clean, init, work or demo (got %q); see pipeline --help", fmt.Sprint(args))
+	return cli.Usagef("say what to do: run, plan, status, clean, init, work, submit or demo (got %q); see pipeline --help", fmt.Sprint(args))
 }
 
 const demoUsage = `Usage: pipeline demo [--out DIR]

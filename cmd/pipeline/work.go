@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"path/filepath"
 
 	"eaft/internal/cli"
 	"eaft/pipeline"
@@ -43,4 +44,40 @@ func runWork(ctx context.Context, args []string, std cli.IO) error {
 	}
 	p.Lease = *lease
 	return p.Work(ctx, *stage, slice, *batch)
+}
+
+const submitUsage = `Usage: pipeline submit RUN.YAML --executor slurm|ray|airflow|kubernetes [flags]
+
+Prints what the scheduler is given: arrays of workers for the stages that have
+shards, and what closes them, each after the one before. Nothing is started.
+
+  pipeline submit run.yaml --executor slurm > run.sh && sh run.sh
+  pipeline submit run.yaml --executor kubernetes --image eaft:0.1.0 --claim data > run-jobs.yaml`
+
+func runSubmit(ctx context.Context, args []string, std cli.IO) error {
+	c := newCommand("submit")
+	executor := c.fs.String("executor", "", "slurm, ray, airflow or kubernetes")
+	var s pipeline.Submission
+	c.fs.IntVar(&s.Array, "array", 0, "parts that the shards of a stage are divided in; 0: tokenize.shards")
+	c.fs.StringVar(&s.Name, "name", "eaft", "name of the jobs")
+	c.fs.StringVar(&s.Program, "program", "", "pipeline, where the workers have it (default: this one)")
+	c.fs.StringVar(&s.File, "file", "", "the run's file, where the workers see it (default: where it is)")
+	c.fs.StringVar(&s.Image, "image", "", "kubernetes: container with the four programs")
+	c.fs.StringVar(&s.Claim, "claim", "", "kubernetes: volume claim that holds the folder of the run's file")
+	p, err := c.open(args, std, submitUsage)
+	if err != nil {
+		return err
+	}
+	s.SetList = p.Args
+	s.Command = "pipeline submit " + filepath.Base(p.Path) + " --executor " + *executor
+	if s.Program == "" {
+		s.Program = filepath.Join(p.Runner.Dir, "pipeline")
+	}
+	if s.File == "" {
+		s.File = p.Path
+	}
+	if s.File, err = filepath.Abs(s.File); err != nil {
+		return err
+	}
+	return p.Submit(std.Out, *executor, s)
 }
