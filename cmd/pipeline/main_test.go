@@ -41,6 +41,7 @@ func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata",
 		Setup: func(e *testscript.Env) error {
+			e.Setenv("EXAMPLES", filepath.Dir(corpora))
 			e.Setenv("PATH", programs+string(os.PathListSeparator)+e.Getenv("PATH"))
 			for name, rows := range map[string]int{"corpus.jsonl": 60, "known.jsonl": 20} {
 				data, err := os.ReadFile(filepath.Join(corpora, name))
