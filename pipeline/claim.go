@@ -12,8 +12,6 @@ import (
 	"strings"
 	"sync"
 	"time"
-
-	"eaft/parquet"
 )
 
 // claims are who makes which shard of a step: files in the step's folder
@@ -177,12 +175,18 @@ func (c *claims) beat() (lost []int, err error) {
 	return lost, nil
 }
 
+// write replaces the content of a claim's file as a whole. That it reaches the
+// disk is not waited for: a claim is worth nothing after a crash.
 func (c *claims) write(shard, generation int, v claim) error {
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
 	}
-	return parquet.WriteFileAtomic(c.path(shard, generation), data)
+	temp := filepath.Join(c.dir, "."+c.me.Nonce+".beat")
+	if err := os.WriteFile(temp, data, 0o666); err != nil {
+		return err
+	}
+	return os.Rename(temp, c.path(shard, generation))
 }
 
 // drop gives the claims back, of shards that were made or that were given up.

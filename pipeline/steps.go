@@ -37,7 +37,7 @@ func (s *Step) out() string { return path.Join(s.Folder, "out") }
 
 // free are flags that change nothing in a result: a stage does not run again for
 // their sake.
-var free = []string{"threads", "memory", "metrics", "log-format", "tensorboard", "wait"}
+var free = []string{"threads", "memory", "metrics", "log-format", "tensorboard", "wait", "save-every", "keep", "resume"}
 
 // schemas are those of what the steps make. A new one makes everything anew.
 var schemas = map[string]string{"tokenize": parquet.SchemaTokens, "score": parquet.SchemaScores, "inspect": "report/1", "train": "audit/1", "eval": "eval/1"}

@@ -23,7 +23,7 @@ func runWork(ctx context.Context, args []string, std cli.IO) error {
 	c.waits()
 	stage := c.fs.String("stage", "", "tokenize or score")
 	shard := c.fs.String("shard", "0/1", "which shards, I/N")
-	batch := c.fs.Int("batch", 8, "shards that are made with one loading of the model, at most")
+	batch := c.fs.Int("batch", 0, "shards that are made with one loading of the model, at most; 0: the more the more are left")
 	lease := leaseFlag(c.fs)
 	p, err := c.open(args, std, workUsage)
 	if err != nil {
@@ -32,8 +32,8 @@ func runWork(ctx context.Context, args []string, std cli.IO) error {
 	if *stage == "" {
 		return cli.Usagef("--stage is missing: tokenize or score")
 	}
-	if *batch < 1 {
-		return cli.Usagef("--batch %d: use 1 or more", *batch)
+	if *batch < 0 {
+		return cli.Usagef("--batch %d: use 1 or more, or 0", *batch)
 	}
 	if *lease <= 0 {
 		return cli.Usagef("--lease %v: use a time such as 30s", *lease)
