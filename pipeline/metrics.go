@@ -9,16 +9,38 @@ import (
 )
 
 // writeMetrics writes the state of the run as OpenMetrics text, for the textfile
-// collector of node_exporter; at is the step that was looked at last. The file
-// is replaced as a whole. That it cannot be written stops no run.
-func (p *Pipeline) writeMetrics(plan []Planned, at int) {
+// collector of node_exporter. The file is replaced as a whole. That it cannot be
+// written stops no run.
+func (p *Pipeline) writeMetrics(plan []Planned) {
 	if p.Metrics == "" {
 		return
 	}
-	// One that a killed run left is in the way of nobody, and of no use.
 	if err := parquet.WriteFileAtomic(p.Metrics, []byte(openMetrics(p.status(plan), time.Now()))); err != nil {
 		p.say("metrics", p.Metrics, "cannot be written", "error", err.Error())
 	}
+}
+
+const metricsEvery = 15 * time.Second
+
+// keepMetrics writes them again and again while a step runs, until the function
+// that it returns is called; the plan must not change meanwhile.
+func (p *Pipeline) keepMetrics(plan []Planned) (stop func()) {
+	p.writeMetrics(plan)
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(metricsEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				p.writeMetrics(plan)
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 // openMetrics is the text format of https://openmetrics.io, which Prometheus'

@@ -126,6 +126,16 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 	return out, nil
 }
 
+// Checked is Plan, and what the stages say to the options of what would run.
+func (p *Pipeline) Checked(ctx context.Context) ([]Planned, error) {
+	plan, err := p.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.Runner.Work = p.Dir
+	return plan, p.probe(ctx, plan)
+}
+
 // look decides about one step.
 func (p *Pipeline) look(pl *Planned, last map[string]map[string]string) error {
 	r := pl.Record

@@ -44,6 +44,9 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if p.Until != "" && !slices.ContainsFunc(plan, func(pl Planned) bool { return pl.Name == p.Until }) {
 		return cli.Usagef("--until %q: the steps are %s", p.Until, strings.Join(names(plan), ", "))
 	}
+	if err := p.probe(ctx, plan); err != nil {
+		return err
+	}
 	var failed error
 	ran := 0
 	for i := range plan {
@@ -61,7 +64,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 				pl.What = Done
 			}
 		}
-		p.writeMetrics(plan, i)
+		p.writeMetrics(plan)
 		if failed != nil {
 			break
 		}
@@ -133,6 +136,7 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 		return err
 	}
 	began := time.Now()
+	still := p.keepMetrics(plan)
 	var peak int64
 	var err error
 	if pl.Shards >= 0 && p.Workers > 1 {
@@ -148,6 +152,7 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 		err = p.execute(ctx, pl, &u)
 		peak = max(peak, u.PeakMemory)
 	}
+	still()
 	a.Ended, a.Seconds, a.Exit, a.PeakMemory = true, time.Since(began).Seconds(), cli.Code(err), peak
 	if err == nil {
 		if r.Results, err = p.results(pl.Step); err == nil {

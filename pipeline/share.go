@@ -73,7 +73,6 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 			done, _ := p.shardsDone(pl)
 			progress.Add(int64(done-shown), fmt.Sprintf("%d workers", p.Workers))
 			shown = done
-			p.writeMetrics(plan, 0)
 			continue
 		case <-stop:
 			tick.Stop()

@@ -30,6 +30,7 @@ type Step struct {
 	Stdout  string            // file in Folder for the standard output; "": shown
 	Shards  int               // that workers can do one by one; 0: as many as its input has; -1: none
 	kind    string
+	options *Options
 }
 
 // out is where the stage writes, seen from Config.Dir.
@@ -142,7 +143,7 @@ func (b *builder) eval(e *Eval, tok, train *Step) {
 
 // add completes a step's parts, and takes their hash.
 func (b *builder) add(s *Step, o *Options) *Step {
-	s.Program = commands[s.kind][0]
+	s.Program, s.options = commands[s.kind][0], o
 	if s.Parts == nil {
 		s.Parts = map[string]string{}
 	}

@@ -164,7 +164,7 @@ func runPlan(ctx context.Context, args []string, std cli.IO) error {
 		return err
 	}
 	p.Verify = *verify
-	plan, err := p.Plan(ctx)
+	plan, err := p.Checked(ctx)
 	if err != nil {
 		return err
 	}
