@@ -184,12 +184,12 @@ func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
 		return err
 	}
 	defer f.Close()
-	s := Stage{Program: pl.Program, Args: pl.Args, Usage: u, Err: io.MultiWriter(f, p.Runner.Err)}
+	s := Stage{Program: pl.Program, Args: pl.Args, Usage: u, Err: io.MultiWriter(p.Runner.Err, &lossy{w: f})}
 	if t, ok := p.Runner.Err.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
 		s.Err = t // a bar is drawn for people; the log is for those who are not there
 	}
 	if pl.Stdout == "" {
-		s.Out = io.MultiWriter(f, p.Runner.Err)
+		s.Out = io.MultiWriter(p.Runner.Err, &lossy{w: f})
 		return p.Runner.Run(ctx, s)
 	}
 	// What a gate refused is written all the same: that is when it is looked at.

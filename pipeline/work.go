@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -273,22 +274,18 @@ func (w *worker) execute(ctx context.Context, shards []int) error {
 	}
 	args = append(args[:at:at], append([]string{"--shard=" + strings.Join(list, ",") + "/" + strconv.Itoa(w.n)}, args[at:]...)...)
 	var u Usage
-	fmt.Fprintf(f, "$ %s %s\n", w.s.Program, quote(args))
-	err = w.p.Runner.Run(ctx, Stage{Program: w.s.Program, Args: args, Out: f, Err: f, Quiet: true, Usage: &u})
-	said, readErr := os.ReadFile(logPath)
-	if readErr != nil {
-		return errors.Join(err, readErr)
-	}
-	for _, i := range shards {
-		name := w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.log", i))
-		if e := os.WriteFile(name, said, 0o666); e != nil { // nothing depends on it
-			return errors.Join(err, e)
+	var last ending
+	log := io.MultiWriter(&lossy{w: f}, &last)
+	fmt.Fprintf(log, "$ %s %s\n", w.s.Program, quote(args))
+	err = w.p.Runner.Run(ctx, Stage{Program: w.s.Program, Args: args, Out: log, Err: log, Quiet: true, Usage: &u})
+	if said, e := os.ReadFile(logPath); e == nil {
+		for _, i := range shards {
+			os.WriteFile(w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.log", i)), said, 0o666) // nothing depends on it
 		}
 	}
 	if err != nil {
 		if cli.Code(err) != cli.ExitStopped && ctx.Err() == nil {
-			end, _ := tail(logPath, 1<<10)
-			fmt.Fprint(w.p.Runner.Err, end)
+			fmt.Fprint(w.p.Runner.Err, last.String())
 			err = &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("shards %s of %s: %w", strings.Join(list, ","), w.s.Name, err)}
 		}
 		return err
