@@ -127,6 +127,11 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 			return err
 		}
 	}
+	if pl.Shards >= 0 {
+		if err := p.intact(pl); err != nil {
+			return err
+		}
+	}
 	host, _ := os.Hostname()
 	r.Done, r.Results = false, nil
 	r.Attempts = append(r.Attempts, Attempt{Started: time.Now().UTC().Truncate(time.Second), Host: host, Workers: 1})

@@ -86,11 +86,14 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 	if cause := context.Cause(group); cause != nil {
 		return 0, cause
 	}
-	sum, peak, err := p.merge(pl, n)
-	if err == nil {
-		err = sum.Check()
+	sum, peak, bad, err := p.merge(pl, n)
+	switch {
+	case err != nil:
+		return 0, err
+	case len(bad) > 0:
+		return 0, fmt.Errorf("%s: its bytes are not those that a worker made just now: removed; look after the disk, and run again", bad[0])
 	}
-	return peak, err
+	return peak, sum.Check()
 }
 
 // plan0 is a part that the keys of all computed steps have alike.

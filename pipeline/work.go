@@ -323,33 +323,53 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 	return writeJSON(w.p.doneFile(w.s.Step, shard), &d)
 }
 
-// merge adds up what the workers wrote down, and checks that every shard is
-// still what it was then. It returns the largest process.
-func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, err error) {
+// merge adds up what the workers wrote down of the shards that they made, and
+// returns the largest process among them. A shard whose bytes are no longer those
+// that a worker made is removed, to be made again, and named in bad.
+func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad []string, err error) {
 	for i := range n {
 		var d ShardDone
-		if err := readJSON(p.doneFile(s.Step, i), &d); err != nil {
-			return sum, 0, err
+		err := readJSON(p.doneFile(s.Step, i), &d)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
 		}
-		sum.Add(d.Ledger)
-		peak = max(peak, d.PeakMemory)
+		if err != nil {
+			return sum, 0, nil, err
+		}
+		damaged := false
 		for _, f := range d.Files {
 			path := p.at(s.Folder, f.Name)
 			got, err := parquet.HashFile(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
-				return sum, 0, err
+				return sum, 0, nil, err
 			}
 			if got == f.SHA256 {
 				continue
 			}
-			// Made again by the next run, and by no one as it is.
-			if err := errors.Join(removeIf(path), os.Remove(p.doneFile(s.Step, i))); err != nil {
-				return sum, 0, err
+			bad, damaged = append(bad, path), true
+			if err := removeIf(path); err != nil {
+				return sum, 0, nil, err
 			}
-			return sum, 0, fmt.Errorf("%s: its bytes are not those that a worker on %s made: removed; run again", path, d.Host)
 		}
+		if damaged {
+			if err := os.Remove(p.doneFile(s.Step, i)); err != nil {
+				return sum, 0, nil, err
+			}
+			continue
+		}
+		sum.Add(d.Ledger)
+		peak = max(peak, d.PeakMemory)
 	}
-	return sum, peak, nil
+	return sum, peak, bad, nil
+}
+
+// intact removes shards that workers made and that were damaged since, and says so.
+func (p *Pipeline) intact(s *Planned) error {
+	_, _, bad, err := p.merge(s, p.shardCount(s))
+	for _, path := range bad {
+		p.say("shard", path, "is not what a worker made, and is made again")
+	}
+	return err
 }
 
 func removeIf(path string) error {
