@@ -101,7 +101,7 @@ func TestLease(t *testing.T) {
 	}
 	var got []int
 	for deadline := time.Now().Add(10 * time.Second); len(got) == 0 && time.Now().Before(deadline); time.Sleep(20 * time.Millisecond) {
-		got = take(t, near, 1, 0, 1)
+		got = take(t, near, 1, 0)
 	}
 	if !slices.Equal(got, []int{0}) {
 		t.Fatalf("took %v, want 0", got)

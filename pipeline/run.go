@@ -61,7 +61,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 			p.say("step", pl.Name, pl.What, "why", strings.Join(pl.Why, "; "), "folder", pl.Folder)
 			failed = p.step(ctx, plan, pl)
 			if failed == nil {
-				pl.What = Done
+				pl.What, pl.Why = Done, nil
 			}
 		}
 		p.writeMetrics(plan)

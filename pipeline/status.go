@@ -36,7 +36,7 @@ type StepStatus struct {
 	ShardsDone    int             `json:"shards_done,omitempty"`
 	Shards        int             `json:"shards,omitempty"`
 	Ledger        *parquet.Ledger `json:"ledger,omitempty"`
-	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // tokens of the ledger in these seconds
+	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time
 	MachineMade   string          `json:"made_on,omitempty"`
 }
 
@@ -79,7 +79,7 @@ func (p *Pipeline) status(plan []Planned) *Status {
 		// Workers that were started elsewhere count one after the other.
 		took := max(s.Seconds, s.WorkerSeconds/float64(workers))
 		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil && took > 0 {
-			s.TokensPerS = float64(s.Ledger.Tokens) / took
+			s.TokensPerS = float64(p.visited(pl.Step, s.Ledger)) / took
 		}
 		st.Done = st.Done && pl.What == Done
 		st.Steps = append(st.Steps, s)
@@ -101,6 +101,16 @@ func (p *Pipeline) ledger(s *Step) *parquet.Ledger {
 		sum.Add(*have.Ledger)
 	}
 	return sum
+}
+
+// visited is how many tokens the step went through: training sees its rows once
+// in every epoch.
+func (p *Pipeline) visited(s *Step, l *parquet.Ledger) int64 {
+	var sum struct{ Tokens int64 }
+	if s.kind == "train" && readJSON(p.at(s.out(), "summary.json"), &sum) == nil && sum.Tokens > 0 {
+		return sum.Tokens
+	}
+	return l.Tokens
 }
 
 // JSON writes the status for machines.
