@@ -275,11 +275,6 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, names))
 		}
 		f := flags[i]
-		for _, p := range o.Set {
-			if slices.Contains(f.Excludes, p.Flag.Name) {
-				return r.errorf(v, "%s.%s and %s.%s (%s) exclude each other", what, key, what, p.Flag.Name, p.Where)
-			}
-		}
 		values, err := r.values(v, what+"."+key, f)
 		o.Set = append(o.Set, Option{f, values, r.where(v)})
 		return err

@@ -10,8 +10,8 @@ import (
 )
 
 func someFlags(program string, command ...string) ([]cli.Flag, error) {
-	return []cli.Flag{{Name: "lr", Type: "float64"}, {Name: "shards", Type: "int"}, {Name: "steps", Type: "int", Excludes: []string{"epochs"}},
-		{Name: "epochs", Type: "int", Excludes: []string{"steps"}}, {Name: "split", Type: "stringArray"}, {Name: "json", Type: "bool"}}, nil
+	return []cli.Flag{{Name: "lr", Type: "float64"}, {Name: "shards", Type: "int"}, {Name: "steps", Type: "int"},
+		{Name: "epochs", Type: "int"}, {Name: "split", Type: "stringArray"}, {Name: "json", Type: "bool"}}, nil
 }
 
 func load(t *testing.T, text string, over ...Override) (*Config, error) {

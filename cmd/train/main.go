@@ -51,13 +51,14 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
-	cli.Exclusive(fs, "steps", "epochs")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
 	switch {
 	case fs.NArg() > 0:
 		return cli.Usagef("argument %q is not expected; see train --help", fs.Arg(0))
+	case fs.Changed("steps") && fs.Changed("epochs"):
+		return cli.Usagef("--steps and --epochs exclude each other")
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
 	}

@@ -98,5 +98,5 @@ func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
 	if err != nil {
 		return Usagef("%w; see %s --help", err, fs.Name())
 	}
-	return checkExclusive(fs)
+	return nil
 }
