@@ -74,6 +74,30 @@ type HeadStats struct {
 	TopLogProbs []float32
 }
 
+// HeadRegularisers are what HeadBackward's loss has beside -ln p of the target.
+// The zero value adds nothing. V is the vocabulary, z_i the logits of target i.
+type HeadRegularisers struct {
+	// Smoothing is E, from 0 to below 1: instead of -ln p(target), coef weighs
+	// (1-E) (-ln p(target)) + E/V sum_v (-ln p_v), the cross entropy to
+	// (1-E) onehot + E/V (Szegedy et al. 2016; torch.nn.CrossEntropyLoss).
+	Smoothing float64
+	// With KL above 0 each target's loss grows by KL times
+	// KL(q || p) = sum_v q_v ln(q_v / p_v), q = softmax(BaseX BaseW^T), whatever
+	// coef is. Its gradient in z is KL (p - q).
+	KL    float64
+	BaseX Tensor // [n, D'] of another model
+	BaseW Weight // [V, D'], in the dtype of w
+	// BaseLogSumExp is HeadStats.LogSumExp of BaseX and BaseW.
+	BaseLogSumExp []float32
+}
+
+// HeadTerms has one entry for each target, in nats and not yet weighted; a term
+// that is off is nil.
+type HeadTerms struct {
+	SmoothLoss []float32 // (1-E) (-ln p(target)) + E/V sum_v (-ln p_v)
+	KL         []float32 // KL(q || p), up to rounding at least 0
+}
+
 // Attention describes causal attention over packed rows. Query head h reads
 // key and value head h / (Heads/KVHeads). A query at position i of its row sees
 // keys j with j <= i and, if Window > 0, i-j < Window.
@@ -182,7 +206,9 @@ type Device interface {
 	HeadStats(x Tensor, w Weight, targets []int32, k int) *HeadStats
 	// HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
 	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x. lse is HeadStats.LogSumExp.
-	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32)
+	// r, which may be nil, adds its terms to dlogits and has their values returned;
+	// no n x V matrix is held for them either.
+	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32, r *HeadRegularisers) HeadTerms
 
 	// SumSquares is accumulated in float64 in an order that does not depend on threads.
 	SumSquares(x Tensor) float64

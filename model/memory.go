@@ -47,6 +47,21 @@ func (m *Model) stateBytes() int64 {
 	return n
 }
 
+// ScoringBytes is what a model loaded for scoring takes with batches of so many
+// tokens: its weights and one block's activations.
+func (m *Model) ScoringBytes(tokens int) int64 {
+	n := int64(tokens) * m.passBytes()
+	for _, w := range m.order {
+		size := int64(w.rows) * int64(w.cols)
+		if w.kind == matrix && m.dtype == compute.BF16 {
+			n += 2 * size
+		} else {
+			n += 4 * size
+		}
+	}
+	return n
+}
+
 // keptBytes is what a block keeps of a token.
 func (m *Model) keptBytes(k keep) int64 {
 	s := &m.spec

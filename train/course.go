@@ -19,6 +19,7 @@ const saveInterval = 15 * time.Minute
 type course struct {
 	*trainer
 	rec     *Record
+	in      *inputs
 	rows    []*row
 	steps   []step
 	plan    string
@@ -36,7 +37,7 @@ type course struct {
 // begin opens what the run writes, at its beginning or, with at, where the
 // checkpoint in the folder from left off.
 func begin(t *trainer, rec *Record, rows []*row, steps []step, in *inputs, from string, at *state) (c *course, err error) {
-	c = &course{trainer: t, rec: rec, rows: rows, steps: steps, plan: planHash(steps),
+	c = &course{trainer: t, rec: rec, in: in, rows: rows, steps: steps, plan: planHash(steps),
 		audit: newAudit(rec, t.o, steps), sum: newSummary(in, t.o.K), savedAt: time.Now()}
 	defer func() {
 		if err != nil {
@@ -44,6 +45,7 @@ func begin(t *trainer, rec *Record, rows []*row, steps []step, in *inputs, from 
 		}
 	}()
 	t.visit = c.audit.visit
+	t.annotate(in, rows)
 	var lines position
 	if at == nil {
 		err = c.audit.begin()
@@ -121,7 +123,7 @@ func (c *course) train(ctx context.Context) error {
 	}
 	bar := cli.NewProgress(c.o.Stderr, "train", "tokens", total, done)
 	for c.done < len(c.steps) {
-		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, rate(c.o.LR, c.o.Warmup, c.done, len(c.steps)))
+		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, c.in.matched(rate(c.o.LR, c.o.Warmup, c.done, len(c.steps)), c.done))
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return c.stop(err)
 		}

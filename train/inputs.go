@@ -16,6 +16,7 @@ type inputs struct {
 	tokens, scores *parquet.Dataset // scores nil without
 	cuts           eaft.Cuts        // of the scores
 	hashes         map[string]string
+	match          []float64 // mean weights of --match-step's run; nil without
 }
 
 func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
@@ -43,6 +44,11 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	}
 	if o.Scores != "" {
 		if err := in.openScores(o); err != nil {
+			return nil, err
+		}
+	}
+	if o.MatchStep != "" {
+		if err := in.openMatch(o); err != nil {
 			return nil, err
 		}
 	}

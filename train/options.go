@@ -12,7 +12,7 @@ import (
 // Losses.
 const (
 	LossSFT  = "sft"  // weight 1
-	LossEAFT = "eaft" // weight topk_entropy / ln K (arXiv:2601.02151)
+	LossEAFT = "eaft" // weight a gate of the gate entropy (arXiv:2601.02151)
 )
 
 // MicroTokens is the most tokens that go through the model at once, unless a
@@ -41,6 +41,12 @@ type Options struct {
 	Keep      int    `json:"-"` // checkpoints that stay, the newest
 	Resume    string `json:"-"` // auto, none or the folder of a checkpoint
 
+	LabelSmoothing float64 `json:"label_smoothing"` // share of the uniform distribution in the target's
+	KL             float64 `json:"kl"`              // factor of KL(base || tuned)
+	NEFTune        float64 `json:"neftune"`         // alpha of the noise on embeddings
+
+	Weighting
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -57,12 +63,10 @@ func DefaultOptions() Options {
 		Keep: 2, Resume: ResumeAuto}
 }
 
-// Check reports a value that no run can have.
+// Check reports a value that no run can have, and fills in the defaults of the loss.
 func (o *Options) Check() error {
 	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
 	switch {
-	case o.Loss != LossSFT && o.Loss != LossEAFT:
-		return cli.Usagef("--loss %q is not known: use sft or eaft", o.Loss)
 	case o.Tokens == "":
 		return cli.Usagef("--tokens is missing: the folder that tokenize wrote")
 	case o.Out == "":
@@ -87,6 +91,12 @@ func (o *Options) Check() error {
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
 	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
 		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
+	}
+	if err := o.checkRegularisers(); err != nil {
+		return err
+	}
+	if err := o.settleLoss(); err != nil {
+		return err
 	}
 	return nil
 }

@@ -81,8 +81,23 @@ func same(t *testing.T, what string, got, want map[string]string) {
 // again and again, ends with the bytes of one that is not: at the edge of an
 // epoch, and inside a step, which is dropped.
 func TestStoppedAnywhere(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { stopAnywhere(t, newWorldOf(t, 36), 1) })
+	for name, change := range map[string]func(w *world){
+		"regularise": func(w *world) { w.o.LabelSmoothing, w.o.KL, w.o.NEFTune = 0.1, 0.5, 5 },
+		"talr":       func(w *world) { w.o.Loss = LossTALR },
+		"mile":       func(w *world) { w.o.Loss = LossMiLe },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldOf(t, 36)
+			change(w)
+			stopAnywhere(t, w, 7)
+		})
+	}
+}
+
+// stopAnywhere stops w after 1, 1+by, 1+2 by ... questions whether it is to stop.
+func stopAnywhere(t *testing.T, w *world, by int) {
 	smallShards(t, 600)
-	w := newWorldOf(t, 36)
 	w.o.BatchTokens = 1500
 	must(t, w.run(t.Context()))
 	want := results(t, w.o.Out)
@@ -92,7 +107,7 @@ func TestStoppedAnywhere(t *testing.T) {
 	var rec Record
 	must(t, json.Unmarshal([]byte(want[RecordName]), &rec))
 	inside := 0
-	for left := 1; ; left++ {
+	for left := 1; ; left += by {
 		w.log.Reset()
 		w.o.Out = filepath.Join(w.dir, fmt.Sprint("stopped", left))
 		stops := 0

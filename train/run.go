@@ -79,6 +79,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	}
 	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
 	rec.Steps = len(steps)
+	if err := in.matches(&o, len(steps)); err != nil {
+		return err
+	}
 	l, err := acquire(o.Out)
 	if err != nil {
 		return err
@@ -95,13 +98,19 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
+	reg, err := newRegular(dev, checkpoint, m, dtype, &o)
+	if err != nil {
+		return err
+	}
 	cli.SteadyHeap()
 	if o.Memory > 0 {
-		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
+		if err := reg.fitMemory(m, o.Memory, largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}
-	c, err := begin(newTrainer(dev, m, &o), &rec, rows, steps, in, from, at)
+	t := newTrainer(dev, m, &o)
+	t.reg = reg
+	c, err := begin(t, &rec, rows, steps, in, from, at)
 	if err != nil {
 		return err
 	}

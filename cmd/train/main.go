@@ -18,7 +18,7 @@ const usage = `Usage: train [flags]
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
-what became of the confident conflicts.
+what became of the confident conflicts. docs/training.md has all losses.
 
   train --model M.gguf --tokens tok --scores sco --out run --lr 1e-5`
 
@@ -35,7 +35,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of tokens to train on")
 	fs.StringVar(&o.Scores, "scores", "", "folder of scores of these tokens by this model")
 	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit")
-	fs.StringVar(&o.Loss, "loss", o.Loss, "loss: sft, or eaft (weighted by the gate entropy)")
+	lossFlags(fs, &o)
 	fs.IntVar(&o.Epochs, "epochs", o.Epochs, "passes over the rows")
 	fs.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs; epochs repeat")
 	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
@@ -54,6 +54,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
 	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
 	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
+	fs.Float64Var(&o.LabelSmoothing, "label-smoothing", 0, "share of the uniform distribution in each target's, as in torch's CrossEntropyLoss")
+	fs.Float64Var(&o.KL, "kl", 0, "factor of KL(base || tuned) in the loss; the base model is held in memory too")
+	fs.Float64Var(&o.NEFTune, "neftune", 0, "alpha of NEFTune's noise on the embeddings; usual values are 5 to 15")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
