@@ -143,7 +143,7 @@ type Device interface {
 	Write(dst Tensor, src []float32)
 	Read(dst []float32, src Tensor)
 	Zero(dst Tensor)
-	// GatherRows: dst[i] = src[rows[i]].
+	// GatherRows: dst[i] = src[rows[i]], both of one dtype.
 	GatherRows(dst, src Tensor, rows []int32)
 	// ScatterAddRows: dst[rows[i]] += src[i], i ascending.
 	ScatterAddRows(dst, src Tensor, rows []int32)

@@ -98,6 +98,8 @@ type input struct {
 	// asks are the tokens whose hidden states the block computes, ascending, and
 	// askPos their positions; nil and pos: all. Keys and values are made of all.
 	asks, askPos []int32
+	// past are the rows that the tokens continue; nil: each row is whole.
+	past *past
 }
 
 func (m *Model) newInput(b Batch) input {
@@ -116,6 +118,9 @@ func (in input) asking(rows []int32) input {
 }
 
 func (m *Model) attention(l *layer, in input) compute.Attention {
+	if in.past != nil {
+		in.cu, in.asks = in.past.cu, in.past.rows
+	}
 	return compute.Attention{
 		Heads: m.spec.Heads, KVHeads: m.spec.KVHeads, HeadDim: m.spec.HeadDim,
 		CuSeqlens: in.cu, Parent: in.parent, Queries: in.asks, Window: l.window,
@@ -170,7 +175,12 @@ func (l *layer) attend(m *Model, in input, a *activations) {
 	if a.keep == keepNothing {
 		lse = nil
 	}
-	dev.Attention(a.attn, lse, a.q, a.k, a.v, m.attention(l, in))
+	k, v := a.k, a.v
+	if in.past != nil {
+		in.past.add(dev, k, v)
+		k, v = in.past.k, in.past.v
+	}
+	dev.Attention(a.attn, lse, a.q, k, v, m.attention(l, in))
 	l.oProj.forward(dev, a.mid, a.attn, residual)
 }
 

@@ -29,6 +29,10 @@ type course struct {
 	sum     *Summary
 	weights float64 // sum of the steps' mean weights
 
+	held    *heldOut
+	pending bool   // the evaluation after done
+	stopped string // why the run has ended early
+
 	done    int // steps
 	saved   int // step of the newest checkpoint, 0 without
 	savedAt time.Time
@@ -36,8 +40,8 @@ type course struct {
 
 // begin opens what the run writes, at its beginning or, with at, where the
 // checkpoint in the folder from left off.
-func begin(t *trainer, rec *Record, rows []*row, steps []step, in *inputs, from string, at *state) (c *course, err error) {
-	c = &course{trainer: t, rec: rec, in: in, rows: rows, steps: steps, plan: planHash(steps),
+func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in *inputs, from string, at *state) (c *course, err error) {
+	c = &course{trainer: t, held: held, rec: rec, in: in, rows: rows, steps: steps, plan: planHash(steps),
 		audit: newAudit(rec, t.o, steps), sum: newSummary(in, t.o.K), savedAt: time.Now()}
 	defer func() {
 		if err != nil {
@@ -60,8 +64,14 @@ func begin(t *trainer, rec *Record, rows []*row, steps []step, in *inputs, from 
 	if c.metrics, err = openMetrics(path, lines); err != nil {
 		return c, err
 	}
-	c.events, err = openEvents(filepath.Join(t.o.Out, EventsName), path)
-	return c, err
+	if c.events, err = openEvents(filepath.Join(t.o.Out, EventsName), path); err != nil {
+		return c, err
+	}
+	var evaluated HeldOutState
+	if at != nil && at.HeldOut != nil {
+		evaluated = *at.HeldOut
+	}
+	return c, held.begin(evaluated)
 }
 
 func (c *course) close() {
@@ -71,6 +81,7 @@ func (c *course) close() {
 	if c.events != nil {
 		c.events.f.Close()
 	}
+	c.held.close()
 }
 
 // restore goes back to a checkpoint that is whole. Newer ones, which are not or
@@ -90,6 +101,7 @@ func (c *course) restore(from string, s *state) error {
 	}
 	s.Summary.k = c.sum.k
 	c.sum, c.weights, c.done, c.saved = s.Summary, s.Weights, s.Step, s.Step
+	c.pending, c.stopped = s.Pending, s.Stopped
 	if err := c.unpack(s.Found); err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
@@ -122,7 +134,12 @@ func (c *course) train(ctx context.Context) error {
 		}
 	}
 	bar := cli.NewProgress(c.o.Stderr, "train", "tokens", total, done)
-	for c.done < len(c.steps) {
+	if c.pending {
+		if err := c.evaluate(ctx, bar); err != nil {
+			return err
+		}
+	}
+	for c.done < len(c.steps) && c.stopped == "" {
 		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, c.in.matched(rate(c.o.LR, c.o.Warmup, c.done, len(c.steps)), c.done))
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return c.stop(err)
@@ -134,6 +151,10 @@ func (c *course) train(ctx context.Context) error {
 			return c.failed(err)
 		}
 		bar.Add(mt.Tokens, fmt.Sprintf("step %d/%d  loss %.4f  weight %.3f", c.done, len(c.steps), mt.Loss, mt.MeanWeight))
+		c.pending = true
+		if err := c.evaluate(ctx, bar); err != nil {
+			return err
+		}
 		if c.due() {
 			if err := c.save(); err != nil {
 				return c.failed(err)
@@ -141,6 +162,19 @@ func (c *course) train(ctx context.Context) error {
 		}
 	}
 	bar.Done()
+	return nil
+}
+
+// evaluate measures the held-out sets if it is time.
+func (c *course) evaluate(ctx context.Context, bar *cli.Progress) error {
+	stopped, err := c.held.after(ctx, c.done, len(c.steps), bar)
+	if err != nil && errors.Is(err, ctx.Err()) {
+		return c.stop(err)
+	}
+	if err != nil {
+		return c.failed(err)
+	}
+	c.pending, c.stopped = false, stopped
 	return nil
 }
 
@@ -173,7 +207,7 @@ func (c *course) keep(mt Metrics) error {
 // model is.
 func (c *course) due() bool {
 	switch {
-	case c.done == len(c.steps):
+	case c.done == len(c.steps) || c.stopped != "":
 		return false
 	case c.o.SaveEvery > 0:
 		return c.done%c.o.SaveEvery == 0
@@ -188,7 +222,14 @@ func (c *course) save() error {
 		return err
 	}
 	s := &state{Record: *c.rec, Step: c.done, Epoch: c.steps[c.done-1].epoch, Plan: c.plan,
-		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack()}
+		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack(),
+		Pending: c.pending, Stopped: c.stopped}
+	if c.held != nil {
+		s.HeldOut = &c.held.HeldOutState
+		if s.Evals, err = positionOf(filepath.Join(c.o.Out, EvalName), c.held.Bytes); err != nil {
+			return err
+		}
+	}
 	dir := filepath.Join(c.o.Out, CheckpointsName)
 	if _, err := writeCheckpoint(dir, c.trainer, s, c.audit.open, c.audit.meta); err != nil {
 		return fmt.Errorf("the checkpoint after step %d: %w", c.done, err)
@@ -220,7 +261,7 @@ func (c *course) failed(err error) error {
 
 // finish writes what a finished run has. The record completes it.
 func (c *course) finish(checkpoint *weights.Checkpoint) error {
-	if c.sum.Steps != len(c.steps) {
+	if c.sum.Steps != len(c.steps) && c.stopped == "" {
 		return fmt.Errorf("internal error: %d steps of %d are trained", c.sum.Steps, len(c.steps))
 	}
 	if _, err := c.metrics.sync(); err != nil {
@@ -233,6 +274,7 @@ func (c *course) finish(checkpoint *weights.Checkpoint) error {
 		return err
 	}
 	c.sum.close(c.rows)
+	c.sum.HeldOut = c.held.summary(c.stopped)
 	if err := writeJSON(filepath.Join(c.o.Out, SummaryName), c.sum); err != nil {
 		return err
 	}

@@ -16,7 +16,8 @@ type inputs struct {
 	tokens, scores *parquet.Dataset // scores nil without
 	cuts           eaft.Cuts        // of the scores
 	hashes         map[string]string
-	match          []float64 // mean weights of --match-step's run; nil without
+	match          []float64          // mean weights of --match-step's run; nil without
+	heldOut        []*parquet.Dataset // of Options.Eval
 }
 
 func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
@@ -51,6 +52,9 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 		if err := in.openMatch(o); err != nil {
 			return nil, err
 		}
+	}
+	if err := in.openHeldOut(c, o); err != nil {
+		return nil, err
 	}
 	return in, nil
 }

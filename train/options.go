@@ -46,6 +46,7 @@ type Options struct {
 	NEFTune        float64 `json:"neftune"`         // alpha of the noise on embeddings
 
 	Weighting
+	HeldOutOptions
 
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
@@ -98,5 +99,5 @@ func (o *Options) Check() error {
 	if err := o.settleLoss(); err != nil {
 		return err
 	}
-	return nil
+	return o.HeldOutOptions.check()
 }

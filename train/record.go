@@ -33,6 +33,11 @@ func fields(r *Record) flat {
 		f.values["hash of --"+k] = r.Hashes[k]
 	}
 	f.values["hash of the weights of --match-step"] = r.Hashes["match_step"]
+	for k, v := range r.Hashes {
+		if name, ok := strings.CutPrefix(k, "eval."); ok {
+			f.values["hash of --eval "+name] = v
+		}
+	}
 	for k := range f.values {
 		f.names = append(f.names, k)
 	}

@@ -82,7 +82,12 @@ func same(t *testing.T, what string, got, want map[string]string) {
 // epoch, and inside a step, which is dropped.
 func TestStoppedAnywhere(t *testing.T) {
 	t.Run("plain", func(t *testing.T) { stopAnywhere(t, newWorldOf(t, 36), 1) })
+	heldOut := func(w *world) {
+		w.o.Eval, w.o.EvalEvery, w.o.Best = []HeldOutSet{{"held", w.o.Tokens}}, 2, "held"
+	}
 	for name, change := range map[string]func(w *world){
+		"held out":   heldOut,
+		"early end":  func(w *world) { heldOut(w); w.o.EvalEvery, w.o.Patience, w.o.LR = 1, 2, 1 },
 		"regularise": func(w *world) { w.o.LabelSmoothing, w.o.KL, w.o.NEFTune = 0.1, 0.5, 5 },
 		"talr":       func(w *world) { w.o.Loss = LossTALR },
 		"mile":       func(w *world) { w.o.Loss = LossMiLe },
@@ -106,6 +111,9 @@ func stopAnywhere(t *testing.T, w *world, by int) {
 	}
 	var rec Record
 	must(t, json.Unmarshal([]byte(want[RecordName]), &rec))
+	if w.o.Patience > 0 && !strings.Contains(want[SummaryName], `"stopped"`) {
+		t.Fatal("the run does not end early")
+	}
 	inside := 0
 	for left := 1; ; left += by {
 		w.log.Reset()
@@ -290,7 +298,7 @@ func TestNothingLearnt(t *testing.T) {
 	tr := &trainer{o: &w.o}
 	steps := []step{{rows: []*row{{}}}, {rows: []*row{{}}}}
 	must(t, os.Mkdir(w.o.Out, 0o777))
-	c, err := begin(tr, &Record{Options: w.o}, nil, steps, &inputs{hashes: in.hashes}, "", nil)
+	c, err := begin(tr, nil, &Record{Options: w.o}, nil, steps, &inputs{hashes: in.hashes}, "", nil)
 	must(t, err)
 	defer c.close()
 	must(t, c.keep(Metrics{Step: 1}))

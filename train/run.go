@@ -103,14 +103,18 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		return err
 	}
 	cli.SteadyHeap()
+	held, err := openHeldOut(ctx, m, dev, checkpoint, &o, in)
+	if err != nil {
+		return err
+	}
 	if o.Memory > 0 {
-		if err := reg.fitMemory(m, o.Memory, largest(steps)); err != nil {
+		if err := reg.fitMemory(m, o.Memory-held.bytes(), largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}
 	t := newTrainer(dev, m, &o)
 	t.reg = reg
-	c, err := begin(t, &rec, rows, steps, in, from, at)
+	c, err := begin(t, held, &rec, rows, steps, in, from, at)
 	if err != nil {
 		return err
 	}

@@ -10,11 +10,12 @@ import (
 
 // Summary is summary.json: the closing table.
 type Summary struct {
-	Steps     int        `json:"steps"`
-	Tokens    int64      `json:"tokens"` // of all visits
-	FirstLoss float64    `json:"first_loss"`
-	LastLoss  float64    `json:"last_loss"`
-	Conflicts *Conflicts `json:"conflicts,omitempty"` // with scores
+	Steps     int             `json:"steps"`
+	Tokens    int64           `json:"tokens"` // of all visits
+	FirstLoss float64         `json:"first_loss"`
+	LastLoss  float64         `json:"last_loss"`
+	Conflicts *Conflicts      `json:"conflicts,omitempty"` // with scores
+	HeldOut   *HeldOutSummary `json:"held_out,omitempty"`
 	k         int
 }
 
@@ -98,6 +99,7 @@ func (s *Summary) conflict(logp, topk, mass float32) bool {
 
 // Table prints the summary.
 func (s *Summary) Table(w io.Writer) error {
+	defer s.HeldOut.table(w)
 	_, err := fmt.Fprintf(w, "steps       %d\ntokens      %d\nloss        %.4f first step, %.4f last step\n", s.Steps, s.Tokens, s.FirstLoss, s.LastLoss)
 	c := s.Conflicts
 	if c == nil || err != nil {

@@ -5,6 +5,7 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -190,7 +191,7 @@ func TestLossOptions(t *testing.T) {
 		err := o.Check()
 		if c.want == "" && err == nil {
 			settled := o
-			if err = o.Check(); err == nil && o != settled {
+			if err = o.Check(); err == nil && !reflect.DeepEqual(o, settled) {
 				t.Errorf("%s %+v: checked twice it becomes %+v", c.loss, settled.Weighting, o.Weighting)
 			}
 		}

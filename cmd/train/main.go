@@ -14,7 +14,7 @@ import (
 )
 
 const usage = `Usage: train [flags]
-       train eval --model M --tokens DIR    loss and accuracy on held-out rows
+       train eval --model M ...    held-out rows, multiple choice, generation, perplexity
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
@@ -57,6 +57,10 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.LabelSmoothing, "label-smoothing", 0, "share of the uniform distribution in each target's, as in torch's CrossEntropyLoss")
 	fs.Float64Var(&o.KL, "kl", 0, "factor of KL(base || tuned) in the loss; the base model is held in memory too")
 	fs.Float64Var(&o.NEFTune, "neftune", 0, "alpha of NEFTune's noise on the embeddings; usual values are 5 to 15")
+	evals := fs.StringArray("eval", nil, "held-out tokens to evaluate on, DIR or NAME=DIR, repeatable")
+	fs.IntVar(&o.EvalEvery, "eval-every", 0, "evaluate every N steps, and at the end; 0: at the end only")
+	fs.StringVar(&o.Best, "best", "", "keep the best model in OUT/best by an --eval: NAME, NAME:loss or NAME:accuracy")
+	fs.IntVar(&o.Patience, "patience", 0, "end when N evaluations brought no better model; 0: never")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -67,6 +71,10 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--steps and --epochs exclude each other")
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
+	}
+	var err error
+	if o.Eval, err = train.ParseHeldOut(*evals); err != nil {
+		return err
 	}
 	if *memory != "" {
 		bytes, err := cli.ParseSize(*memory)
