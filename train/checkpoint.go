@@ -44,15 +44,12 @@ type state struct {
 	Audit   auditState `json:"audit"`
 	Summary *Summary   `json:"summary"`
 	Weights float64    `json:"weights"` // sum of the steps' mean weights
-	// With held-out sets: how far eval.jsonl reaches, whether the evaluation after
-	// Step is still to be made, and why the run has ended early.
-	HeldOut *HeldOutState `json:"held_out,omitempty"`
-	Evals   position      `json:"evals"`
-	Pending bool          `json:"pending"`
-	Stopped string        `json:"stopped"`
 	// Conflicts found at each row's last visit: resolved, persisting and new as
 	// little-endian int32, rows in the dataset's order.
 	Found []byte `json:"found,omitempty"`
+	// HeldOut is what is known of the evaluations on held-out rows.
+	HeldOut HeldOutState `json:"held_out"`
+	Evals   position     `json:"evals"` // of eval.jsonl; none without held-out rows
 }
 
 // stepName is the folder of the checkpoint after step n.

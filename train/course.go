@@ -19,7 +19,6 @@ const saveInterval = 15 * time.Minute
 type course struct {
 	*trainer
 	rec     *Record
-	in      *inputs
 	rows    []*row
 	steps   []step
 	plan    string
@@ -27,11 +26,9 @@ type course struct {
 	events  *eventsFile
 	audit   *audit
 	sum     *Summary
+	held    *heldOut // nil without held-out rows
+	in      *inputs
 	weights float64 // sum of the steps' mean weights
-
-	held    *heldOut
-	pending bool   // the evaluation after done
-	stopped string // why the run has ended early
 
 	done    int // steps
 	saved   int // step of the newest checkpoint, 0 without
@@ -41,7 +38,7 @@ type course struct {
 // begin opens what the run writes, at its beginning or, with at, where the
 // checkpoint in the folder from left off.
 func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in *inputs, from string, at *state) (c *course, err error) {
-	c = &course{trainer: t, held: held, rec: rec, in: in, rows: rows, steps: steps, plan: planHash(steps),
+	c = &course{trainer: t, held: held, in: in, rec: rec, rows: rows, steps: steps, plan: planHash(steps),
 		audit: newAudit(rec, t.o, steps), sum: newSummary(in, t.o.K), savedAt: time.Now()}
 	defer func() {
 		if err != nil {
@@ -51,37 +48,35 @@ func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in
 	t.visit = c.audit.visit
 	t.annotate(in, rows)
 	var lines position
+	var measured HeldOutState
 	if at == nil {
 		err = c.audit.begin()
 	} else {
-		lines = at.Metrics
+		lines, measured = at.Metrics, at.HeldOut
 		err = c.restore(from, at)
 	}
 	if err != nil {
+		return c, err
+	}
+	if err := held.begin(measured); err != nil {
 		return c, err
 	}
 	path := filepath.Join(t.o.Out, MetricsName)
 	if c.metrics, err = openMetrics(path, lines); err != nil {
 		return c, err
 	}
-	if c.events, err = openEvents(filepath.Join(t.o.Out, EventsName), path); err != nil {
-		return c, err
-	}
-	var evaluated HeldOutState
-	if at != nil && at.HeldOut != nil {
-		evaluated = *at.HeldOut
-	}
-	return c, held.begin(evaluated)
+	c.events, err = openEvents(filepath.Join(t.o.Out, EventsName), path)
+	return c, err
 }
 
 func (c *course) close() {
+	c.held.close()
 	if c.metrics != nil {
 		c.metrics.f.Close()
 	}
 	if c.events != nil {
 		c.events.f.Close()
 	}
-	c.held.close()
 }
 
 // restore goes back to a checkpoint that is whole. Newer ones, which are not or
@@ -101,7 +96,6 @@ func (c *course) restore(from string, s *state) error {
 	}
 	s.Summary.k = c.sum.k
 	c.sum, c.weights, c.done, c.saved = s.Summary, s.Weights, s.Step, s.Step
-	c.pending, c.stopped = s.Pending, s.Stopped
 	if err := c.unpack(s.Found); err != nil {
 		return fmt.Errorf("%s: %w", from, err)
 	}
@@ -134,12 +128,20 @@ func (c *course) train(ctx context.Context) error {
 		}
 	}
 	bar := cli.NewProgress(c.o.Stderr, "train", "tokens", total, done)
-	if c.pending {
-		if err := c.evaluate(ctx, bar); err != nil {
-			return err
+	stopped := ""
+	for {
+		if c.done > 0 {
+			var err error
+			if stopped, err = c.held.after(ctx, c.done, len(c.steps), bar); err != nil {
+				if errors.Is(err, ctx.Err()) {
+					return c.stop(err)
+				}
+				return c.failed(err)
+			}
 		}
-	}
-	for c.done < len(c.steps) && c.stopped == "" {
+		if stopped != "" || c.done == len(c.steps) {
+			break
+		}
 		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, c.in.matched(rate(c.o.LR, c.o.Warmup, c.done, len(c.steps)), c.done))
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return c.stop(err)
@@ -151,10 +153,6 @@ func (c *course) train(ctx context.Context) error {
 			return c.failed(err)
 		}
 		bar.Add(mt.Tokens, fmt.Sprintf("step %d/%d  loss %.4f  weight %.3f", c.done, len(c.steps), mt.Loss, mt.MeanWeight))
-		c.pending = true
-		if err := c.evaluate(ctx, bar); err != nil {
-			return err
-		}
 		if c.due() {
 			if err := c.save(); err != nil {
 				return c.failed(err)
@@ -162,19 +160,7 @@ func (c *course) train(ctx context.Context) error {
 		}
 	}
 	bar.Done()
-	return nil
-}
-
-// evaluate measures the held-out sets if it is time.
-func (c *course) evaluate(ctx context.Context, bar *cli.Progress) error {
-	stopped, err := c.held.after(ctx, c.done, len(c.steps), bar)
-	if err != nil && errors.Is(err, ctx.Err()) {
-		return c.stop(err)
-	}
-	if err != nil {
-		return c.failed(err)
-	}
-	c.pending, c.stopped = false, stopped
+	c.sum.HeldOut = c.held.summary(stopped)
 	return nil
 }
 
@@ -207,7 +193,7 @@ func (c *course) keep(mt Metrics) error {
 // model is.
 func (c *course) due() bool {
 	switch {
-	case c.done == len(c.steps) || c.stopped != "":
+	case c.done == len(c.steps):
 		return false
 	case c.o.SaveEvery > 0:
 		return c.done%c.o.SaveEvery == 0
@@ -222,10 +208,8 @@ func (c *course) save() error {
 		return err
 	}
 	s := &state{Record: *c.rec, Step: c.done, Epoch: c.steps[c.done-1].epoch, Plan: c.plan,
-		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack(),
-		Pending: c.pending, Stopped: c.stopped}
+		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack(), HeldOut: c.held.state()}
 	if c.held != nil {
-		s.HeldOut = &c.held.HeldOutState
 		if s.Evals, err = positionOf(filepath.Join(c.o.Out, EvalName), c.held.Bytes); err != nil {
 			return err
 		}
@@ -261,7 +245,7 @@ func (c *course) failed(err error) error {
 
 // finish writes what a finished run has. The record completes it.
 func (c *course) finish(checkpoint *weights.Checkpoint) error {
-	if c.sum.Steps != len(c.steps) && c.stopped == "" {
+	if c.sum.Steps != len(c.steps) && (c.sum.HeldOut == nil || c.sum.HeldOut.Stopped == "") {
 		return fmt.Errorf("internal error: %d steps of %d are trained", c.sum.Steps, len(c.steps))
 	}
 	if _, err := c.metrics.sync(); err != nil {
@@ -274,7 +258,6 @@ func (c *course) finish(checkpoint *weights.Checkpoint) error {
 		return err
 	}
 	c.sum.close(c.rows)
-	c.sum.HeldOut = c.held.summary(c.stopped)
 	if err := writeJSON(filepath.Join(c.o.Out, SummaryName), c.sum); err != nil {
 		return err
 	}

@@ -105,12 +105,13 @@ type Evaluation struct {
 
 // HeldOutState is what a resumed run needs of the one before.
 type HeldOutState struct {
-	Bytes     int64   `json:"bytes"`     // of eval.jsonl
-	BestStep  int     `json:"best_step"` // 0: none yet
-	BestValue float64 `json:"best_value"`
-	Waited    int     `json:"waited"` // evaluations since
-
-	Last []Evaluation `json:"last"`
+	Bytes     int64        `json:"bytes"`     // of eval.jsonl
+	BestStep  int          `json:"best_step"` // 0: none yet
+	BestValue float64      `json:"best_value"`
+	Waited    int          `json:"waited"`   // evaluations since
+	Measured  int          `json:"measured"` // step of the last evaluation
+	Last      []Evaluation `json:"last,omitempty"`
+	Stopped   string       `json:"stopped,omitempty"` // why the run ends early
 }
 
 // heldOut evaluates a run on its held-out sets.
@@ -220,14 +221,21 @@ func (h *heldOut) evaluate(ctx context.Context, step int) ([]Evaluation, error) 
 	return lines, nil
 }
 
+// state is what a checkpoint keeps of the evaluations.
+func (h *heldOut) state() HeldOutState {
+	if h == nil {
+		return HeldOutState{}
+	}
+	return h.HeldOutState
+}
+
 // begin starts eval.jsonl with what the base is; with the state of an earlier run
 // it goes on behind the lines that this one knew.
 func (h *heldOut) begin(state HeldOutState) error {
 	if h == nil {
 		return nil
 	}
-	h.HeldOutState = state
-	if h.Bytes == 0 {
+	if h.HeldOutState = state; h.Measured == 0 {
 		h.Last = h.base
 	}
 	var err error
@@ -244,6 +252,9 @@ func (h *heldOut) begin(state HeldOutState) error {
 // keeps the model if it is the best. stop says why the run should end early, ""
 // if it should not.
 func (h *heldOut) after(ctx context.Context, step, steps int, bar *cli.Progress) (stop string, err error) {
+	if h != nil && step <= h.Measured {
+		return h.Stopped, nil
+	}
 	if h == nil || step < steps && (h.o.EvalEvery == 0 || step%h.o.EvalEvery != 0) {
 		return "", nil
 	}
@@ -253,10 +264,12 @@ func (h *heldOut) after(ctx context.Context, step, steps int, bar *cli.Progress)
 	if err := h.write(h.Last); err != nil {
 		return "", err
 	}
+	h.Measured = step
 	for _, e := range h.Last {
 		bar.Say(e.String())
 	}
-	return h.choose(step, steps)
+	h.Stopped, err = h.choose(step, steps)
+	return h.Stopped, err
 }
 
 func (e Evaluation) String() string {

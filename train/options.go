@@ -37,16 +37,15 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
-	SaveEvery int    `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
-	Keep      int    `json:"-"` // checkpoints that stay, the newest
-	Resume    string `json:"-"` // auto, none or the folder of a checkpoint
-
 	LabelSmoothing float64 `json:"label_smoothing"` // share of the uniform distribution in the target's
 	KL             float64 `json:"kl"`              // factor of KL(base || tuned)
 	NEFTune        float64 `json:"neftune"`         // alpha of the noise on embeddings
 
 	Weighting
 	HeldOutOptions
+	SaveEvery int    `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
+	Keep      int    `json:"-"` // checkpoints that stay, the newest
+	Resume    string `json:"-"` // auto, none or the folder of a checkpoint
 
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages

@@ -137,7 +137,7 @@ func readCheckpoint(o *Options, path string, now *Record) (*state, error) {
 	if err := s.Metrics.check(filepath.Join(o.Out, MetricsName)); err != nil {
 		return nil, err
 	}
-	if s.HeldOut != nil {
+	if s.Evals.Bytes > 0 {
 		if err := s.Evals.check(filepath.Join(o.Out, EvalName)); err != nil {
 			return nil, err
 		}

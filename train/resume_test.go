@@ -198,6 +198,7 @@ func unfinish(t *testing.T, dir string) {
 func TestDamagedCheckpoint(t *testing.T) {
 	smallShards(t, 40)
 	w := newWorld(t)
+	w.o.Eval, w.o.EvalEvery = []HeldOutSet{{"held", w.o.Tokens}}, 1
 	must(t, w.run(t.Context()))
 	want := results(t, w.o.Out)
 	w.o.Out, w.o.SaveEvery = filepath.Join(w.dir, "saved"), 1
@@ -242,8 +243,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 		}
 		same(t, c.name, results(t, w.o.Out), want)
 	}
-	// Without its metrics, or a shard of its audit, no checkpoint is of use.
-	for _, name := range []string{MetricsName, filepath.Join(AuditName, shards(t, before)[0])} {
+	// Without its metrics, its evaluations or a shard of its audit, no checkpoint is
+	// of use.
+	for _, name := range []string{MetricsName, EvalName, filepath.Join(AuditName, shards(t, before)[0])} {
 		must(t, os.RemoveAll(w.o.Out))
 		must(t, os.CopyFS(w.o.Out, os.DirFS(before)))
 		unfinish(t, w.o.Out)

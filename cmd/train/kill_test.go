@@ -120,12 +120,12 @@ func compare(t *testing.T, what string, got, want map[string]string) {
 
 // TestKilled kills a run at random moments, as kill -9 does, and lets others go
 // on until it is done; and so with SIGTERM, which must end with 75 or, of a run
-// that was just done, 0. Four moments of each; with EAFT_STRESS set, fifty.
+// that was just done, 0. Two moments of each; with EAFT_STRESS set, fifty.
 func TestKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	moments := 4
+	moments := 2
 	if os.Getenv("EAFT_STRESS") != "" {
 		moments = 50
 	}
@@ -146,7 +146,7 @@ func TestKilled(t *testing.T) {
 		for stops < moments {
 			runs++
 			out := filepath.Join(t.TempDir(), "stopped")
-			for range 1 + rng.IntN(5) {
+			for range 1 + rng.IntN(3) {
 				cmd := command(out)
 				var log bytes.Buffer
 				cmd.Stderr = &log

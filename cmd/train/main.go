@@ -51,9 +51,6 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
-	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
-	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
-	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
 	fs.Float64Var(&o.LabelSmoothing, "label-smoothing", 0, "share of the uniform distribution in each target's, as in torch's CrossEntropyLoss")
 	fs.Float64Var(&o.KL, "kl", 0, "factor of KL(base || tuned) in the loss; the base model is held in memory too")
 	fs.Float64Var(&o.NEFTune, "neftune", 0, "alpha of NEFTune's noise on the embeddings; usual values are 5 to 15")
@@ -61,6 +58,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.EvalEvery, "eval-every", 0, "evaluate every N steps, and at the end; 0: at the end only")
 	fs.StringVar(&o.Best, "best", "", "keep the best model in OUT/best by an --eval: NAME, NAME:loss or NAME:accuracy")
 	fs.IntVar(&o.Patience, "patience", 0, "end when N evaluations brought no better model; 0: never")
+	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
+	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
+	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
