@@ -120,8 +120,8 @@ func compare(t *testing.T, what string, got, want map[string]string) {
 
 // TestKilled kills a run at random moments, as kill -9 does, and lets others go
 // on until it is done; and so with SIGTERM, which must end with 75 or, of a run
-// that was just done, 0. Two moments of each, and more until a
-// run has gone on from a checkpoint; with EAFT_STRESS set, fifty.
+// that was just done, 0. Two moments of each, and more until a run has gone on
+// from a checkpoint; with EAFT_STRESS set, fifty.
 func TestKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
