@@ -120,7 +120,7 @@ type Attention struct {
 type Projection struct {
 	W         Weight
 	DY        Tensor // [T,N]
-	DW, DBias Tensor // [N,K] and [1,N]; DBias nil: none
+	DW, DBias Tensor // [N,K] and [1,N]; nil: none is wanted
 }
 
 // AdamW is one step of decoupled weight decay Adam (Loshchilov and Hutter 2019,
@@ -135,6 +135,9 @@ type AdamW struct {
 // Device runs the operations. Results are bitwise independent of the number of
 // threads, and a row's results of the rows beside it.
 type Device interface {
+	Adapters
+	Optimizers
+
 	// ISA names the numeric path, such as "generic" or "avx512".
 	ISA() string
 
@@ -182,7 +185,7 @@ type Device interface {
 	// dst may be x only where no backward pass follows. dst may be BF16.
 	RMSNorm(dst, rstd, x, w Tensor, eps float32)
 	// RMSNormBackward: dx (+= with add) and dw += from dy and the forward's x, rstd.
-	// dx may be dy when add is false.
+	// dx may be dy when add is false; dw nil: none is wanted.
 	RMSNormBackward(dx, dw, dy, x, rstd, w Tensor, add bool)
 
 	// RoPE: dst is x [T, heads*headDim] with each head rotated in the half-split
@@ -205,7 +208,8 @@ type Device interface {
 	// ever holding n x V logits.
 	HeadStats(x Tensor, w Weight, targets []int32, k int) *HeadStats
 	// HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
-	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x. lse is HeadStats.LogSumExp.
+	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x, nil if none is wanted. lse is
+	// HeadStats.LogSumExp.
 	// r, which may be nil, adds its terms to dlogits and has their values returned;
 	// no n x V matrix is held for them either.
 	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32, r *HeadRegularisers) HeadTerms

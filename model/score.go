@@ -50,7 +50,7 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 // are of the model as it was run, noise included.
 func (m *Model) AccumulateWith(b Batch, targets []int32, k int, r *Regularisers, weigh func(*compute.HeadStats) []float32) (*compute.HeadStats, Terms, error) {
 	fail := func(err error) (*compute.HeadStats, Terms, error) { return nil, Terms{}, err }
-	if m.embed.grad == nil {
+	if !m.trains() {
 		return fail(errors.New("the model was loaded for scoring and has no gradients"))
 	}
 	if b.Parent != nil {
@@ -97,7 +97,9 @@ func (m *Model) AccumulateWith(b Batch, targets []int32, k int, r *Regularisers,
 	for i := last - 1; i >= 0; i-- {
 		m.layers[i].backward(m, in, &m.acts[i], d, d)
 	}
-	m.dev.EmbedBackward(m.embed.grad, d, in.ids)
+	if m.embed.grad != nil {
+		m.dev.EmbedBackward(m.embed.grad, d, in.ids)
+	}
 	return stats, Terms{t, r.added(t, stats.LogProb, coef)}, nil
 }
 

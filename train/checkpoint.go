@@ -88,7 +88,7 @@ func writeCheckpoint(dir string, t *trainer, s *state, visits []parquet.AuditRow
 	for _, x := range []struct {
 		name    string
 		tensors []State
-	}{{mastersFile, t.masters()}, {momentsFile, t.moments()}} {
+	}{{mastersFile, t.masters()}, {momentsFile, t.opt.state()}} {
 		f, err := writeTensors(filepath.Join(tmp, x.name), t.dev, x.tensors)
 		if err != nil {
 			return "", err

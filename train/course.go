@@ -85,7 +85,7 @@ func (c *course) restore(from string, s *state) error {
 	if s.Plan != c.plan || s.Step > len(c.steps) {
 		return cli.Usagef("%s was written by a program that orders rows differently (version %s): go on with that one, or --resume none to start anew", from, s.Record.Version)
 	}
-	for name, ts := range map[string][]State{mastersFile: c.masters(), momentsFile: c.moments()} {
+	for name, ts := range map[string][]State{mastersFile: c.masters(), momentsFile: c.opt.state()} {
 		if err := readTensors(filepath.Join(from, name), c.dev, ts); err != nil {
 			return err
 		}
@@ -142,7 +142,7 @@ func (c *course) train(ctx context.Context) error {
 		if stopped != "" || c.done == len(c.steps) {
 			break
 		}
-		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, c.in.matched(rate(c.o.LR, c.o.Warmup, c.done, len(c.steps)), c.done))
+		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, c.in.matched(c.o.rateAt(c.done, len(c.steps)), c.done))
 		if err != nil && errors.Is(err, ctx.Err()) {
 			return c.stop(err)
 		}
@@ -254,7 +254,7 @@ func (c *course) finish(checkpoint *weights.Checkpoint) error {
 	if err := c.audit.commit(); err != nil {
 		return err
 	}
-	if err := c.m.Save(filepath.Join(c.o.Out, ModelName), checkpoint); err != nil {
+	if err := c.o.save(c.m, checkpoint); err != nil {
 		return err
 	}
 	c.sum.close(c.rows)

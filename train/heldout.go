@@ -306,11 +306,17 @@ func (h *heldOut) keep() error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	if err := h.m.Save(fresh, h.from); err != nil {
+	var err error
+	if h.o.LoRA > 0 && !h.o.Merge {
+		err = h.m.SaveAdapter(fresh, h.o.Model)
+	} else {
+		err = h.m.Save(fresh, h.from)
+	}
+	if err != nil {
 		return err
 	}
 	name, measure := h.o.best()
-	err := writeJSON(filepath.Join(fresh, "best.json"), map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue})
+	err = writeJSON(filepath.Join(fresh, "best.json"), map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue})
 	if err != nil {
 		return err
 	}

@@ -31,8 +31,8 @@ type trainer struct {
 	m      *model.Model
 	o      *Options
 	params []model.Param
-	m1, m2 []compute.Tensor // first and second moments
-	limit  int              // tokens of a micro-batch
+	opt    optimizer
+	limit  int // tokens of a micro-batch
 	reg    *regular
 	weigher
 	// visit receives a row after its forward pass, with its live values set.
@@ -41,10 +41,7 @@ type trainer struct {
 
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
 	t := &trainer{dev: dev, m: m, o: o, params: m.Params(), limit: MicroTokens, weigher: newWeigher(o)}
-	for _, p := range t.params {
-		t.m1 = append(t.m1, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
-		t.m2 = append(t.m2, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
-	}
+	t.opt = newOptimizer(dev, t.params, o)
 	return t
 }
 
@@ -108,12 +105,8 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 	if c := t.o.MaxGradNorm; c > 0 {
 		scale = min(1, c/(mt.GradNorm+1e-6)) // as torch.nn.utils.clip_grad_norm_
 	}
-	for i, p := range t.params {
-		a := compute.AdamW{LR: lr, Beta1: 0.9, Beta2: 0.999, Eps: t.o.AdamEps, GradScale: scale * factor, Step: n}
-		if p.Decay {
-			a.WeightDecay = t.o.WeightDecay
-		}
-		t.dev.AdamW(p.Value, p.Grad, t.m1[i], t.m2[i], a)
+	for i := range t.params {
+		t.opt.update(i, n, lr, scale*factor)
 	}
 	t.m.Refresh()
 	t.m.ZeroGrad()
@@ -126,6 +119,9 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 // targets is the denominator of the whole optimizer step.
 func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss, sft, weights float64, seen [][]float32, err error) {
 	b, at := pack(rows)
+	for _, r := range rows {
+		b.DropKeys = append(b.DropKeys, dropKey(t.o.Seed, n, r))
+	}
 	w := make([]float32, len(at))
 	st, terms, err := t.m.AccumulateWith(b, at, t.o.K, t.reg.of(s, n, rows), func(st *compute.HeadStats) []float32 {
 		exact, coef := make([]float64, len(w)), make([]float32, len(w))
@@ -133,6 +129,11 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 		for _, r := range rows {
 			j := i + len(r.pos)
 			t.weigh(exact[i:j], r, liveOf(st, i, j))
+			if t.o.RowWeights {
+				for k := i; k < j; k++ {
+					exact[k] *= float64(*r.weight)
+				}
+			}
 			i = j
 		}
 		for i, x := range exact {

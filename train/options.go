@@ -43,9 +43,25 @@ type Options struct {
 
 	Weighting
 	HeldOutOptions
-	SaveEvery int    `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
-	Keep      int    `json:"-"` // checkpoints that stay, the newest
-	Resume    string `json:"-"` // auto, none or the folder of a checkpoint
+	SaveEvery int     `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
+	Keep      int     `json:"-"` // checkpoints that stay, the newest
+	Resume    string  `json:"-"` // auto, none or the folder of a checkpoint
+	Schedule  string  `json:"schedule"`
+	Decay     float64 `json:"decay"`  // share of the steps, of ScheduleWSD only
+	MinLR     float64 `json:"min_lr"` // share of LR
+
+	Mix        string `json:"mix"`         // source=weight, joined by commas: how often an epoch visits their rows
+	RowWeights bool   `json:"row_weights"` // the column weight multiplies the weights of a row's targets
+
+	Optimizer string  `json:"optimizer"`
+	AdamBeta1 float64 `json:"adam_beta1"` // of both AdamWs
+	AdamBeta2 float64 `json:"adam_beta2"`
+
+	LoRA        int     `json:"lora"`         // rank of the adapters; 0: all weights are trained
+	LoRAAlpha   float64 `json:"lora_alpha"`   // they are scaled by alpha/rank
+	LoRADropout float64 `json:"lora_dropout"` // of their input
+	LoRATargets string  `json:"lora_targets"` // projections, joined by commas, or AllLinear
+	Merge       bool    `json:"merge"`        // write the model with its adapters merged too
 
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
@@ -60,7 +76,8 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
 		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
-		Keep: 2, Resume: ResumeAuto}
+		Keep: 2, Resume: ResumeAuto,
+		Schedule: ScheduleCosine, Optimizer: OptimizerAdamW, AdamBeta1: 0.9, AdamBeta2: 0.999}
 }
 
 // Check reports a value that no run can have, and fills in the defaults of the loss.
@@ -89,8 +106,18 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-grad-norm %v: a number >= 0", o.MaxGradNorm)
 	case !finite(o.WeightDecay):
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
-	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
-		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
+	}
+	if _, err := parseMix(o.Mix); err != nil {
+		return err
+	}
+	if err := o.checkSchedule(); err != nil {
+		return err
+	}
+	if err := o.checkLoRA(); err != nil {
+		return err
+	}
+	if err := o.checkOptimizer(); err != nil {
+		return err
 	}
 	if err := o.checkRegularisers(); err != nil {
 		return err

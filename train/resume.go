@@ -173,7 +173,7 @@ func (f stored) check(dir, name string) error {
 const unfinishedName = "_unfinished"
 
 // ours are the files of a run that has begun.
-var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, BestName + ".tmp"}
+var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, BestName + ".tmp", AdapterName}
 
 // prepare readies the folder and finds the checkpoint to go on from, "" if there
 // is none; then what an unfinished run left is removed. It refuses a folder whose
@@ -195,7 +195,7 @@ func prepare(o *Options, now *Record) (path string, s *state, err error) {
 		return "", nil, err
 	}
 	if path != "" {
-		left = []string{filepath.Join(o.Out, SummaryName), filepath.Join(o.Out, ModelName)} // made at the end, from what follows
+		left = []string{filepath.Join(o.Out, SummaryName), filepath.Join(o.Out, ModelName), filepath.Join(o.Out, AdapterName)} // made at the end, from what follows
 	} else if len(left) > 0 {
 		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
 	}

@@ -89,8 +89,13 @@ func TestStoppedAnywhere(t *testing.T) {
 		"held out":   heldOut,
 		"early end":  func(w *world) { heldOut(w); w.o.EvalEvery, w.o.Patience, w.o.LR = 1, 2, 1 },
 		"regularise": func(w *world) { w.o.LabelSmoothing, w.o.KL, w.o.NEFTune = 0.1, 0.5, 5 },
-		"talr":       func(w *world) { w.o.Loss = LossTALR },
-		"mile":       func(w *world) { w.o.Loss = LossMiLe },
+		"adamw8bit":  func(w *world) { w.o.Optimizer = OptimizerAdamW8; w.o.DType = "bf16" },
+		"adafactor":  func(w *world) { w.o.Optimizer, w.o.AdamBeta1, w.o.AdamBeta2, w.o.AdamEps = OptimizerAdafactor, 0, 0, 0 },
+		"lora": func(w *world) {
+			w.o.LoRA, w.o.LoRAAlpha, w.o.LoRADropout, w.o.LoRATargets, w.o.Merge = 4, 8, 0.2, AllLinear, true
+		},
+		"talr": func(w *world) { w.o.Loss = LossTALR },
+		"mile": func(w *world) { w.o.Loss = LossMiLe },
 	} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldOf(t, 36)
@@ -358,4 +363,19 @@ func TestLock(t *testing.T) {
 	// What is left of one that was killed is no obstacle.
 	must(t, os.WriteFile(filepath.Join(w.o.Out, lockName), []byte("pid 1 on elsewhere\n"), 0o666))
 	must(t, w.run(t.Context()))
+}
+
+// A finished run of adapters alone has no model, and is finished nevertheless.
+func TestFinishedAdapter(t *testing.T) {
+	w := newWorld(t)
+	w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets = 4, 8, AllLinear
+	must(t, w.run(t.Context()))
+	must(t, w.run(t.Context()))
+	if !strings.Contains(w.log.String(), "finished already") {
+		t.Errorf("again: %s", w.log.String())
+	}
+	must(t, os.Remove(filepath.Join(w.o.Out, AdapterName, "adapter_config.json")))
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "adapter_config.json") {
+		t.Errorf("without its adapter: %v", err)
+	}
 }

@@ -35,6 +35,7 @@ type Record struct {
 	ISA     string            `json:"isa"`
 	Ledger  parquet.Ledger    `json:"ledger"`
 	Steps   int               `json:"steps"`
+	Visits  []Visits          `json:"visits,omitempty"` // of each source, with --mix
 }
 
 // Run fine-tunes checkpoint on dev as o says and writes o.Out, going on from a
@@ -77,8 +78,10 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.join(rows); err != nil {
 		return err
 	}
-	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
-	rec.Steps = len(steps)
+	steps, err := o.planned(rows, &rec)
+	if err != nil {
+		return err
+	}
 	if err := in.matches(&o, len(steps)); err != nil {
 		return err
 	}
@@ -94,9 +97,14 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return err
 	}
-	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: true, RandomInit: o.FromScratch, Seed: o.Seed})
+	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, Moments: o.momentBytes, RandomInit: o.FromScratch, Seed: o.Seed})
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if l := o.lora(); l != nil {
+		if err := m.AddLoRA(*l); err != nil {
+			return &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
 	}
 	reg, err := newRegular(dev, checkpoint, m, dtype, &o)
 	if err != nil {
@@ -148,7 +156,14 @@ func finished(o *Options, now *Record) (bool, error) {
 	if data, err = os.ReadFile(filepath.Join(o.Out, SummaryName)); err != nil {
 		return false, err
 	}
-	for _, name := range []string{filepath.Join(ModelName, "config.json"), filepath.Join(AuditName, parquet.ManifestName)} {
+	made := []string{filepath.Join(AuditName, parquet.ManifestName)}
+	if o.LoRA > 0 {
+		made = append(made, filepath.Join(AdapterName, "adapter_config.json"))
+	}
+	if o.LoRA == 0 || o.Merge {
+		made = append(made, filepath.Join(ModelName, "config.json"))
+	}
+	for _, name := range made {
 		if _, err := os.Stat(filepath.Join(o.Out, name)); err != nil {
 			return false, cli.Usagef("%s says that the run is finished, but: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
 		}

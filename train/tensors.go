@@ -17,15 +17,6 @@ import (
 	"eaft/compute"
 )
 
-// State is a matrix of a run's state: float32 on the device or, where Value is
-// nil, bytes.
-type State struct {
-	Name       string // the parameter's, and what it is of it
-	Rows, Cols int
-	Value      compute.Tensor // [Rows, Cols]
-	Bytes      []byte         // Rows*Cols
-}
-
 // stored is a file of a checkpoint.
 type stored struct {
 	Name   string `json:"name"`
@@ -146,20 +137,7 @@ func readTensors(path string, dev compute.Device, ts []State) error {
 func (t *trainer) masters() []State {
 	var ts []State
 	for _, p := range t.params {
-		ts = append(ts, stateOf(p.Name, p.Value))
+		ts = append(ts, matrixState(p.Name, p.Value))
 	}
 	return ts
-}
-
-// moments are the optimizer's state as a checkpoint holds it.
-func (t *trainer) moments() []State {
-	var ts []State
-	for i, p := range t.params {
-		ts = append(ts, stateOf(p.Name+".exp_avg", t.m1[i]), stateOf(p.Name+".exp_avg_sq", t.m2[i]))
-	}
-	return ts
-}
-
-func stateOf(name string, t compute.Tensor) State {
-	return State{Name: name, Rows: t.Rows(), Cols: t.Cols(), Value: t}
 }

@@ -58,9 +58,9 @@ type evaluation struct {
 	std cli.IO
 	fs  *pflag.FlagSet
 
-	task, model, tokens, data, out, dtype string
-	threads, limit                        int
-	json                                  bool
+	task, model, adapter, tokens, data, out, dtype string
+	threads, limit                                 int
+	json                                           bool
 
 	fields             []string
 	prompt, form       string
@@ -77,6 +77,7 @@ func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	e := &evaluation{ctx: ctx, std: std, fs: pflag.NewFlagSet("train eval", pflag.ContinueOnError)}
 	fs := e.fs
 	fs.StringVar(&e.model, "model", "", "model: a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&e.adapter, "adapter", "", "PEFT adapter folder beside the model")
 	fs.StringVar(&e.task, "task", "heldout", "heldout, mc, generate or perplexity")
 	fs.StringVar(&e.tokens, "tokens", "", "heldout: folder of tokens")
 	fs.StringVar(&e.data, "data", "", "file of records, or of plain text for perplexity")
@@ -158,7 +159,7 @@ func (e *evaluation) load() error {
 	if e.m, err = model.Load(dev, e.c, model.Options{DType: dtype}); err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	return nil
+	return addAdapter(e.m, e.adapter)
 }
 
 func (e *evaluation) heldOut() (err error) {

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
 	fs.IntVar(&o.BatchTokens, "batch-tokens", o.BatchTokens, "an optimizer step takes rows until it has this many tokens")
 	fs.Float64Var(&o.LR, "lr", o.LR, "peak learning rate")
-	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then a cosine to 0")
+	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then --schedule")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the order of rows and of --from-scratch")
 	fs.StringVar(&o.DType, "dtype", o.DType, "operands of products: bf16 or f32")
 	memory := fs.String("memory", "", "memory that training may take, such as 4GiB: what of the activations does not fit is computed again; empty: any")
@@ -61,6 +61,19 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
 	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
 	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
+	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
+	decay := fs.Float64("decay", 0.1, "share of the steps at the end in which --schedule wsd falls")
+	fs.Float64Var(&o.MinLR, "min-lr", 0, "share of --lr that linear, cosine and wsd end at")
+	fs.StringVar(&o.Mix, "mix", "", "how often an epoch visits the rows of a source: source=weight,... (2: twice; 0.5: another half each time; others: 1)")
+	fs.BoolVar(&o.RowWeights, "row-weights", false, "multiply the weights of a row's targets by the column weight of the tokens")
+	fs.StringVar(&o.Optimizer, "optimizer", o.Optimizer, "adamw, adamw8bit (a quarter of its state) or adafactor (next to none)")
+	fs.Float64Var(&o.AdamBeta1, "adam-beta1", o.AdamBeta1, "AdamW's factor of the first moment")
+	fs.Float64Var(&o.AdamBeta2, "adam-beta2", o.AdamBeta2, "AdamW's factor of the second moment")
+	fs.IntVar(&o.LoRA, "lora", 0, "train adapters of this rank instead of the weights")
+	fs.Float64Var(&o.LoRAAlpha, "lora-alpha", 0, "adapters are scaled by alpha/rank (default twice the rank)")
+	fs.Float64Var(&o.LoRADropout, "lora-dropout", 0, "probability that an element of an adapter's input is dropped")
+	fs.StringVar(&o.LoRATargets, "lora-targets", "", "projections that get one: q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all-linear (the default)")
+	fs.BoolVar(&o.Merge, "merge", false, "write the model with the adapters merged, beside the adapter")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -85,6 +98,27 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if fs.Changed("steps") {
 		o.Epochs = 0
+	}
+	if o.Optimizer == train.OptimizerAdafactor {
+		for name, v := range map[string]*float64{"adam-beta1": &o.AdamBeta1, "adam-beta2": &o.AdamBeta2, "adam-eps": &o.AdamEps} {
+			if !fs.Changed(name) {
+				*v = 0
+			}
+		}
+	}
+	if fs.Changed("lora") {
+		if o.LoRA < 1 {
+			return cli.Usagef("--lora %d: at least 1", o.LoRA)
+		}
+		if !fs.Changed("lora-alpha") {
+			o.LoRAAlpha = 2 * float64(o.LoRA)
+		}
+		if o.LoRATargets == "" {
+			o.LoRATargets = train.AllLinear
+		}
+	}
+	if o.Schedule == train.ScheduleWSD || fs.Changed("decay") {
+		o.Decay = *decay
 	}
 	c, err := open(o.Model)
 	if err != nil {

@@ -24,7 +24,9 @@ func (e *engine[F]) headBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 	a.shapeAny("HeadBackward", "x", len(targets), d)
 	checkOperand("HeadBackward", a, w)
 	gx.shape("HeadBackward", "dx", n, d)
-	gw.shape("HeadBackward", "dw", w.n, d)
+	if gw != nil {
+		gw.shape("HeadBackward", "dw", w.n, d)
+	}
 	if len(lse) != n || len(coef) != n {
 		panic("cpu: HeadBackward: lse and coef need one entry for each target")
 	}
@@ -104,7 +106,9 @@ func (h *headGrad[F]) run(gx, gw, x *matrix[F]) {
 			}
 		})
 		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, true)
-		e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
+		if gw != nil {
+			e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
+		}
 	}
 }
 
@@ -153,6 +157,8 @@ func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
 		ws := e.repack(w, lo, lo+cols)
 		e.mulHalf(gx.data, d, n, d, leftHalf{dl, ld}, ws, cols, true)
 		e.halves.put(ws)
-		e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
+		if gw != nil {
+			e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
+		}
 	}
 }
