@@ -20,6 +20,7 @@ type row struct {
 	topk  []float32
 	mass  []float32 // logp, topk, mass: live, of the last visit
 	base  *baseRow  // nil without scores
+	found conflicts // at the last visit that counts
 }
 
 // Reasons for which a row is not trained on.

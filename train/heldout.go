@@ -105,10 +105,12 @@ type Evaluation struct {
 
 // HeldOutState is what a resumed run needs of the one before.
 type HeldOutState struct {
-	Bytes     int64   `json:"bytes"`     // of eval.jsonl
-	BestStep  int     `json:"best_step"` // 0: none yet
-	BestValue float64 `json:"best_value"`
-	Waited    int     `json:"waited"` // evaluations since
+	Step      int          `json:"step"`  // up to which everything is evaluated
+	Bytes     int64        `json:"bytes"` // of eval.jsonl
+	Last      []Evaluation `json:"last"`
+	BestStep  int          `json:"best_step"` // 0: none yet
+	BestValue float64      `json:"best_value"`
+	Waited    int          `json:"waited"` // evaluations since
 }
 
 // heldOut evaluates a run on its held-out sets.
@@ -121,7 +123,6 @@ type heldOut struct {
 	head model.Head // the base's
 	file *os.File
 	base []Evaluation // at step 0
-	last []Evaluation
 	HeldOutState
 }
 
@@ -225,34 +226,65 @@ func (h *heldOut) begin(state HeldOutState) error {
 	if h == nil {
 		return nil
 	}
-	h.HeldOutState, h.last = state, h.base
-	var err error
-	if h.file, err = os.OpenFile(filepath.Join(h.o.Out, EvalName), os.O_CREATE|os.O_RDWR, 0o666); err != nil {
+	h.HeldOutState = state
+	if err := os.RemoveAll(h.fresh()); err != nil {
 		return err
+	}
+	var err error
+	path := filepath.Join(h.o.Out, EvalName)
+	if h.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666); err != nil {
+		return err
+	}
+	st, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() < h.Bytes {
+		return cli.Usagef("%s has %d bytes, and had %d at the checkpoint: --resume none starts anew", path, st.Size(), h.Bytes)
 	}
 	if err := h.file.Truncate(h.Bytes); err != nil || h.Bytes > 0 {
 		return err
 	}
+	h.Last = h.base
 	return h.write(h.base)
 }
 
-// after evaluates the model after step of steps if it is time, says so on bar, and
-// keeps the model if it is the best. stop says why the run should end early, ""
-// if it should not.
+// state is what a checkpoint keeps.
+func (h *heldOut) state() HeldOutState {
+	if h == nil {
+		return HeldOutState{}
+	}
+	return h.HeldOutState
+}
+
+// after evaluates the model after step of steps, if it is time and was not done
+// before, says so on bar, and keeps the model if it is the best. stop says why the
+// run should end early, "" if it should not.
 func (h *heldOut) after(ctx context.Context, step, steps int, bar *cli.Progress) (stop string, err error) {
-	if h == nil || step < steps && (h.o.EvalEvery == 0 || step%h.o.EvalEvery != 0) {
+	if h == nil {
 		return "", nil
 	}
-	if h.last, err = h.evaluate(ctx, step); err != nil {
-		return "", err
+	if h.Step < step && (step == steps || h.o.EvalEvery > 0 && step%h.o.EvalEvery == 0) {
+		lines, err := h.evaluate(ctx, step)
+		if err != nil {
+			return "", err
+		}
+		if err := h.write(lines); err != nil {
+			return "", err
+		}
+		for _, e := range lines {
+			bar.Say(e.String())
+		}
+		h.Step, h.Last = step, lines
+		if err := h.choose(step); err != nil {
+			return "", err
+		}
 	}
-	if err := h.write(h.last); err != nil {
-		return "", err
+	if h.o.Patience > 0 && h.Waited >= h.o.Patience && step < steps {
+		name, measure := h.o.best()
+		stop = fmt.Sprintf("%s of %s has not been better in %d evaluations than %.6g at step %d", measure, name, h.Waited, h.BestValue, h.BestStep)
 	}
-	for _, e := range h.last {
-		bar.Say(e.String())
-	}
-	return h.choose(step, steps)
+	return stop, nil
 }
 
 func (e Evaluation) String() string {
@@ -261,9 +293,9 @@ func (e Evaluation) String() string {
 
 // choose keeps the model if it is the best so far, and counts how long there was
 // no better one.
-func (h *heldOut) choose(step, steps int) (stop string, err error) {
+func (h *heldOut) choose(step int) error {
 	name, measure := h.o.best()
-	for _, e := range h.last {
+	for _, e := range h.Last {
 		if e.Name != name {
 			continue
 		}
@@ -273,19 +305,20 @@ func (h *heldOut) choose(step, steps int) (stop string, err error) {
 		}
 		if h.BestStep == 0 || better {
 			h.BestStep, h.BestValue, h.Waited = step, value, 0
-			return "", h.keep()
+			return h.keep()
 		}
-		if h.Waited++; h.o.Patience > 0 && h.Waited >= h.o.Patience && step < steps {
-			return fmt.Sprintf("%s of %s has not been better in %d evaluations than %.6g at step %d", measure, name, h.Waited, h.BestValue, h.BestStep), nil
-		}
+		h.Waited++
 	}
-	return "", nil
+	return nil
 }
+
+// fresh is where the best model is written before it gets its name.
+func (h *heldOut) fresh() string { return filepath.Join(h.o.Out, "."+BestName+hiddenSuffix) }
 
 // keep puts the model into the folder of the best one, whole or not at all.
 func (h *heldOut) keep() error {
 	dir := filepath.Join(h.o.Out, BestName)
-	fresh := dir + ".tmp"
+	fresh := h.fresh()
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}

@@ -20,7 +20,7 @@ func (h *heldOut) summary(stopped string) *HeldOutSummary {
 	if h == nil {
 		return nil
 	}
-	return &HeldOutSummary{Base: h.base, Last: h.last, Best: h.o.Best, Step: h.BestStep, Value: h.BestValue, Stopped: stopped}
+	return &HeldOutSummary{Base: h.base, Last: h.Last, Best: h.o.Best, Step: h.BestStep, Value: h.BestValue, Stopped: stopped}
 }
 
 // table prints the summary behind the run's own.

@@ -73,7 +73,7 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 	}
 	mt.GradNorm = math.Sqrt(sum)
 	if !finite(mt.Loss) || !finite(mt.GradNorm) {
-		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s; nothing of this run is kept: look at these rows, or take a smaller --lr",
+		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s: look at these rows, or take a smaller --lr and another --out",
 			n, mt.Loss, mt.GradNorm, names(s.rows))
 	}
 	scale := 1.0

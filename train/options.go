@@ -39,6 +39,10 @@ type Options struct {
 
 	HeldOutOptions
 
+	SaveEvery int    `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
+	Keep      int    `json:"-"` // checkpoints that stay, the newest
+	Resume    string `json:"-"` // auto, none or the folder of a checkpoint
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -51,7 +55,8 @@ type Options struct {
 // DefaultOptions are the defaults of the command's flags.
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
-		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8}
+		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
+		Keep: 2, Resume: ResumeAuto}
 }
 
 // Check reports a value that no run can have.

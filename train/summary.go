@@ -31,6 +31,12 @@ type Conflicts struct {
 	New        int64     `json:"new"`
 }
 
+// conflicts counts the targets of a row.
+type conflicts struct {
+	visited                   bool
+	resolved, persisting, new int32
+}
+
 func newSummary(in *inputs, k int) *Summary {
 	s := &Summary{k: k}
 	if in.scores != nil {
@@ -39,38 +45,49 @@ func newSummary(in *inputs, k int) *Summary {
 	return s
 }
 
-func (s *Summary) add(m Metrics) {
+// add counts a step that is done and the conflicts of its rows.
+func (s *Summary) add(m Metrics, rows []*row) {
 	if s.Steps == 0 {
 		s.FirstLoss = m.Loss
 	}
 	s.Steps++
 	s.Tokens += m.Tokens
 	s.LastLoss = m.Loss
+	if s.Conflicts == nil {
+		return
+	}
+	for _, r := range rows {
+		r.found = conflicts{visited: true}
+		for i := range r.pos {
+			was := s.conflict(r.base.logp[i], r.base.topk[i], r.base.mass[i])
+			is := s.conflict(r.logp[i], r.topk[i], r.mass[i])
+			switch {
+			case was && is:
+				r.found.persisting++
+			case was:
+				r.found.resolved++
+			case is:
+				r.found.new++
+			}
+		}
+	}
 }
 
-// close counts the conflicts of the rows that were visited.
+// close sums up the conflicts of the rows that were visited.
 func (s *Summary) close(rows []*row) {
 	c := s.Conflicts
 	if c == nil {
 		return
 	}
+	*c = Conflicts{Cuts: c.Cuts}
 	for _, r := range rows {
-		if r.logp == nil {
+		if !r.found.visited {
 			continue // --steps ended before its turn
 		}
-		for i := range r.pos {
-			was := s.conflict(r.base.logp[i], r.base.topk[i], r.base.mass[i])
-			is := s.conflict(r.logp[i], r.topk[i], r.mass[i])
-			c.Targets++
-			switch {
-			case was && is:
-				c.Persisting++
-			case was:
-				c.Resolved++
-			case is:
-				c.New++
-			}
-		}
+		c.Targets += int64(len(r.pos))
+		c.Resolved += int64(r.found.resolved)
+		c.Persisting += int64(r.found.persisting)
+		c.New += int64(r.found.new)
 	}
 	c.Base = c.Resolved + c.Persisting
 }
