@@ -13,8 +13,14 @@ import (
 // it alone, shared with others or not. k is the number of tokens in the top-k
 // quantities.
 func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, error) {
-	stats, _, err := m.ScoreStates(b, targets, k)
-	return stats, err
+	if err := m.check(b, targets, k); err != nil {
+		return nil, err
+	}
+	if len(targets) == 0 {
+		return &compute.HeadStats{}, nil
+	}
+	x, ids := m.states(b, targets)
+	return m.dev.HeadStats(x, m.head.op, ids, k), nil
 }
 
 // states is the normalised hidden states [n, D] that predict the n targets, at

@@ -26,19 +26,20 @@ type course struct {
 	events  *eventsFile
 	audit   *audit
 	sum     *Summary
-	held    *heldOut // nil without held-out rows
+	held    *heldOut // nil without held-out sets
 	in      *inputs
 	weights float64 // sum of the steps' mean weights
 
-	done    int // steps
-	saved   int // step of the newest checkpoint, 0 without
+	done    int    // steps
+	stopped string // why it ends before the last step, "" if it does not
+	saved   int    // step of the newest checkpoint, 0 without
 	savedAt time.Time
 }
 
 // begin opens what the run writes, at its beginning or, with at, where the
 // checkpoint in the folder from left off.
 func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in *inputs, from string, at *state) (c *course, err error) {
-	c = &course{trainer: t, held: held, in: in, rec: rec, rows: rows, steps: steps, plan: planHash(steps),
+	c = &course{trainer: t, in: in, rec: rec, rows: rows, steps: steps, held: held, plan: planHash(steps),
 		audit: newAudit(rec, t.o, steps), sum: newSummary(in, t.o.K), savedAt: time.Now()}
 	defer func() {
 		if err != nil {
@@ -48,17 +49,17 @@ func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in
 	t.visit = c.audit.visit
 	t.annotate(in, rows)
 	var lines position
-	var measured HeldOutState
+	var evaluated HeldOutState
 	if at == nil {
 		err = c.audit.begin()
 	} else {
-		lines, measured = at.Metrics, at.HeldOut
+		lines, evaluated = at.Metrics, at.HeldOut
 		err = c.restore(from, at)
 	}
 	if err != nil {
 		return c, err
 	}
-	if err := held.begin(measured); err != nil {
+	if err = held.begin(evaluated); err != nil {
 		return c, err
 	}
 	path := filepath.Join(t.o.Out, MetricsName)
@@ -128,18 +129,15 @@ func (c *course) train(ctx context.Context) error {
 		}
 	}
 	bar := cli.NewProgress(c.o.Stderr, "train", "tokens", total, done)
-	stopped := ""
 	for {
-		if c.done > 0 {
-			var err error
-			if stopped, err = c.held.after(ctx, c.done, len(c.steps), bar); err != nil {
-				if errors.Is(err, ctx.Err()) {
-					return c.stop(err)
-				}
-				return c.failed(err)
-			}
+		stopped, err := c.held.after(ctx, c.done, len(c.steps), bar)
+		if err != nil && errors.Is(err, ctx.Err()) {
+			return c.stop(err)
 		}
-		if stopped != "" || c.done == len(c.steps) {
+		if err != nil {
+			return c.failed(err)
+		}
+		if c.stopped = stopped; stopped != "" || c.done == len(c.steps) {
 			break
 		}
 		mt, err := c.trainer.step(ctx, c.steps[c.done], c.done+1, c.in.matched(c.o.rateAt(c.done, len(c.steps)), c.done))
@@ -160,7 +158,6 @@ func (c *course) train(ctx context.Context) error {
 		}
 	}
 	bar.Done()
-	c.sum.HeldOut = c.held.summary(stopped)
 	return nil
 }
 
@@ -245,7 +242,7 @@ func (c *course) failed(err error) error {
 
 // finish writes what a finished run has. The record completes it.
 func (c *course) finish(checkpoint *weights.Checkpoint) error {
-	if c.sum.Steps != len(c.steps) && (c.sum.HeldOut == nil || c.sum.HeldOut.Stopped == "") {
+	if c.sum.Steps != len(c.steps) && c.stopped == "" {
 		return fmt.Errorf("internal error: %d steps of %d are trained", c.sum.Steps, len(c.steps))
 	}
 	if _, err := c.metrics.sync(); err != nil {
@@ -258,6 +255,7 @@ func (c *course) finish(checkpoint *weights.Checkpoint) error {
 		return err
 	}
 	c.sum.close(c.rows)
+	c.sum.HeldOut = c.held.summary(c.stopped)
 	if err := writeJSON(filepath.Join(c.o.Out, SummaryName), c.sum); err != nil {
 		return err
 	}

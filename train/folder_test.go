@@ -11,7 +11,7 @@ import (
 // A folder with files that no run of ours began is refused, and they stay:
 // --out may name the folder above the model that is trained.
 func TestForeignFilesStay(t *testing.T) {
-	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName} {
+	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName, EvalName, BestName} {
 		w := newWorld(t)
 		w.o.Steps = 1
 		path := filepath.Join(w.o.Out, name, "precious")

@@ -105,13 +105,12 @@ type Evaluation struct {
 
 // HeldOutState is what a resumed run needs of the one before.
 type HeldOutState struct {
-	Bytes     int64        `json:"bytes"`     // of eval.jsonl
+	Step      int          `json:"step"`  // up to which everything is evaluated
+	Bytes     int64        `json:"bytes"` // of eval.jsonl
+	Last      []Evaluation `json:"last"`
 	BestStep  int          `json:"best_step"` // 0: none yet
 	BestValue float64      `json:"best_value"`
-	Waited    int          `json:"waited"`   // evaluations since
-	Measured  int          `json:"measured"` // step of the last evaluation
-	Last      []Evaluation `json:"last,omitempty"`
-	Stopped   string       `json:"stopped,omitempty"` // why the run ends early
+	Waited    int          `json:"waited"` // evaluations since
 }
 
 // heldOut evaluates a run on its held-out sets.
@@ -233,41 +232,57 @@ func (h *heldOut) begin(state HeldOutState) error {
 	if h == nil {
 		return nil
 	}
-	if h.HeldOutState = state; h.Measured == 0 {
-		h.Last = h.base
+	h.HeldOutState = state
+	if err := os.RemoveAll(h.fresh()); err != nil {
+		return err
 	}
 	var err error
-	if h.file, err = os.OpenFile(filepath.Join(h.o.Out, EvalName), os.O_CREATE|os.O_RDWR, 0o666); err != nil {
+	path := filepath.Join(h.o.Out, EvalName)
+	if h.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666); err != nil {
 		return err
+	}
+	st, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	if st.Size() < h.Bytes {
+		return cli.Usagef("%s has %d bytes, and had %d at the checkpoint: --resume none starts anew", path, st.Size(), h.Bytes)
 	}
 	if err := h.file.Truncate(h.Bytes); err != nil || h.Bytes > 0 {
 		return err
 	}
+	h.Last = h.base
 	return h.write(h.base)
 }
 
-// after evaluates the model after step of steps if it is time, says so on bar, and
-// keeps the model if it is the best. stop says why the run should end early, ""
-// if it should not.
+// after evaluates the model after step of steps, if it is time and was not done
+// before, says so on bar, and keeps the model if it is the best. stop says why the
+// run should end early, "" if it should not.
 func (h *heldOut) after(ctx context.Context, step, steps int, bar *cli.Progress) (stop string, err error) {
-	if h != nil && step <= h.Measured {
-		return h.Stopped, nil
-	}
-	if h == nil || step < steps && (h.o.EvalEvery == 0 || step%h.o.EvalEvery != 0) {
+	if h == nil {
 		return "", nil
 	}
-	if h.Last, err = h.evaluate(ctx, step); err != nil {
-		return "", err
+	if h.Step < step && (step == steps || h.o.EvalEvery > 0 && step%h.o.EvalEvery == 0) {
+		lines, err := h.evaluate(ctx, step)
+		if err != nil {
+			return "", err
+		}
+		if err := h.write(lines); err != nil {
+			return "", err
+		}
+		for _, e := range lines {
+			bar.Say(e.String())
+		}
+		h.Step, h.Last = step, lines
+		if err := h.choose(step); err != nil {
+			return "", err
+		}
 	}
-	if err := h.write(h.Last); err != nil {
-		return "", err
+	if h.o.Patience > 0 && h.Waited >= h.o.Patience && step < steps {
+		name, measure := h.o.best()
+		stop = fmt.Sprintf("%s of %s has not been better in %d evaluations than %.6g at step %d", measure, name, h.Waited, h.BestValue, h.BestStep)
 	}
-	h.Measured = step
-	for _, e := range h.Last {
-		bar.Say(e.String())
-	}
-	h.Stopped, err = h.choose(step, steps)
-	return h.Stopped, err
+	return stop, nil
 }
 
 func (e Evaluation) String() string {
@@ -276,7 +291,7 @@ func (e Evaluation) String() string {
 
 // choose keeps the model if it is the best so far, and counts how long there was
 // no better one.
-func (h *heldOut) choose(step, steps int) (stop string, err error) {
+func (h *heldOut) choose(step int) error {
 	name, measure := h.o.best()
 	for _, e := range h.Last {
 		if e.Name != name {
@@ -288,19 +303,20 @@ func (h *heldOut) choose(step, steps int) (stop string, err error) {
 		}
 		if h.BestStep == 0 || better {
 			h.BestStep, h.BestValue, h.Waited = step, value, 0
-			return "", h.keep()
+			return h.keep()
 		}
-		if h.Waited++; h.o.Patience > 0 && h.Waited >= h.o.Patience && step < steps {
-			return fmt.Sprintf("%s of %s has not been better in %d evaluations than %.6g at step %d", measure, name, h.Waited, h.BestValue, h.BestStep), nil
-		}
+		h.Waited++
 	}
-	return "", nil
+	return nil
 }
+
+// fresh is where the best model is written before it gets its name.
+func (h *heldOut) fresh() string { return filepath.Join(h.o.Out, "."+BestName+hiddenSuffix) }
 
 // keep puts the model into the folder of the best one, whole or not at all.
 func (h *heldOut) keep() error {
 	dir := filepath.Join(h.o.Out, BestName)
-	fresh := dir + ".tmp"
+	fresh := h.fresh()
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}

@@ -3,6 +3,7 @@ package train
 import (
 	"bytes"
 	"encoding/json"
+	"fmt"
 	"math"
 	"os"
 	"path/filepath"
@@ -274,5 +275,35 @@ func TestHeldOutOptions(t *testing.T) {
 		if err := o.check(); cli.Code(err) != cli.ExitUsage {
 			t.Errorf("%+v: %v", o, err)
 		}
+	}
+}
+
+// A run that is stopped before a micro-batch, of training or of an evaluation,
+// ends with the bytes of one that is not: lines, best model, and early end.
+func TestStoppedWhileEvaluating(t *testing.T) {
+	w := newWorld(t)
+	w.o.Steps, w.o.Epochs, w.o.LR = 60, 0, 1e-2
+	w.o.Eval, w.o.EvalEvery, w.o.Best, w.o.Patience = []HeldOutSet{{"seen", w.o.Tokens}}, 2, "seen:accuracy", 2
+	must(t, w.run(t.Context()))
+	want := results(t, w.o.Out)
+	if !strings.Contains(want[SummaryName], `"stopped": "accuracy of seen`) || want[filepath.Join(BestName, "config.json")] == "" {
+		t.Fatalf("the run did not end early: %s", want[SummaryName])
+	}
+	for left := 1; ; left += 6 { // each kind of place, of some 70
+		w.log.Reset()
+		w.o.Out = filepath.Join(w.dir, fmt.Sprint("stopped", left))
+		err := w.run(&countdown{Context: t.Context(), left: left})
+		if err == nil {
+			if left < 20 {
+				t.Errorf("nothing to stop after %d micro-batches", left)
+			}
+			break
+		}
+		if cli.Code(err) != cli.ExitStopped {
+			t.Fatalf("stop %d: %v", left, err)
+		}
+		must(t, w.run(t.Context()))
+		same(t, fmt.Sprintf("stopped at %d", left), results(t, w.o.Out), want)
+		must(t, os.RemoveAll(w.o.Out))
 	}
 }

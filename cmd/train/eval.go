@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -107,7 +108,10 @@ func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	return run(e)
+	if err := run(e); !errors.Is(err, context.Canceled) {
+		return err
+	}
+	return &cli.Error{Code: cli.ExitFailed, Err: errors.New("stopped: nothing is kept of an evaluation, which starts over")}
 }
 
 // check finds the task, and refuses flags of another.

@@ -1,8 +1,11 @@
 package main
 
 import (
+	"context"
+	"io"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -88,4 +91,18 @@ func scores(dir string) error {
 	}
 	return parquet.WriteManifest(dir, &parquet.Manifest{Schema: parquet.SchemaScores, Version: "test", K: 20,
 		Shards: []parquet.ShardInfo{info}, Hashes: map[string]string{"tokens": "sha256:other"}})
+}
+
+// A stopped evaluation has kept nothing, and says so.
+func TestStoppedEvaluation(t *testing.T) {
+	dir := t.TempDir()
+	if err := tokens(filepath.Join(dir, "tokens"), 5); err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := run(ctx, []string{"eval", "--model", "../../model/testdata/llama", "--tokens", filepath.Join(dir, "tokens")}, cli.IO{Out: io.Discard, Err: io.Discard})
+	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), "starts over") {
+		t.Errorf("%v", err)
+	}
 }
