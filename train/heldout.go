@@ -324,7 +324,7 @@ func (h *heldOut) keep() error {
 	if h.o.LoRA > 0 && !h.o.Merge {
 		err = h.m.SaveAdapter(fresh, h.o.Model)
 	} else {
-		err = h.m.Save(fresh, h.from)
+		err = h.o.saveBest(h.m, fresh, h.from)
 	}
 	if err != nil {
 		return err

@@ -58,6 +58,15 @@ func dropKey(seed uint64, step int, r *row) uint64 {
 	return h.Sum64()
 }
 
+// saveBest writes the best model so far: the adapter, unless --merge asks for the
+// model.
+func (o *Options) saveBest(m *model.Model, dir string, from *weights.Checkpoint) error {
+	if o.LoRA > 0 && !o.Merge {
+		return m.SaveAdapter(dir, o.Model)
+	}
+	return m.Save(dir, from)
+}
+
 // save writes what the run has made: the model in OUT/model, of adapters the
 // folder OUT/adapter, and with --merge the model too.
 func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {

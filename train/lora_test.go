@@ -193,3 +193,18 @@ func TestLoRAOptions(t *testing.T) {
 		}
 	}
 }
+
+// The best model of a run with --lora is its adapter, and with --merge a model.
+func TestBestAdapter(t *testing.T) {
+	for _, merge := range []bool{false, true} {
+		w := newWorld(t)
+		w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets, w.o.Merge = 4, 8, AllLinear, merge
+		w.o.Eval, w.o.Best = []HeldOutSet{{"own", w.o.Tokens}}, "own"
+		must(t, w.run(t.Context()))
+		for name, there := range map[string]bool{"best.json": true, weights.AdapterConfig: !merge, "config.json": merge} {
+			if _, err := os.Stat(filepath.Join(w.o.Out, BestName, name)); (err == nil) != there {
+				t.Errorf("merge %v: %s: %v", merge, name, err)
+			}
+		}
+	}
+}
