@@ -74,6 +74,30 @@ type HeadStats struct {
 	TopLogProbs []float32
 }
 
+// HeadRegularisers are what HeadBackward's loss has beside -ln p of the target.
+// The zero value adds nothing. V is the vocabulary, z_i the logits of target i.
+type HeadRegularisers struct {
+	// Smoothing is E, from 0 to below 1: instead of -ln p(target), coef weighs
+	// (1-E) (-ln p(target)) + E/V sum_v (-ln p_v), the cross entropy to
+	// (1-E) onehot + E/V (Szegedy et al. 2016; torch.nn.CrossEntropyLoss).
+	Smoothing float64
+	// With KL above 0 each target's loss grows by KL times
+	// KL(q || p) = sum_v q_v ln(q_v / p_v), q = softmax(BaseX BaseW^T), whatever
+	// coef is. Its gradient in z is KL (p - q).
+	KL    float64
+	BaseX Tensor // [n, D'] of another model
+	BaseW Weight // [V, D'], in the dtype of w
+	// BaseLogSumExp is HeadStats.LogSumExp of BaseX and BaseW.
+	BaseLogSumExp []float32
+}
+
+// HeadTerms has one entry for each target, in nats and not yet weighted; a term
+// that is off is nil.
+type HeadTerms struct {
+	SmoothLoss []float32 // (1-E) (-ln p(target)) + E/V sum_v (-ln p_v)
+	KL         []float32 // KL(q || p), up to rounding at least 0
+}
+
 // Attention describes causal attention over packed rows. Query head h reads
 // key and value head h / (Heads/KVHeads). A query at position i of its row sees
 // keys j with j <= i and, if Window > 0, i-j < Window.
@@ -96,7 +120,7 @@ type Attention struct {
 type Projection struct {
 	W         Weight
 	DY        Tensor // [T,N]
-	DW, DBias Tensor // [N,K] and [1,N]; DBias nil: none
+	DW, DBias Tensor // [N,K] and [1,N]; nil: none is wanted
 }
 
 // AdamW is one step of decoupled weight decay Adam (Loshchilov and Hutter 2019,
@@ -111,6 +135,9 @@ type AdamW struct {
 // Device runs the operations. Results are bitwise independent of the number of
 // threads, and a row's results of the rows beside it.
 type Device interface {
+	Adapters
+	Optimizers
+
 	// ISA names the numeric path, such as "generic" or "avx512".
 	ISA() string
 
@@ -119,7 +146,7 @@ type Device interface {
 	Write(dst Tensor, src []float32)
 	Read(dst []float32, src Tensor)
 	Zero(dst Tensor)
-	// GatherRows: dst[i] = src[rows[i]].
+	// GatherRows: dst[i] = src[rows[i]], both of one dtype.
 	GatherRows(dst, src Tensor, rows []int32)
 	// ScatterAddRows: dst[rows[i]] += src[i], i ascending.
 	ScatterAddRows(dst, src Tensor, rows []int32)
@@ -158,7 +185,7 @@ type Device interface {
 	// dst may be x only where no backward pass follows. dst may be BF16.
 	RMSNorm(dst, rstd, x, w Tensor, eps float32)
 	// RMSNormBackward: dx (+= with add) and dw += from dy and the forward's x, rstd.
-	// dx may be dy when add is false.
+	// dx may be dy when add is false; dw nil: none is wanted.
 	RMSNormBackward(dx, dw, dy, x, rstd, w Tensor, add bool)
 
 	// RoPE: dst is x [T, heads*headDim] with each head rotated in the half-split
@@ -181,8 +208,11 @@ type Device interface {
 	// ever holding n x V logits.
 	HeadStats(x Tensor, w Weight, targets []int32, k int) *HeadStats
 	// HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
-	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x. lse is HeadStats.LogSumExp.
-	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32)
+	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x, nil if none is wanted. lse is
+	// HeadStats.LogSumExp.
+	// r, which may be nil, adds its terms to dlogits and has their values returned;
+	// no n x V matrix is held for them either.
+	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32, r *HeadRegularisers) HeadTerms
 
 	// SumSquares is accumulated in float64 in an order that does not depend on threads.
 	SumSquares(x Tensor) float64

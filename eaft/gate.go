@@ -67,9 +67,10 @@ type Linear struct{}
 func (Linear) Weight(h float64) float64 { return h }
 
 // LLaMAFactoryWeight is the weight of LLaMA-Factory's use_eaft_loss:
-// (topkEntropy/3.0)^alpha, where 3.0 stands for ln 20.
+// (topkEntropy/3.0)^alpha, where 3.0 stands for ln 20. An entropy that rounding
+// left below zero counts as zero.
 func LLaMAFactoryWeight(topkEntropy, alpha float64) float64 {
-	return math.Pow(topkEntropy/3.0, alpha)
+	return math.Pow(math.Max(0, topkEntropy)/3.0, alpha)
 }
 
 // axolotlEpsilon is what axolotl adds to each probability inside the logarithm.

@@ -18,6 +18,10 @@ type Batch struct {
 	IDs       []int32
 	CuSeqlens []int32 // len segments+1, first 0, last len(IDs)
 	Parent    []int32 // len segments, each an earlier segment or -1; nil: none has one
+
+	// DropKeys [segments] is what the adapters' dropout is a function of, beside a
+	// token's position; nil: nothing is dropped.
+	DropKeys []uint64
 }
 
 // check says whether a batch and its targets make sense for a vocabulary.
@@ -33,6 +37,9 @@ func (b *Batch) check(vocab int, targets []int32) error {
 	}
 	if n := len(cu) - 1; b.Parent != nil && len(b.Parent) != n {
 		return fmt.Errorf("batch: %d parents are given for %d segments", len(b.Parent), n)
+	}
+	if n := len(cu) - 1; b.DropKeys != nil && len(b.DropKeys) != n {
+		return fmt.Errorf("batch: %d dropout keys are given for %d segments", len(b.DropKeys), n)
 	}
 	for s, p := range b.Parent {
 		if p < -1 || int(p) >= s {

@@ -98,12 +98,18 @@ type input struct {
 	// asks are the tokens whose hidden states the block computes, ascending, and
 	// askPos their positions; nil and pos: all. Keys and values are made of all.
 	asks, askPos []int32
+	// past are the rows that the tokens continue; nil: each row is whole.
+	past *past
+	// keys are the tokens' for dropout, askKeys those of the tokens that ask; nil
+	// without.
+	keys, askKeys []uint64
 }
 
 func (m *Model) newInput(b Batch) input {
 	pos, longest := b.positions()
 	m.rope.grow(m.dev, &m.spec.RoPE, m.spec.HeadDim, longest)
-	return input{ids: b.IDs, cu: b.CuSeqlens, parent: b.Parent, pos: pos, askPos: pos}
+	keys := m.dropKeys(b, pos)
+	return input{ids: b.IDs, cu: b.CuSeqlens, parent: b.Parent, pos: pos, askPos: pos, keys: keys, askKeys: keys}
 }
 
 // asking is the input of a block of which only the rows are wanted.
@@ -112,10 +118,19 @@ func (in input) asking(rows []int32) input {
 	for i, t := range rows {
 		in.askPos[i] = in.pos[t]
 	}
+	if in.keys != nil {
+		in.askKeys = make([]uint64, len(rows))
+		for i, t := range rows {
+			in.askKeys[i] = in.keys[t]
+		}
+	}
 	return in
 }
 
 func (m *Model) attention(l *layer, in input) compute.Attention {
+	if in.past != nil {
+		in.cu, in.asks = in.past.cu, in.past.rows
+	}
 	return compute.Attention{
 		Heads: m.spec.Heads, KVHeads: m.spec.KVHeads, HeadDim: m.spec.HeadDim,
 		CuSeqlens: in.cu, Parent: in.parent, Queries: in.asks, Window: l.window,
@@ -124,9 +139,14 @@ func (m *Model) attention(l *layer, in input) compute.Attention {
 	}
 }
 
-// forward is dst = x w^T + bias + residual.
-func (l *linear) forward(dev compute.Device, dst, x, residual compute.Tensor) {
-	dev.Linear(dst, x, l.weight.op, l.bias.tensor(), residual)
+// forward is dst = x w^T + bias + residual, and what an adapter adds; keys are
+// those of x's tokens.
+func (l *linear) forward(m *Model, dst, x, residual compute.Tensor, keys []uint64) {
+	if l.adapter != nil {
+		l.adapted(m, dst, x, residual, keys)
+		return
+	}
+	m.dev.Linear(dst, x, l.weight.op, l.bias.tensor(), residual)
 }
 
 // tensor is a vector's values, nil for none.
@@ -141,11 +161,11 @@ func (w *weight) tensor() compute.Tensor {
 // a.mid, which is a.x where nothing is kept and all tokens ask.
 func (l *layer) forward(m *Model, in input, a *activations, out compute.Tensor) {
 	l.attend(m, in, a)
-	act := l.gated(m, a)
+	act := l.gated(m, in, a)
 	if out == nil {
 		out = a.mid
 	}
-	l.downProj.forward(m.dev, out, act, a.mid)
+	l.downProj.forward(m, out, act, a.mid, in.askKeys)
 }
 
 // attend computes everything up to a.mid.
@@ -159,30 +179,41 @@ func (l *layer) attend(m *Model, in input, a *activations) {
 	}
 	hidden := m.ws.get("hidden", T, s.Hidden, m.dtype)
 	dev.RMSNorm(hidden, a.rstd1, a.x, l.inputNorm.value, s.Eps)
-	l.rotated(m, a.k, hidden, &l.kProj, l.kNorm, a.kRaw, a.kRstd, in.pos)
-	l.vProj.forward(dev, a.v, hidden, nil)
+	l.rotated(m, a.k, hidden, &l.kProj, l.kNorm, a.kRaw, a.kRstd, in.pos, in.keys)
+	l.vProj.forward(m, a.v, hidden, nil, in.keys)
 	if in.asks != nil {
 		hidden = hidden.Slice(0, n)
 		dev.RMSNorm(hidden, a.rstd2, a.mid, l.inputNorm.value, s.Eps)
 	}
-	l.rotated(m, a.q, hidden, &l.qProj, l.qNorm, a.qRaw, a.qRstd, in.askPos)
+	l.rotated(m, a.q, hidden, &l.qProj, l.qNorm, a.qRaw, a.qRstd, in.askPos, in.askKeys)
 	lse := a.lse
 	if a.keep == keepNothing {
 		lse = nil
 	}
-	dev.Attention(a.attn, lse, a.q, a.k, a.v, m.attention(l, in))
-	l.oProj.forward(dev, a.mid, a.attn, residual)
+	k, v := a.k, a.v
+	if in.past != nil {
+		in.past.add(dev, k, v)
+		k, v = in.past.k, in.past.v
+	}
+	dev.Attention(a.attn, lse, a.q, k, v, m.attention(l, in))
+	l.oProj.forward(m, a.mid, a.attn, residual, in.askKeys)
 }
 
 // rotated is RoPE of a projection of hidden, normalised in between where the
 // family does that: then raw and rstd take what the backward pass needs.
-func (l *layer) rotated(m *Model, dst, hidden compute.Tensor, proj *linear, norm *weight, raw, rstd compute.Tensor, pos []int32) {
+func (l *layer) rotated(m *Model, dst, hidden compute.Tensor, proj *linear, norm *weight, raw, rstd compute.Tensor, pos []int32, keys []uint64) {
 	dev := m.dev
+	if norm == nil && proj.adapter != nil {
+		raw = m.ws.get("lora.rotated."+strconv.Itoa(dst.Cols()), dst.Rows(), dst.Cols(), compute.F32)
+		proj.forward(m, raw, hidden, nil, keys)
+		dev.RoPE(dst, raw, m.rope.cos, m.rope.sin, pos, false)
+		return
+	}
 	if norm == nil {
 		dev.LinearRoPE(dst, hidden, proj.weight.op, proj.bias.tensor(), m.rope.cos, m.rope.sin, pos)
 		return
 	}
-	proj.forward(dev, raw, hidden, nil)
+	proj.forward(m, raw, hidden, nil, keys)
 	normed := m.ws.get("normed."+strconv.Itoa(raw.Cols()), raw.Rows(), raw.Cols(), compute.F32)
 	dev.RMSNorm(normed, rstd, raw, norm.value, m.spec.Eps)
 	dev.RoPE(dst, normed, m.rope.cos, m.rope.sin, pos, false)
@@ -190,10 +221,14 @@ func (l *layer) rotated(m *Model, dst, hidden compute.Tensor, proj *linear, norm
 
 // gated is silu(gate) * up [n, F] of a.mid normalised, and computes a.gate and
 // a.up if they are kept.
-func (l *layer) gated(m *Model, a *activations) compute.Tensor {
+func (l *layer) gated(m *Model, in input, a *activations) compute.Tensor {
 	hidden := m.ws.get("hidden", a.mid.Rows(), m.spec.Hidden, m.dtype)
 	m.dev.RMSNorm(hidden, a.rstd2, a.mid, l.postAttentionNorm.value, m.spec.Eps)
 	act := m.ws.get("act", a.mid.Rows(), m.spec.Intermediate, m.dtype)
+	if l.gateProj.adapter != nil || l.upProj.adapter != nil {
+		l.gatedAdapted(m, a, act, hidden, in.askKeys)
+		return act
+	}
 	m.dev.GatedLinear(act, a.gate, a.up, hidden, l.gateProj.weight.op, l.upProj.weight.op, l.gateProj.bias.tensor(), l.upProj.bias.tensor())
 	return act
 }

@@ -14,6 +14,9 @@ type Options struct {
 	Train      bool          // keep float32 masters and gradients
 	RandomInit bool          // take only the architecture: normal(0, 0.02), norms 1, biases 0
 	Seed       uint64        // of RandomInit
+	// Moments is how many bytes an optimizer keeps of a trained weight [rows, cols],
+	// for FitMemory; nil: two float32 moments, as AdamW.
+	Moments func(rows, cols int) int64
 }
 
 // fillRow writes row r of a weight into dst.
@@ -68,7 +71,7 @@ func randomRows(seed uint64) fillRow {
 // calls release after each, so that a file's pages and their copies are not in
 // memory together.
 func build(dev compute.Device, spec Spec, o Options, fill fillRow, release func()) (*Model, error) {
-	m := &Model{dev: dev, spec: spec, dtype: o.DType, ws: workspace{dev: dev}, weights: map[string]*weight{}}
+	m := &Model{dev: dev, spec: spec, dtype: o.DType, moments: o.Moments, ws: workspace{dev: dev}, weights: map[string]*weight{}}
 	for _, t := range spec.tensors() {
 		w, err := newWeight(dev, t, o, fill)
 		if err != nil {

@@ -2,6 +2,7 @@ package model
 
 import (
 	"fmt"
+	"slices"
 
 	"eaft/compute"
 )
@@ -33,15 +34,43 @@ func (m *Model) FitMemory(limit int64, tokens int) error {
 
 func mib(n int64) int64 { return (n + 1<<20 - 1) >> 20 }
 
+// momentBytes is what the optimizer keeps of a weight.
+func (m *Model) momentBytes(w *weight) int64 {
+	if m.moments == nil {
+		return 8 * int64(w.rows) * int64(w.cols)
+	}
+	return m.moments(w.rows, w.cols)
+}
+
 // stateBytes is what does not depend on the batch: the process, the float32
-// masters, gradients and two moments, and the operands of products.
+// masters, gradients and moments of what is trained, and the operands of products.
 func (m *Model) stateBytes() int64 {
 	n := int64(288 << 20)
-	for _, w := range m.order {
+	for _, w := range append(slices.Clone(m.order), m.adapters...) {
 		size := int64(w.rows) * int64(w.cols)
-		n += 16 * size
+		switch {
+		case w.grad != nil:
+			n += 8*size + m.momentBytes(w)
+		case w.kind != matrix || m.dtype != compute.BF16:
+			n += 4 * size // frozen, and used as it is
+		}
 		if w.kind == matrix && m.dtype == compute.BF16 {
 			n += 2 * size
+		}
+	}
+	return n
+}
+
+// ScoringBytes is what a model loaded for scoring takes with batches of so many
+// tokens: its weights and one block's activations.
+func (m *Model) ScoringBytes(tokens int) int64 {
+	n := int64(tokens) * m.passBytes()
+	for _, w := range m.order {
+		size := int64(w.rows) * int64(w.cols)
+		if w.kind == matrix && m.dtype == compute.BF16 {
+			n += 2 * size
+		} else {
+			n += 4 * size
 		}
 	}
 	return n
@@ -73,5 +102,9 @@ func (m *Model) keptBytes(k keep) int64 {
 func (m *Model) passBytes() int64 {
 	s := &m.spec
 	q, kv := s.Heads*s.HeadDim, s.KVHeads*s.HeadDim
-	return m.keptBytes(keepAll) + int64(6*4*s.Hidden+4*(2*q+2*kv)+3*4*s.Intermediate)
+	n := m.keptBytes(keepAll) + int64(6*4*s.Hidden+4*(2*q+2*kv)+3*4*s.Intermediate)
+	if m.lora != nil { // its products beside the others, and their gradients
+		n += int64(4 * (4*s.Intermediate + 2*s.Hidden + 2*q + 2*kv + 2*m.lora.Rank))
+	}
+	return n
 }

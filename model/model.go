@@ -25,10 +25,15 @@ type Model struct {
 	norm   *weight
 	head   *weight // embed when tied
 
+	lora     *LoRA     // nil without adapters
+	adapters []*weight // A and B of each projection that has them, in the order of the layers
+
 	rope ropeTable
 	ws   workspace
 	acts []activations // of each layer, in training
 	keep []keep        // what each layer keeps
+
+	moments func(rows, cols int) int64 // Options.Moments
 }
 
 // layer is one decoder block. Field names follow Hugging Face's.
@@ -43,6 +48,7 @@ type layer struct {
 // linear is a projection; bias is nil where the family has none.
 type linear struct {
 	weight, bias *weight
+	adapter      *adapter // nil without
 }
 
 // wire gives the weights their places in the blocks.
@@ -55,7 +61,7 @@ func (m *Model) wire() {
 	m.layers = make([]layer, m.spec.Layers)
 	for i := range m.layers {
 		get := func(suffix string) *weight { return m.weights[layerName(i, suffix)] }
-		proj := func(name string) linear { return linear{get(name + ".weight"), get(name + ".bias")} }
+		proj := func(name string) linear { return linear{weight: get(name + ".weight"), bias: get(name + ".bias")} }
 		m.keep = append(m.keep, keepAll)
 		m.layers[i] = layer{
 			inputNorm:         get("input_layernorm.weight"),
@@ -85,11 +91,11 @@ type Param struct {
 	Decay       bool // matrices; norms and biases are not decayed
 }
 
-// Params lists the weights of a model loaded with Train; a tied head appears
-// once, as model.embed_tokens.weight.
+// Params lists the weights of a model loaded with Train, or its adapters'; a tied
+// head appears once, as model.embed_tokens.weight.
 func (m *Model) Params() []Param {
-	ps := make([]Param, 0, len(m.order))
-	for _, w := range m.order {
+	var ps []Param
+	for _, w := range m.trainable() {
 		if w.grad != nil {
 			ps = append(ps, Param{w.name, w.shape(), w.value, w.grad, w.kind == matrix})
 		}
@@ -99,7 +105,7 @@ func (m *Model) Params() []Param {
 
 // ZeroGrad clears the gradients, which otherwise add up over calls of Accumulate.
 func (m *Model) ZeroGrad() {
-	for _, w := range m.order {
+	for _, w := range m.trainable() {
 		if w.grad != nil {
 			m.dev.Zero(w.grad)
 		}
@@ -108,7 +114,7 @@ func (m *Model) ZeroGrad() {
 
 // Refresh derives the products' operands again after the masters have changed.
 func (m *Model) Refresh() {
-	for _, w := range m.order {
+	for _, w := range m.trainable() {
 		if w.grad != nil && w.kind == matrix {
 			m.dev.Refresh(w.op)
 		}

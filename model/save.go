@@ -16,7 +16,7 @@ import (
 const indexName = "model.safetensors.index.json"
 
 // Save writes a Hugging Face folder that transformers loads: matrices in the
-// model's dtype, vectors in float32. Config, tokenizer and generation settings
+// model's dtype, adapters merged into them, vectors in float32. Config, tokenizer and generation settings
 // come from the checkpoint the model was made of; a GGUF's are converted.
 //
 // Every file is written whole or not at all, and config.json last, so that a
@@ -52,7 +52,7 @@ func (m *Model) Save(dir string, from *weights.Checkpoint) error {
 }
 
 func (m *Model) saveWeights(path string) error {
-	tensors := make([]weights.Named, len(m.order))
+	tensors, adapters := make([]weights.Named, len(m.order)), m.adaptersByWeight()
 	for i, w := range m.order {
 		dtype := "F32"
 		if w.kind == matrix && m.dtype == compute.BF16 {
@@ -60,7 +60,13 @@ func (m *Model) saveWeights(path string) error {
 		}
 		tensors[i] = weights.Named{
 			Name: w.name, DType: dtype, Shape: w.shape(),
-			Read: func(row int, dst []float32) error { m.readRow(dst, w, row); return nil },
+			Read: func(row int, dst []float32) error {
+				m.readRow(dst, w, row)
+				if ad := adapters[w]; ad != nil {
+					m.merged(dst, ad, row)
+				}
+				return nil
+			},
 		}
 	}
 	return weights.WriteSafetensors(path, tensors, map[string]string{"format": "pt"})

@@ -13,12 +13,13 @@ import (
 // it alone, shared with others or not. k is the number of tokens in the top-k
 // quantities.
 func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, error) {
-	if err := m.check(b, targets, k); err != nil {
-		return nil, err
-	}
-	if len(targets) == 0 {
-		return &compute.HeadStats{}, nil
-	}
+	stats, _, err := m.ScoreStates(b, targets, k)
+	return stats, err
+}
+
+// states is the normalised hidden states [n, D] that predict the n targets, at
+// least one, and the targets' tokens.
+func (m *Model) states(b Batch, targets []int32) (compute.Tensor, []int32) {
 	in, want := m.newInput(b), b.asked(targets)
 	last := len(m.layers) - 1
 	a := m.newActivations(in, 0, keepNothing)
@@ -34,25 +35,36 @@ func (m *Model) Score(b Batch, targets []int32, k int) (*compute.HeadStats, erro
 		x = m.ws.get("head.x", len(targets), m.spec.Hidden, compute.F32)
 		m.dev.GatherRows(x, a.mid, want.of)
 	}
-	h := m.headForward(x)
-	return m.dev.HeadStats(h.normed, m.head.op, want.ids, k), nil
+	return m.headForward(x).normed, want.ids
 }
 
 // Accumulate runs the model over b, asks weigh for dL/d(-logprob) of each
 // target, such as w_t/N, and adds the gradients of L to those of the weights.
 // It returns the statistics that weigh saw. Its rows share nothing.
 func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.HeadStats) []float32) (*compute.HeadStats, error) {
-	if m.embed.grad == nil {
-		return nil, errors.New("the model was loaded for scoring and has no gradients")
+	stats, _, err := m.AccumulateWith(b, targets, k, nil, weigh)
+	return stats, err
+}
+
+// AccumulateWith is Accumulate with regularisers, nil for none. The statistics
+// are of the model as it was run, noise included.
+func (m *Model) AccumulateWith(b Batch, targets []int32, k int, r *Regularisers, weigh func(*compute.HeadStats) []float32) (*compute.HeadStats, Terms, error) {
+	fail := func(err error) (*compute.HeadStats, Terms, error) { return nil, Terms{}, err }
+	if !m.trains() {
+		return fail(errors.New("the model was loaded for scoring and has no gradients"))
 	}
 	if b.Parent != nil {
-		return nil, errors.New("batch: segments with parents can be scored only; training needs every row whole")
+		return fail(errors.New("batch: segments with parents can be scored only; training needs every row whole"))
 	}
 	if err := m.check(b, targets, k); err != nil {
-		return nil, err
+		return fail(err)
 	}
 	if len(targets) == 0 {
-		return &compute.HeadStats{}, nil
+		return &compute.HeadStats{}, Terms{}, nil
+	}
+	reg, err := r.headRegularisers(m, b, targets)
+	if err != nil {
+		return fail(err)
 	}
 	in, want := m.newInput(b), b.asked(targets)
 	asking := in.asking(want.rows)
@@ -64,6 +76,9 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 	m.acts = append(m.acts, m.newActivations(asking, last, m.keep[last]))
 	out := m.ws.get("x.out", len(targets), m.spec.Hidden, compute.F32)
 	m.dev.Embed(m.acts[0].x, m.embed.op, in.ids)
+	if err := r.addNoise(m, m.acts[0].x); err != nil {
+		return fail(err)
+	}
 	for i := range last {
 		m.layers[i].forward(m, in, &m.acts[i], m.acts[i+1].x)
 	}
@@ -72,18 +87,20 @@ func (m *Model) Accumulate(b Batch, targets []int32, k int, weigh func(*compute.
 	stats := m.dev.HeadStats(h.normed, m.head.op, want.ids, k)
 	coef := weigh(stats)
 	if len(coef) != len(targets) {
-		return nil, fmt.Errorf("%d loss weights were given for %d targets", len(coef), len(targets))
+		return fail(fmt.Errorf("%d loss weights were given for %d targets", len(coef), len(targets)))
 	}
 
 	dout := m.ws.get("head.dx", len(targets), m.spec.Hidden, compute.F32)
-	m.headBackward(dout, h, want.ids, stats.LogSumExp, coef)
+	t := m.headBackward(dout, h, want.ids, stats.LogSumExp, coef, reg)
 	d := m.ws.get("d", len(b.IDs), m.spec.Hidden, compute.F32)
 	m.layers[last].backward(m, asking, &m.acts[last], dout, d)
 	for i := last - 1; i >= 0; i-- {
 		m.layers[i].backward(m, in, &m.acts[i], d, d)
 	}
-	m.dev.EmbedBackward(m.embed.grad, d, in.ids)
-	return stats, nil
+	if m.embed.grad != nil {
+		m.dev.EmbedBackward(m.embed.grad, d, in.ids)
+	}
+	return stats, Terms{t, r.added(t, stats.LogProb, coef)}, nil
 }
 
 func (m *Model) check(b Batch, targets []int32, k int) error {
@@ -111,7 +128,8 @@ func (m *Model) headForward(x compute.Tensor) headInput {
 
 // headBackward writes the gradient of the last block's output into dx [n, D] and
 // adds those of the head and the final norm.
-func (m *Model) headBackward(dx compute.Tensor, h headInput, ids []int32, lse, coef []float32) {
-	m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, ids, lse, coef)
+func (m *Model) headBackward(dx compute.Tensor, h headInput, ids []int32, lse, coef []float32, r *compute.HeadRegularisers) compute.HeadTerms {
+	t := m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, ids, lse, coef, r)
 	m.dev.RMSNormBackward(dx, m.norm.grad, dx, h.x, h.rstd, m.norm.value, false)
+	return t
 }

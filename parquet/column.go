@@ -43,6 +43,7 @@ type values struct {
 	i32     []int32
 	i64     []int64
 	f32     []float32
+	f64     []float64
 	bytes   []byte
 	offsets []uint32
 	count   int
@@ -193,6 +194,9 @@ func (c *column) pageValues(page pq.Page) (values, error) {
 	case pq.Float:
 		v.f32 = data.Float()
 		v.count = len(v.f32)
+	case pq.Double:
+		v.f64 = data.Double()
+		v.count = len(v.f64)
 	case pq.ByteArray:
 		v.bytes, v.offsets = data.ByteArray()
 		v.count = max(0, len(v.offsets)-1)
@@ -344,6 +348,22 @@ func (c *column) int64() (v int64, ok bool, err error) {
 		return 0, ok, err
 	}
 	return c.values.int(c.kind, i), true, nil
+}
+
+// float64 returns the next row's value, of a Float or Double column.
+func (c *column) float64() (v float64, ok bool, err error) {
+	i, ok, err := c.scalar()
+	if !ok || err != nil {
+		return 0, ok, err
+	}
+	from := &c.values
+	if from.dict {
+		i, from = int(from.i32[i]), from.look
+	}
+	if c.kind == pq.Double {
+		return from.f64[i], true, nil
+	}
+	return float64(from.f32[i]), true, nil
 }
 
 func (v *values) int(kind pq.Kind, i int) int64 {

@@ -195,7 +195,7 @@ func TestFailedWriteCommitsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.tmp.f.Close() // as a full disk: every later write fails
+	w.plain.tmp.f.Close() // as a full disk: every later write fails
 	var werr error
 	for i := 0; i < 100 && werr == nil; i++ {
 		werr = w.Write(&someTokens()[2])

@@ -21,6 +21,16 @@ type TokensRow struct {
 	TokenStart []int32 `parquet:"token_start,list" parquet-element:",delta"`
 	TokenEnd   []int32 `parquet:"token_end,list" parquet-element:",delta"`
 	Spans      []Span  `parquet:"spans,list"`
+
+	// Weight multiplies the loss of the row's targets in training, if that is asked
+	// for; at least 0. nil: null, or the shard has no such column.
+	Weight *float32 `parquet:"-"`
+}
+
+// weightedRow is a TokensRow with the column that is written if asked only.
+type weightedRow struct {
+	TokensRow
+	Weight *float32 `parquet:"weight,optional"`
 }
 
 // ScoresRow holds, for one row of tokens, one entry per scored target. Pos is

@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"fmt"
+	"math"
 
 	pq "github.com/parquet-go/parquet-go"
 )
@@ -14,7 +15,7 @@ const Ignore = -100
 // integers).
 type TokensReader struct {
 	*reader
-	id, source, row, text          *column
+	id, source, row, text, weight  *column
 	inputIDs, labels, start, end   *column
 	role, turn, spanStart, spanEnd *column
 }
@@ -39,8 +40,9 @@ func OpenTokens(path string) (r *TokensReader, err error) {
 	r.inputIDs = r.list("input_ids", number, true, pq.Int32, pq.Int64)
 	r.labels = r.list("labels", number, true, pq.Int32, pq.Int64)
 	r.start = r.list("token_start", number, false, pq.Int32, pq.Int64)
+	r.weight = r.scalar("weight", "a float", false, pq.Float, pq.Double)
 	r.end = r.list("token_end", number, false, pq.Int32, pq.Int64)
-	r.only(r.pq.Root().Columns(), "", "id", "source", "row", "text", "input_ids", "labels", "token_start", "token_end", "spans")
+	r.only(r.pq.Root().Columns(), "", "id", "source", "row", "text", "input_ids", "labels", "token_start", "token_end", "spans", "weight")
 	if span := r.pq.Root().Column("spans"); span != nil {
 		for len(span.Columns()) == 1 { // a list's groups
 			span = span.Columns()[0]
@@ -58,6 +60,9 @@ func OpenTokens(path string) (r *TokensReader, err error) {
 	}
 	return r, nil
 }
+
+// Weighted says whether the shard has the column weight.
+func (r *TokensReader) Weighted() bool { return r.weight != nil }
 
 // Next reads the next row into fresh slices; io.EOF after the last one.
 func (r *TokensReader) Next(t *TokensRow) error {
@@ -81,6 +86,16 @@ func (r *TokensReader) Next(t *TokensRow) error {
 		if r.text != nil {
 			if t.Text, _, err = r.text.text(); err != nil {
 				return err
+			}
+		}
+		if r.weight != nil {
+			w, ok, err := r.weight.float64()
+			if err != nil {
+				return err
+			}
+			if ok {
+				x := float32(w)
+				t.Weight = &x
 			}
 		}
 		for _, l := range []struct {
@@ -130,6 +145,9 @@ func (r *TokensReader) spans(t *TokensRow) error {
 // check is what every reader of tokens may rely on.
 func (t *TokensRow) check() error {
 	n := len(t.InputIDs)
+	if w := t.Weight; w != nil && !(*w >= 0 && *w <= math.MaxFloat32) {
+		return fmt.Errorf("column weight: %v is not a finite number >= 0", *w)
+	}
 	if err := sameLen("labels", len(t.Labels), n); err != nil {
 		return err
 	}

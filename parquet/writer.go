@@ -132,24 +132,6 @@ func (w *shardWriter[T]) Abort() {
 	}
 }
 
-// TokensWriter writes a shard of tokens/1.
-type TokensWriter struct{ *shardWriter[TokensRow] }
-
-// CreateTokens starts a shard that Commit will name path.
-func CreateTokens(path string) (*TokensWriter, error) {
-	w, err := newShardWriter[TokensRow](path, SchemaTokens, zstd.SpeedFastest)
-	return &TokensWriter{w}, err
-}
-
-// Write appends a row; after an error nothing can be committed.
-func (w *TokensWriter) Write(r *TokensRow) error {
-	n, m := len(r.InputIDs), len(r.TokenStart)
-	if err := errors.Join(sameLen("labels", len(r.Labels), n), sameLen("token_end", len(r.TokenEnd), m)); err != nil {
-		return w.refuse(err)
-	}
-	return w.write(r, 64+len(r.ID)+len(r.Source)+len(r.Text)+8*n+8*m+24*len(r.Spans))
-}
-
 // AuditWriter writes a shard of audit/1.
 type AuditWriter struct{ *shardWriter[AuditRow] }
 

@@ -125,9 +125,25 @@ func (w *filterWriter) run(ctx context.Context) error {
 	return parquet.WriteManifest(w.out, m)
 }
 
+// create begins a shard with the columns that the tokens have.
+func (w *filterWriter) create(path string) (*parquet.TokensWriter, error) {
+	for _, from := range w.p.tokens.Shards {
+		r, err := parquet.OpenTokens(from)
+		if err != nil {
+			return nil, err
+		}
+		weighted := r.Weighted()
+		r.Close()
+		if weighted {
+			return parquet.CreateWeightedTokens(path)
+		}
+	}
+	return parquet.CreateTokens(path)
+}
+
 func (w *filterWriter) shard(ctx context.Context, i int, first int64, hashes map[string]string) (info parquet.ShardInfo, l parquet.Ledger, err error) {
 	path := filepath.Join(w.out, filepath.Base(w.p.scores.Shards[i]))
-	out, err := parquet.CreateTokens(path)
+	out, err := w.create(path)
 	if err != nil {
 		return info, l, err
 	}

@@ -13,7 +13,7 @@ import (
 )
 
 // baseRow is the base annotation of a row's targets, in the order of row.pos.
-type baseRow struct{ logp, topk, mass []float32 }
+type baseRow struct{ logp, entropy, topk, mass []float32 }
 
 // openScores opens the base annotation and checks that it is of these tokens,
 // by this model, with this k.
@@ -101,6 +101,7 @@ func joinShard(r *parquet.ScoresReader, path string, rows []*row, n int64) ([]*r
 				return nil, n, cli.Usagef("%s: row %d (%s): pos lacks the trained target %d: score the tokens again", filepath.Base(path), n, s.ID, p)
 			}
 			b.logp = append(b.logp, s.LogProb[i])
+			b.entropy = append(b.entropy, s.Entropy[i])
 			b.topk = append(b.topk, s.TopKEntropy[i])
 			b.mass = append(b.mass, s.TopKMass[i])
 		}

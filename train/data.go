@@ -12,14 +12,17 @@ import (
 
 // row is a training row in memory.
 type row struct {
-	id    string
-	order int64 // in the dataset
-	ids   []int32
-	pos   []int32 // trained targets, ascending
-	logp  []float32
-	topk  []float32
-	mass  []float32 // logp, topk, mass: live, of the last visit
-	base  *baseRow  // nil without scores
+	id     string
+	order  int64 // in the dataset
+	source string
+	weight *float32 // nil without
+	ids    []int32
+	pos    []int32 // trained targets, ascending
+	logp   []float32
+	topk   []float32
+	mass   []float32 // logp, topk, mass: live, of the last visit
+	base   *baseRow  // nil without scores
+	found  conflicts // at the last visit that counts
 }
 
 // Reasons for which a row is not trained on.
@@ -65,7 +68,7 @@ func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, 
 					filepath.Base(path), n, t.ID, i, id, vocab)
 			}
 		}
-		x := &row{id: t.ID, order: ledger.RowsIn, ids: t.InputIDs}
+		x := &row{id: t.ID, source: t.Source, order: ledger.RowsIn, ids: t.InputIDs, weight: t.Weight}
 		ledger.RowsIn++
 		for i, label := range t.Labels {
 			if i > 0 && label != parquet.Ignore {

@@ -77,7 +77,8 @@ func (g *golden) plan() []step {
 
 func (g *golden) options(loss string) *Options {
 	return &Options{Loss: loss, K: g.Options.K, MaxGradNorm: g.Options.MaxGradNorm,
-		WeightDecay: g.Options.WeightDecay, AdamEps: g.Options.AdamEps}
+		WeightDecay: g.Options.WeightDecay, AdamEps: g.Options.AdamEps, AdamBeta1: 0.9, AdamBeta2: 0.999,
+		Schedule: ScheduleCosine, Optimizer: OptimizerAdamW}
 }
 
 func startTrainer(t *testing.T, dev compute.Device, family string, dtype compute.DType, o *Options) *trainer {

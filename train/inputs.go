@@ -17,6 +17,8 @@ type inputs struct {
 	tokens, scores *parquet.Dataset // scores nil without
 	cuts           eaft.Cuts        // of the scores
 	hashes         map[string]string
+	match          []float64          // mean weights of --match-step's run; nil without
+	heldOut        []*parquet.Dataset // of Options.Eval
 }
 
 func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
@@ -47,6 +49,14 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 		if err := sameTokenizer(c, in.scores); err != nil {
 			return nil, err
 		}
+	}
+	if o.MatchStep != "" {
+		if err := in.openMatch(o); err != nil {
+			return nil, err
+		}
+	}
+	if err := in.openHeldOut(c, o); err != nil {
+		return nil, err
 	}
 	return in, nil
 }

@@ -7,7 +7,6 @@ import (
 	"time"
 
 	"eaft/compute"
-	"eaft/eaft"
 	"eaft/model"
 )
 
@@ -21,6 +20,9 @@ type Metrics struct {
 	LR         float64 `json:"lr"`
 	Tokens     int64   `json:"tokens"`
 	Rate       float64 `json:"tokens_per_s"`
+
+	SmoothLoss *float64 `json:"smooth_loss,omitempty"` // mean, unweighted; with --label-smoothing
+	KL         *float64 `json:"kl,omitempty"`          // mean KL(base || tuned); with --kl
 }
 
 // trainer holds the optimizer's state.
@@ -29,18 +31,17 @@ type trainer struct {
 	m      *model.Model
 	o      *Options
 	params []model.Param
-	m1, m2 []compute.Tensor // first and second moments
-	limit  int              // tokens of a micro-batch
+	opt    optimizer
+	limit  int // tokens of a micro-batch
+	reg    *regular
+	weigher
 	// visit receives a row after its forward pass, with its live values set.
 	visit func(s step, n int, r *row, weight []float32) error
 }
 
 func newTrainer(dev compute.Device, m *model.Model, o *Options) *trainer {
-	t := &trainer{dev: dev, m: m, o: o, params: m.Params(), limit: MicroTokens}
-	for _, p := range t.params {
-		t.m1 = append(t.m1, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
-		t.m2 = append(t.m2, dev.NewTensor(p.Value.Rows(), p.Value.Cols(), compute.F32))
-	}
+	t := &trainer{dev: dev, m: m, o: o, params: m.Params(), limit: MicroTokens, weigher: newWeigher(o)}
+	t.opt = newOptimizer(dev, t.params, o)
 	return t
 }
 
@@ -54,38 +55,58 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 		targets += len(r.pos)
 		mt.Tokens += int64(len(r.ids))
 	}
+	if err := t.survey(ctx, s, n); err != nil {
+		return mt, err
+	}
 	var loss, sft, weights float64
+	var seen [][]float32 // weights of each row
 	for _, rows := range micro(s.rows, t.limit) {
 		if err := ctx.Err(); err != nil {
 			return mt, err
 		}
-		l, c, w, err := t.accumulate(s, n, rows, float64(targets))
+		l, c, w, ws, err := t.accumulate(s, n, rows, float64(targets))
 		if err != nil {
 			return mt, fmt.Errorf("step %d: %w", n, err)
 		}
-		loss, sft, weights = loss+l, sft+c, weights+w
+		loss, sft, weights, seen = loss+l, sft+c, weights+w, append(seen, ws...)
 	}
 	N := float64(targets)
-	mt.Loss, mt.SFTLoss, mt.MeanWeight = loss/N, sft/N, weights/N
+	factor, err := t.o.rescale(N, weights)
+	if err != nil {
+		return mt, fmt.Errorf("step %d: %w; rows of the step: %s", n, err, names(s.rows))
+	}
+	if t.o.Loss == LossMiLe { // whose factor is part of its weights
+		weights *= factor
+		for _, w := range seen {
+			for i := range w {
+				w[i] = float32(factor * float64(w[i]))
+			}
+		}
+	}
+	mt.Loss, mt.SFTLoss, mt.MeanWeight = factor*loss/N, sft/N, weights/N
+	t.reg.close(&mt, factor)
+	if t.visit != nil {
+		for i, r := range s.rows {
+			if err := t.visit(s, n, r, seen[i]); err != nil {
+				return mt, err
+			}
+		}
+	}
 	var sum float64
 	for _, p := range t.params {
 		sum += t.dev.SumSquares(p.Grad)
 	}
-	mt.GradNorm = math.Sqrt(sum)
+	mt.GradNorm = factor * math.Sqrt(sum)
 	if !finite(mt.Loss) || !finite(mt.GradNorm) {
-		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s; nothing of this run is kept: look at these rows, or take a smaller --lr",
+		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s: look at these rows, or take a smaller --lr and another --out",
 			n, mt.Loss, mt.GradNorm, names(s.rows))
 	}
 	scale := 1.0
 	if c := t.o.MaxGradNorm; c > 0 {
 		scale = min(1, c/(mt.GradNorm+1e-6)) // as torch.nn.utils.clip_grad_norm_
 	}
-	for i, p := range t.params {
-		a := compute.AdamW{LR: lr, Beta1: 0.9, Beta2: 0.999, Eps: t.o.AdamEps, GradScale: scale, Step: n}
-		if p.Decay {
-			a.WeightDecay = t.o.WeightDecay
-		}
-		t.dev.AdamW(p.Value, p.Grad, t.m1[i], t.m2[i], a)
+	for i := range t.params {
+		t.opt.update(i, n, lr, scale*factor)
 	}
 	t.m.Refresh()
 	t.m.ZeroGrad()
@@ -94,35 +115,36 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 }
 
 // accumulate adds the gradients of rows and returns the sums over their targets
-// of the loss, of -logprob, and of the weights. targets is the denominator of
-// the whole optimizer step.
-func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss, sft, weights float64, err error) {
-	b := model.Batch{CuSeqlens: []int32{0}}
-	var at []int32
+// of the loss, of -logprob, and of the weights, and the weights of each row.
+// targets is the denominator of the whole optimizer step.
+func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss, sft, weights float64, seen [][]float32, err error) {
+	b, at := pack(rows)
 	for _, r := range rows {
-		start := int32(len(b.IDs))
-		for _, p := range r.pos {
-			at = append(at, start+p)
-		}
-		b.IDs = append(b.IDs, r.ids...)
-		b.CuSeqlens = append(b.CuSeqlens, int32(len(b.IDs)))
+		b.DropKeys = append(b.DropKeys, dropKey(t.o.Seed, n, r))
 	}
 	w := make([]float32, len(at))
-	st, err := t.m.Accumulate(b, at, t.o.K, func(st *compute.HeadStats) []float32 {
-		coef := make([]float32, len(w))
-		for i := range w {
-			h := 1.0
-			if t.o.Loss == LossEAFT {
-				h = eaft.GateEntropy(eaft.Renorm, float64(st.TopKEntropy[i]), float64(st.TopKMass[i]), float64(st.Entropy[i]), t.o.K)
+	st, terms, err := t.m.AccumulateWith(b, at, t.o.K, t.reg.of(s, n, rows), func(st *compute.HeadStats) []float32 {
+		exact, coef := make([]float64, len(w)), make([]float32, len(w))
+		i := 0
+		for _, r := range rows {
+			j := i + len(r.pos)
+			t.weigh(exact[i:j], r, liveOf(st, i, j))
+			if t.o.RowWeights {
+				for k := i; k < j; k++ {
+					exact[k] *= float64(*r.weight)
+				}
 			}
-			w[i] = float32(h)
-			coef[i] = float32(h / targets)
+			i = j
+		}
+		for i, x := range exact {
+			w[i], coef[i] = float32(x), float32(x/targets)
 		}
 		return coef
 	})
 	if err != nil {
-		return 0, 0, 0, err
+		return 0, 0, 0, nil, err
 	}
+	t.reg.add(terms, len(at))
 	i := 0
 	for _, r := range rows {
 		j := i + len(r.pos)
@@ -133,14 +155,10 @@ func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss,
 			sft += c
 			weights += float64(w[k])
 		}
-		if t.visit != nil {
-			if err := t.visit(s, n, r, w[i:j]); err != nil {
-				return 0, 0, 0, err
-			}
-		}
+		seen = append(seen, w[i:j:j])
 		i = j
 	}
-	return loss, sft, weights, nil
+	return loss, sft, weights, seen, nil
 }
 
 func finite(x float64) bool { return !math.IsNaN(x) && !math.IsInf(x, 0) }

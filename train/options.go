@@ -12,7 +12,7 @@ import (
 // Losses.
 const (
 	LossSFT  = "sft"  // weight 1
-	LossEAFT = "eaft" // weight topk_entropy / ln K (arXiv:2601.02151)
+	LossEAFT = "eaft" // weight a gate of the gate entropy (arXiv:2601.02151)
 )
 
 // MicroTokens is the most tokens that go through the model at once, unless a
@@ -37,6 +37,32 @@ type Options struct {
 	AdamEps     float64 `json:"adam_eps"`
 	FromScratch bool    `json:"from_scratch"`
 
+	LabelSmoothing float64 `json:"label_smoothing"` // share of the uniform distribution in the target's
+	KL             float64 `json:"kl"`              // factor of KL(base || tuned)
+	NEFTune        float64 `json:"neftune"`         // alpha of the noise on embeddings
+
+	Weighting
+	HeldOutOptions
+	SaveEvery int     `json:"-"` // steps from one checkpoint to the next; 0: as many as take saveInterval
+	Keep      int     `json:"-"` // checkpoints that stay, the newest
+	Resume    string  `json:"-"` // auto, none or the folder of a checkpoint
+	Schedule  string  `json:"schedule"`
+	Decay     float64 `json:"decay"`  // share of the steps, of ScheduleWSD only
+	MinLR     float64 `json:"min_lr"` // share of LR
+
+	Mix        string `json:"mix"`         // source=weight, joined by commas: how often an epoch visits their rows
+	RowWeights bool   `json:"row_weights"` // the column weight multiplies the weights of a row's targets
+
+	Optimizer string  `json:"optimizer"`
+	AdamBeta1 float64 `json:"adam_beta1"` // of both AdamWs
+	AdamBeta2 float64 `json:"adam_beta2"`
+
+	LoRA        int     `json:"lora"`         // rank of the adapters; 0: all weights are trained
+	LoRAAlpha   float64 `json:"lora_alpha"`   // they are scaled by alpha/rank
+	LoRADropout float64 `json:"lora_dropout"` // of their input
+	LoRATargets string  `json:"lora_targets"` // projections, joined by commas, or AllLinear
+	Merge       bool    `json:"merge"`        // write the model with its adapters merged too
+
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
@@ -49,15 +75,15 @@ type Options struct {
 // DefaultOptions are the defaults of the command's flags.
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
-		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8}
+		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
+		Keep: 2, Resume: ResumeAuto,
+		Schedule: ScheduleCosine, Optimizer: OptimizerAdamW, AdamBeta1: 0.9, AdamBeta2: 0.999}
 }
 
-// Check reports a value that no run can have.
+// Check reports a value that no run can have, and fills in the defaults of the loss.
 func (o *Options) Check() error {
 	finite := func(x float64) bool { return x >= 0 && !math.IsInf(x, 0) }
 	switch {
-	case o.Loss != LossSFT && o.Loss != LossEAFT:
-		return cli.Usagef("--loss %q is not known: use sft or eaft", o.Loss)
 	case o.Tokens == "":
 		return cli.Usagef("--tokens is missing: the folder that tokenize wrote")
 	case o.Out == "":
@@ -80,8 +106,24 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-grad-norm %v: a number >= 0", o.MaxGradNorm)
 	case !finite(o.WeightDecay):
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
-	case !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0):
-		return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
 	}
-	return nil
+	if _, err := parseMix(o.Mix); err != nil {
+		return err
+	}
+	if err := o.checkSchedule(); err != nil {
+		return err
+	}
+	if err := o.checkLoRA(); err != nil {
+		return err
+	}
+	if err := o.checkOptimizer(); err != nil {
+		return err
+	}
+	if err := o.checkRegularisers(); err != nil {
+		return err
+	}
+	if err := o.settleLoss(); err != nil {
+		return err
+	}
+	return o.HeldOutOptions.check()
 }

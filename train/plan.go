@@ -1,9 +1,6 @@
 package train
 
-import (
-	"math"
-	"math/rand/v2"
-)
+import "math/rand/v2"
 
 // step is what one optimizer step trains on.
 type step struct {
@@ -11,16 +8,21 @@ type step struct {
 	rows  []*row
 }
 
-// plan cuts epochs into optimizer steps. An epoch's order is a permutation by
-// PCG(seed, epoch); rows join a step until it has batchTokens tokens, and an
+// plan cuts epochs into optimizer steps. An epoch's order is a permutation of what
+// the mixture takes of the rows by PCG(seed, epoch); rows join a step until it has batchTokens tokens, and an
 // epoch's last step may be smaller. With steps > 0 epochs repeat until there
 // are that many.
-func plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
+func (m mixture) plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
 	var out []step
 	for e := 0; (steps > 0 && len(out) < steps) || (steps == 0 && e < epochs); e++ {
-		order := rand.New(rand.NewPCG(seed, uint64(e))).Perm(len(rows))
+		visited := m.epoch(rows, e, seed)
+		if len(visited) == 0 { // and so in every epoch
+			break
+		}
+		order := rand.New(rand.NewPCG(seed, uint64(e))).Perm(len(visited))
 		cur, tokens := step{epoch: e}, 0
-		for i, r := range order {
+		for i, j := range order {
+			r := visited[j]
 			cur.rows = append(cur.rows, rows[r])
 			tokens += len(rows[r].ids)
 			if tokens >= batchTokens || i == len(order)-1 {
@@ -63,15 +65,4 @@ func largest(steps []step) int {
 		}
 	}
 	return most
-}
-
-// rate is the learning rate of step i of n, counted from 0: linear warm-up over
-// the first share of the steps, then a half cosine that reaches 0 after the
-// last step (Loshchilov and Hutter 2017).
-func rate(lr, warmup float64, i, n int) float64 {
-	w := int(math.Ceil(warmup * float64(n)))
-	if i < w {
-		return lr * float64(i+1) / float64(w)
-	}
-	return lr * 0.5 * (1 + math.Cos(math.Pi*float64(i-w)/float64(n-w)))
 }

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bytes"
 	"encoding/json"
 	"slices"
 	"strings"
@@ -24,10 +23,20 @@ func fields(r *Record) flat {
 		panic(err) // numbers and strings only, checked to be finite
 	}
 	for k, v := range m {
-		f.values["--"+strings.ReplaceAll(k, "_", "-")] = string(bytes.Trim(v, `"`))
+		text := string(v)
+		if s := ""; json.Unmarshal(v, &s) == nil { // null is an empty text
+			text = s
+		}
+		f.values["--"+strings.ReplaceAll(k, "_", "-")] = text
 	}
 	for _, k := range []string{"model", "tokens", "scores"} {
 		f.values["hash of --"+k] = r.Hashes[k]
+	}
+	f.values["hash of the weights of --match-step"] = r.Hashes["match_step"]
+	for k, v := range r.Hashes {
+		if name, ok := strings.CutPrefix(k, "eval."); ok {
+			f.values["hash of --eval "+name] = v
+		}
 	}
 	for k := range f.values {
 		f.names = append(f.names, k)

@@ -1,7 +1,6 @@
 package train
 
 import (
-	"bufio"
 	"context"
 	"encoding/json"
 	"errors"
@@ -24,6 +23,7 @@ const (
 	AuditName   = "audit"
 	ModelName   = "model"
 	SummaryName = "summary.json"
+	EventsName  = "tensorboard"
 	RecordName  = "run.json"
 )
 
@@ -35,13 +35,20 @@ type Record struct {
 	ISA     string            `json:"isa"`
 	Ledger  parquet.Ledger    `json:"ledger"`
 	Steps   int               `json:"steps"`
+	Visits  []Visits          `json:"visits,omitempty"` // of each source, with --mix
 }
 
-// Run fine-tunes checkpoint on dev as o says and writes o.Out. When ctx is
-// cancelled it stops after the micro-batch and returns ctx.Err(); the folder
-// then holds nothing that a later stage accepts.
+// Run fine-tunes checkpoint on dev as o says and writes o.Out, going on from a
+// checkpoint there as o.Resume says. When ctx is cancelled it stops after the
+// micro-batch, drops the step that this belongs to, writes a checkpoint and
+// returns ctx.Err(); the folder then holds nothing that a later stage accepts.
+// Training that was stopped and went on ends with the bytes of training that was
+// not, but for the clock's fields in the metrics.
 func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint, o Options) error {
 	if err := o.Check(); err != nil {
+		return err
+	}
+	if err := o.checkResume(); err != nil {
 		return err
 	}
 	dtype, err := compute.ParseDType(o.DType)
@@ -71,88 +78,62 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.join(rows); err != nil {
 		return err
 	}
-	if err := prepare(&o); err != nil {
+	steps, err := o.planned(rows, &rec)
+	if err != nil {
 		return err
 	}
-	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: true, RandomInit: o.FromScratch, Seed: o.Seed})
+	if err := in.matches(&o, len(steps)); err != nil {
+		return err
+	}
+	l, err := acquire(o.Out)
+	if err != nil {
+		return err
+	}
+	defer l.release()
+	if done, err := finished(&o, &rec); done || err != nil {
+		return err // by a run that ended since
+	}
+	from, at, err := prepare(&o, &rec)
+	if err != nil {
+		return err
+	}
+	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, Moments: o.momentBytes, RandomInit: o.FromScratch, Seed: o.Seed})
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
+	if l := o.lora(); l != nil {
+		if err := m.AddLoRA(*l); err != nil {
+			return &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
+	}
+	reg, err := newRegular(dev, checkpoint, m, dtype, &o)
+	if err != nil {
+		return err
+	}
 	cli.SteadyHeap()
-	steps := plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
-	rec.Steps = len(steps)
+	held, err := openHeldOut(ctx, m, dev, checkpoint, &o, in)
+	if err != nil {
+		return err
+	}
 	if o.Memory > 0 {
-		if err := m.FitMemory(o.Memory, largest(steps)); err != nil {
+		if err := reg.fitMemory(m, o.Memory-held.bytes(), largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 	}
-	s, err := loop(ctx, newTrainer(dev, m, &o), rows, steps, in, &rec)
+	t := newTrainer(dev, m, &o)
+	t.reg = reg
+	c, err := begin(t, held, &rec, rows, steps, in, from, at)
 	if err != nil {
 		return err
 	}
-	if err := m.Save(filepath.Join(o.Out, ModelName), checkpoint); err != nil {
+	defer c.close()
+	if err := c.train(ctx); err != nil {
 		return err
 	}
-	if err := writeJSON(filepath.Join(o.Out, SummaryName), s); err != nil {
-		return err
+	if err := c.finish(checkpoint); err != nil {
+		return c.rescue(err)
 	}
-	if err := writeJSON(filepath.Join(o.Out, RecordName), rec); err != nil {
-		return err
-	}
-	if err := os.Remove(filepath.Join(o.Out, unfinishedName)); err != nil {
-		return err
-	}
-	return s.Table(o.Stdout)
-}
-
-// loop trains and writes the metrics and the audit.
-func loop(ctx context.Context, t *trainer, rows []*row, steps []step, in *inputs, rec *Record) (*Summary, error) {
-	f, err := os.Create(filepath.Join(t.o.Out, MetricsName))
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	lines := bufio.NewWriter(f)
-	audit, err := newAudit(filepath.Join(t.o.Out, AuditName))
-	if err != nil {
-		return nil, err
-	}
-	defer audit.w.Abort()
-	t.visit = audit.visit
-
-	var total int64
-	for _, s := range steps {
-		for _, r := range s.rows {
-			total += int64(len(r.ids))
-		}
-	}
-	sum := newSummary(in, t.o.K)
-	bar := cli.NewProgress(t.o.Stderr, "train", "tokens", total, 0)
-	for i, s := range steps {
-		mt, err := t.step(ctx, s, i+1, rate(t.o.LR, t.o.Warmup, i, len(steps)))
-		if err != nil {
-			return nil, err
-		}
-		line, err := json.Marshal(mt)
-		if err != nil {
-			return nil, err
-		}
-		lines.Write(append(line, '\n'))
-		if err := lines.Flush(); err != nil {
-			return nil, err
-		}
-		sum.add(mt)
-		bar.Add(mt.Tokens, fmt.Sprintf("step %d/%d  loss %.4f  weight %.3f", i+1, len(steps), mt.Loss, mt.MeanWeight))
-	}
-	bar.Done()
-	if err := ctx.Err(); err != nil {
-		return nil, err
-	}
-	if err := errors.Join(f.Sync(), f.Close()); err != nil {
-		return nil, err
-	}
-	sum.close(rows)
-	return sum, audit.commit(rec, t.o)
+	return c.sum.Table(o.Stdout)
 }
 
 // finished reports whether o.Out holds this very run, finished, and then prints
@@ -169,11 +150,16 @@ func finished(o *Options, now *Record) (bool, error) {
 	if err := json.Unmarshal(data, &was); err != nil {
 		return false, cli.Usagef("%s: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
 	}
-	if err := was.same(now, o.Out); err != nil {
+	if err := was.same(now, o.Out+" holds a finished run", "remove the folder or choose another --out"); err != nil {
 		return false, err
 	}
 	if data, err = os.ReadFile(filepath.Join(o.Out, SummaryName)); err != nil {
 		return false, err
+	}
+	for _, name := range []string{filepath.Join(ModelName, "config.json"), filepath.Join(AuditName, parquet.ManifestName)} {
+		if _, err := os.Stat(filepath.Join(o.Out, name)); err != nil {
+			return false, cli.Usagef("%s says that the run is finished, but: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
+		}
 	}
 	var s Summary
 	if err := json.Unmarshal(data, &s); err != nil {
@@ -183,55 +169,24 @@ func finished(o *Options, now *Record) (bool, error) {
 	return true, s.Table(o.Stdout)
 }
 
-// same is the first difference between a finished run and the one asked for.
-func (was *Record) same(now *Record, out string) error {
+// same is the first difference between the run of a record and the one asked for,
+// said of what holds it.
+func (was *Record) same(now *Record, holder, remedy string) error {
 	a, b := fields(was), fields(now)
 	for _, name := range b.names {
 		if a.values[name] != b.values[name] {
-			return cli.Usagef("%s holds a finished run with %s %s, not %s: remove the folder or choose another --out",
-				out, name, show(a.values[name]), show(b.values[name]))
+			return cli.Usagef("%s with %s %s, not %s: %s", holder, name, show(a.values[name]), show(b.values[name]), remedy)
 		}
 	}
 	return nil
 }
 
-// unfinishedName marks a folder as that of a run that has begun. What stands in
-// a folder without it is somebody else's and is left alone.
-const unfinishedName = "_unfinished"
-
-// prepare removes what an unfinished run left in the folder, and marks it as
-// this one's. It refuses a folder whose files no run of ours has begun.
-func prepare(o *Options) error {
-	mark := filepath.Join(o.Out, unfinishedName)
-	_, err := os.Stat(mark)
-	begun := err == nil
-	left := false
-	for _, name := range []string{MetricsName, SummaryName, AuditName, ModelName} {
-		path := filepath.Join(o.Out, name)
-		if _, err := os.Lstat(path); err != nil {
-			continue
-		}
-		if !begun {
-			return cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, path)
-		}
-		left = true
-		if err := os.RemoveAll(path); err != nil {
-			return err
-		}
-	}
-	if left {
-		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
-	}
-	if err := os.MkdirAll(o.Out, 0o777); err != nil {
-		return cli.Usagef("--out: %w", err)
-	}
-	if err := parquet.CleanTemps(o.Out); err != nil {
+// complete writes the record and takes the mark of an unfinished run away.
+func complete(o *Options, rec *Record) error {
+	if err := writeJSON(filepath.Join(o.Out, RecordName), rec); err != nil {
 		return err
 	}
-	if err := parquet.WriteFileAtomic(mark, nil); err != nil {
-		return cli.Usagef("--out: %w", err)
-	}
-	return nil
+	return os.Remove(filepath.Join(o.Out, unfinishedName))
 }
 
 func writeJSON(path string, v any) error {

@@ -32,7 +32,10 @@ type world struct {
 	base map[string]*compute.HeadStats
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t *testing.T) *world { return newWorldOf(t, 1) }
+
+// newWorldOf has the fixture's rows so many times.
+func newWorldOf(t *testing.T, times int) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), dev: device(t, 2), base: map[string]*compute.HeadStats{}}
 	var err error
@@ -65,7 +68,8 @@ func newWorld(t *testing.T) *world {
 		must(t, sw.Write(&row))
 	}
 	write("untrained", []int32{5, 6}, []int32{-100, -100})
-	for i, r := range g.Rows {
+	for i := range times * len(g.Rows) {
+		r := g.Rows[i%len(g.Rows)]
 		write(fmt.Sprint(i), r.IDs, r.Labels)
 		if i == 3 {
 			long := make([]int32, 65) // the model has 64 positions
@@ -197,7 +201,7 @@ func TestStopped(t *testing.T) {
 	own := filepath.Join(w.o.Out, "notes.txt")
 	must(t, os.WriteFile(own, nil, 0o666))
 	must(t, w.run(t.Context()))
-	if !strings.Contains(w.log.String(), "starting anew") {
+	if !strings.Contains(w.log.String(), "going on from "+filepath.Join(w.o.Out, CheckpointsName, stepName(3))) {
 		t.Errorf("log: %q", w.log.String())
 	}
 	if _, err := os.Stat(own); err != nil {
@@ -214,14 +218,19 @@ func TestStopped(t *testing.T) {
 	}
 }
 
-// countdown is cancelled when it has been asked left times.
+// countdown is cancelled when it has been asked left times; then, if set, is
+// called as it is.
 type countdown struct {
 	context.Context
 	left int
+	then func()
 }
 
 func (c *countdown) Err() error {
 	if c.left--; c.left < 0 {
+		if c.left == -1 && c.then != nil {
+			c.then()
+		}
 		return context.Canceled
 	}
 	return nil

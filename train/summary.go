@@ -10,11 +10,12 @@ import (
 
 // Summary is summary.json: the closing table.
 type Summary struct {
-	Steps     int        `json:"steps"`
-	Tokens    int64      `json:"tokens"` // of all visits
-	FirstLoss float64    `json:"first_loss"`
-	LastLoss  float64    `json:"last_loss"`
-	Conflicts *Conflicts `json:"conflicts,omitempty"` // with scores
+	Steps     int             `json:"steps"`
+	Tokens    int64           `json:"tokens"` // of all visits
+	FirstLoss float64         `json:"first_loss"`
+	LastLoss  float64         `json:"last_loss"`
+	Conflicts *Conflicts      `json:"conflicts,omitempty"` // with scores
+	HeldOut   *HeldOutSummary `json:"held_out,omitempty"`
 	k         int
 }
 
@@ -30,6 +31,12 @@ type Conflicts struct {
 	New        int64     `json:"new"`
 }
 
+// conflicts counts the targets of a row.
+type conflicts struct {
+	visited                   bool
+	resolved, persisting, new int32
+}
+
 func newSummary(in *inputs, k int) *Summary {
 	s := &Summary{k: k}
 	if in.scores != nil {
@@ -38,38 +45,49 @@ func newSummary(in *inputs, k int) *Summary {
 	return s
 }
 
-func (s *Summary) add(m Metrics) {
+// add counts a step that is done and the conflicts of its rows.
+func (s *Summary) add(m Metrics, rows []*row) {
 	if s.Steps == 0 {
 		s.FirstLoss = m.Loss
 	}
 	s.Steps++
 	s.Tokens += m.Tokens
 	s.LastLoss = m.Loss
+	if s.Conflicts == nil {
+		return
+	}
+	for _, r := range rows {
+		r.found = conflicts{visited: true}
+		for i := range r.pos {
+			was := s.conflict(r.base.logp[i], r.base.topk[i], r.base.mass[i])
+			is := s.conflict(r.logp[i], r.topk[i], r.mass[i])
+			switch {
+			case was && is:
+				r.found.persisting++
+			case was:
+				r.found.resolved++
+			case is:
+				r.found.new++
+			}
+		}
+	}
 }
 
-// close counts the conflicts of the rows that were visited.
+// close sums up the conflicts of the rows that were visited.
 func (s *Summary) close(rows []*row) {
 	c := s.Conflicts
 	if c == nil {
 		return
 	}
+	*c = Conflicts{Cuts: c.Cuts}
 	for _, r := range rows {
-		if r.logp == nil {
+		if !r.found.visited {
 			continue // --steps ended before its turn
 		}
-		for i := range r.pos {
-			was := s.conflict(r.base.logp[i], r.base.topk[i], r.base.mass[i])
-			is := s.conflict(r.logp[i], r.topk[i], r.mass[i])
-			c.Targets++
-			switch {
-			case was && is:
-				c.Persisting++
-			case was:
-				c.Resolved++
-			case is:
-				c.New++
-			}
-		}
+		c.Targets += int64(len(r.pos))
+		c.Resolved += int64(r.found.resolved)
+		c.Persisting += int64(r.found.persisting)
+		c.New += int64(r.found.new)
 	}
 	c.Base = c.Resolved + c.Persisting
 }
@@ -81,6 +99,7 @@ func (s *Summary) conflict(logp, topk, mass float32) bool {
 
 // Table prints the summary.
 func (s *Summary) Table(w io.Writer) error {
+	defer s.HeldOut.table(w)
 	_, err := fmt.Fprintf(w, "steps       %d\ntokens      %d\nloss        %.4f first step, %.4f last step\n", s.Steps, s.Tokens, s.FirstLoss, s.LastLoss)
 	c := s.Conflicts
 	if c == nil || err != nil {

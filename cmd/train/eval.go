@@ -4,6 +4,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
+	"slices"
+	"strings"
 
 	"github.com/spf13/pflag"
 
@@ -12,64 +15,185 @@ import (
 	"eaft/eval"
 	"eaft/internal/cli"
 	"eaft/model"
+	"eaft/model/weights"
 	"eaft/parquet"
 	"eaft/train"
 )
 
 const evalUsage = `Usage: train eval --model M --tokens DIR
+       train eval --model M --task mc|generate|perplexity --data FILE
 
-Prints the mean loss (nats) over the trained targets of a tokens/1 dataset, and
-the share of them that the model would have said itself.
+Measures a model. Tasks:
 
-  train eval --model run/model --tokens heldout --json`
+  heldout     mean loss (nats) over the trained targets of a tokens/1 dataset, and
+              the share of them that the model would have said itself
+  mc          multiple choice by log-likelihood: acc and acc_norm
+  generate    greedy answers to questions, of which the number must be right
+  perplexity  of a plain text, by token, word and byte
+
+Records are read from JSON lines, arrays and objects, CSV and Parquet, gzip and
+zstd too; --map says which fields are what where the usual names are not there.
+docs/evaluation.md defines every number.
+
+  train eval --model run/model --tokens heldout --json
+  train eval --model run/model --task mc --data mmlu.jsonl --out chosen.jsonl
+  train eval --model run/model --task mc --data pubmedqa.json --labels yes,no,maybe
+  train eval --model run/model --task generate --data gsm8k.jsonl --limit 50
+  train eval --model run/model --task perplexity --data test.txt`
+
+// evalTasks are the tasks and the flags that belong to some of them.
+var evalTasks = []struct {
+	name  string
+	flags []string
+	run   func(e *evaluation) error
+}{
+	{"heldout", []string{"tokens"}, (*evaluation).heldOut},
+	{"mc", []string{"data", "limit", "out", "map", "prompt", "chat", "labels", "form"}, (*evaluation).choice},
+	{"generate", []string{"data", "limit", "out", "map", "prompt", "chat", "max-new-tokens", "batch"}, (*evaluation).match},
+	{"perplexity", []string{"data", "out", "window", "stride", "max-tokens"}, (*evaluation).perplexity},
+}
+
+// evaluation is one call of train eval.
+type evaluation struct {
+	ctx context.Context
+	std cli.IO
+	fs  *pflag.FlagSet
+
+	task, model, adapter, tokens, data, out, dtype string
+	threads, limit                                 int
+	json                                           bool
+
+	fields             []string
+	prompt, form       string
+	labels             []string
+	chat               bool
+	maxNew, batch      int
+	window, stride, at int
+
+	c *weights.Checkpoint
+	m *model.Model
+}
 
 func evaluate(ctx context.Context, args []string, std cli.IO) error {
-	fs := pflag.NewFlagSet("train eval", pflag.ContinueOnError)
-	ref := fs.String("model", "", "model: a Hugging Face folder, a .gguf file, or demo")
-	dir := fs.String("tokens", "", "folder of tokens")
-	dt := fs.String("dtype", "bf16", "operands of products: bf16 or f32")
-	threads := fs.Int("threads", 0, "threads; 0: all cores")
-	asJSON := fs.Bool("json", false, "print JSON")
+	e := &evaluation{ctx: ctx, std: std, fs: pflag.NewFlagSet("train eval", pflag.ContinueOnError)}
+	fs := e.fs
+	fs.StringVar(&e.model, "model", "", "model: a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&e.adapter, "adapter", "", "PEFT adapter folder beside the model")
+	fs.StringVar(&e.task, "task", "heldout", "heldout, mc, generate or perplexity")
+	fs.StringVar(&e.tokens, "tokens", "", "heldout: folder of tokens")
+	fs.StringVar(&e.data, "data", "", "file of records, or of plain text for perplexity")
+	fs.IntVar(&e.limit, "limit", 0, "use the first N records only; 0: all")
+	fs.StringVar(&e.out, "out", "", "file for a line of JSON for each example")
+	fs.StringArrayVar(&e.fields, "map", nil, "WHAT=FIELD, repeatable: question, answer, choices (or columns: choices=A,B,C,D), context, subject, id")
+	fs.StringVar(&e.prompt, "prompt", "", "prompt with {question}, {choices}, {context}, {subject}; empty: the task's own")
+	fs.BoolVar(&e.chat, "chat", false, "ask through the model's chat template; the default of generate where there is one (--chat=false: raw)")
+	fs.StringVar(&e.form, "form", "letters", "mc: letters (choose among A, B, ...) or texts (among the choices themselves)")
+	fs.StringSliceVar(&e.labels, "labels", nil, "mc: the choices of every record, such as yes,no,maybe")
+	fs.IntVar(&e.maxNew, "max-new-tokens", 256, "generate: tokens of an answer, at most")
+	fs.IntVar(&e.batch, "batch", 16, "generate: answers at a time; the results do not depend on it")
+	fs.IntVar(&e.window, "window", 0, "perplexity: tokens of a window; 0: 2048, or the model's positions")
+	fs.IntVar(&e.stride, "stride", 0, "perplexity: tokens from one window to the next; 0: half a window")
+	fs.IntVar(&e.at, "max-tokens", 0, "perplexity: use the first N tokens only; 0: all")
+	fs.StringVar(&e.dtype, "dtype", "bf16", "operands of products: bf16 or f32")
+	fs.IntVar(&e.threads, "threads", 0, "threads; 0: all cores")
+	fs.BoolVar(&e.json, "json", false, "print JSON")
 	if err := cli.Parse(fs, args, std, evalUsage); err != nil {
 		return err
 	}
 	if fs.NArg() > 0 {
 		return cli.Usagef("argument %q is not expected; see train eval --help", fs.Arg(0))
 	}
-	if *dir == "" {
-		return cli.Usagef("--tokens is missing: the folder that tokenize wrote")
+	run, err := e.check()
+	if err != nil {
+		return err
 	}
-	dtype, err := compute.ParseDType(*dt)
+	return run(e)
+}
+
+// check finds the task, and refuses flags of another.
+func (e *evaluation) check() (run func(*evaluation) error, err error) {
+	var names []string
+	var own, others []string
+	for _, t := range evalTasks {
+		names = append(names, t.name)
+		if t.name == e.task {
+			own, run = t.flags, t.run
+		} else {
+			others = append(others, t.flags...)
+		}
+	}
+	if run == nil {
+		return nil, cli.Usagef("--task %q is none of %s", e.task, strings.Join(names, ", "))
+	}
+	for _, f := range others {
+		if e.fs.Changed(f) && !slices.Contains(own, f) {
+			return nil, cli.Usagef("--%s is not of task %s", f, e.task)
+		}
+	}
+	switch {
+	case e.tokens == "" && e.task == "heldout":
+		return nil, cli.Usagef("--tokens is missing: the folder that tokenize wrote")
+	case e.data == "" && e.task != "heldout":
+		return nil, cli.Usagef("--data is missing: the file to measure with")
+	case e.form != "letters" && e.form != "texts":
+		return nil, cli.Usagef("--form %q: use letters or texts", e.form)
+	case e.labels != nil && (e.fs.Changed("form") || len(e.labels) < 2):
+		return nil, cli.Usagef("--labels are 2 or more, and are the choices themselves: leave --form out")
+	case e.limit < 0 || e.at < 0 || e.window < 0 || e.stride < 0:
+		return nil, cli.Usagef("--limit, --max-tokens, --window and --stride are at least 1, or 0 for the default")
+	case e.maxNew < 1 || e.batch < 1:
+		return nil, cli.Usagef("--max-new-tokens and --batch are at least 1")
+	}
+	return run, eval.CheckPrompt(e.prompt)
+}
+
+// load opens the model. The caller closes e.c.
+func (e *evaluation) load() error {
+	dtype, err := compute.ParseDType(e.dtype)
 	if err != nil {
 		return cli.Usagef("--dtype: %w", err)
 	}
-	c, err := open(*ref)
+	dev, err := cpu.New(e.threads)
 	if err != nil {
 		return err
 	}
-	defer c.Close()
-	ds, err := parquet.OpenDataset(*dir, parquet.SchemaTokens)
+	if e.m, err = model.Load(dev, e.c, model.Options{DType: dtype}); err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	return addAdapter(e.m, e.adapter)
+}
+
+func (e *evaluation) heldOut() (err error) {
+	if e.c, err = open(e.model); err != nil {
+		return err
+	}
+	defer e.c.Close()
+	ds, err := parquet.OpenDataset(e.tokens, parquet.SchemaTokens)
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	if err := train.CheckTokens(c, ds, std.Err); err != nil {
+	if err := train.CheckTokens(e.c, ds, e.std.Err); err != nil {
 		return err
 	}
-	dev, err := cpu.New(*threads)
+	if err := e.load(); err != nil {
+		return err
+	}
+	r, err := eval.HeldOut(e.ctx, e.m, ds)
 	if err != nil {
 		return err
 	}
-	m, err := model.Load(dev, c, model.Options{DType: dtype})
-	if err != nil {
-		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	return e.print(r, func(w io.Writer) {
+		fmt.Fprintf(w, "rows      %d\ntargets   %d\nloss      %.4f\naccuracy  %.4f\n", r.Rows, r.Targets, r.Loss, r.Accuracy)
+	})
+}
+
+// print writes a result as JSON or as a table.
+func (e *evaluation) print(result any, table func(w io.Writer)) error {
+	if e.json {
+		return json.NewEncoder(e.std.Out).Encode(result)
 	}
-	r, err := eval.HeldOut(ctx, m, ds)
-	if err != nil {
-		return err
-	}
-	if *asJSON {
-		return json.NewEncoder(std.Out).Encode(r)
-	}
-	_, err = fmt.Fprintf(std.Out, "rows      %d\ntargets   %d\nloss      %.4f\naccuracy  %.4f\n", r.Rows, r.Targets, r.Loss, r.Accuracy)
+	var b strings.Builder
+	table(&b)
+	_, err := io.WriteString(e.std.Out, b.String())
 	return err
 }

@@ -17,13 +17,13 @@ import (
 )
 
 const usage = `Usage: train [flags]
-       train eval --model M --tokens DIR    loss and accuracy on held-out rows
-       train audit RUN                      what a run did to every target
-       train export --model M --out F.gguf  a GGUF for llama.cpp
+       train eval --model M ...    held-out rows, multiple choice, generation, perplexity
+       train audit RUN             what a run did to every target
+       train export --model M ...  a GGUF for llama.cpp
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
-what became of the confident conflicts.
+what became of the confident conflicts. docs/training.md has all losses.
 
   train --model M.gguf --tokens tok --scores sco --out run --lr 1e-5`
 
@@ -46,13 +46,13 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of tokens to train on")
 	fs.StringVar(&o.Scores, "scores", "", "folder of scores of these tokens by this model")
 	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit")
-	fs.StringVar(&o.Loss, "loss", o.Loss, "loss: sft, or eaft (weighted by the gate entropy)")
+	lossFlags(fs, &o)
 	fs.IntVar(&o.Epochs, "epochs", o.Epochs, "passes over the rows")
 	fs.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs; epochs repeat")
 	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
 	fs.IntVar(&o.BatchTokens, "batch-tokens", o.BatchTokens, "an optimizer step takes rows until it has this many tokens")
 	fs.Float64Var(&o.LR, "lr", o.LR, "peak learning rate")
-	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then a cosine to 0")
+	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then --schedule")
 	fs.Uint64Var(&o.Seed, "seed", 0, "seed of the order of rows and of --from-scratch")
 	fs.StringVar(&o.DType, "dtype", o.DType, "operands of products: bf16 or f32")
 	memory := fs.String("memory", "", "memory that training may take, such as 4GiB: what of the activations does not fit is computed again; empty: any")
@@ -62,6 +62,29 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.WeightDecay, "weight-decay", 0, "decoupled weight decay of matrices")
 	fs.Float64Var(&o.AdamEps, "adam-eps", o.AdamEps, "epsilon of AdamW")
 	fs.BoolVar(&o.FromScratch, "from-scratch", false, "start from random weights; the model is a folder with config.json and no weights")
+	fs.Float64Var(&o.LabelSmoothing, "label-smoothing", 0, "share of the uniform distribution in each target's, as in torch's CrossEntropyLoss")
+	fs.Float64Var(&o.KL, "kl", 0, "factor of KL(base || tuned) in the loss; the base model is held in memory too")
+	fs.Float64Var(&o.NEFTune, "neftune", 0, "alpha of NEFTune's noise on the embeddings; usual values are 5 to 15")
+	evals := fs.StringArray("eval", nil, "held-out tokens to evaluate on, DIR or NAME=DIR, repeatable")
+	fs.IntVar(&o.EvalEvery, "eval-every", 0, "evaluate every N steps, and at the end; 0: at the end only")
+	fs.StringVar(&o.Best, "best", "", "keep the best model in OUT/best by an --eval: NAME, NAME:loss or NAME:accuracy")
+	fs.IntVar(&o.Patience, "patience", 0, "end when N evaluations brought no better model; 0: never")
+	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
+	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
+	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
+	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
+	decay := fs.Float64("decay", 0.1, "share of the steps at the end in which --schedule wsd falls")
+	fs.Float64Var(&o.MinLR, "min-lr", 0, "share of --lr that linear, cosine and wsd end at")
+	fs.StringVar(&o.Mix, "mix", "", "how often an epoch visits the rows of a source: source=weight,... (2: twice; 0.5: another half each time; others: 1)")
+	fs.BoolVar(&o.RowWeights, "row-weights", false, "multiply the weights of a row's targets by the column weight of the tokens")
+	fs.StringVar(&o.Optimizer, "optimizer", o.Optimizer, "adamw, adamw8bit (a quarter of its state) or adafactor (next to none)")
+	fs.Float64Var(&o.AdamBeta1, "adam-beta1", o.AdamBeta1, "AdamW's factor of the first moment")
+	fs.Float64Var(&o.AdamBeta2, "adam-beta2", o.AdamBeta2, "AdamW's factor of the second moment")
+	fs.IntVar(&o.LoRA, "lora", 0, "train adapters of this rank instead of the weights")
+	fs.Float64Var(&o.LoRAAlpha, "lora-alpha", 0, "adapters are scaled by alpha/rank (default twice the rank)")
+	fs.Float64Var(&o.LoRADropout, "lora-dropout", 0, "probability that an element of an adapter's input is dropped")
+	fs.StringVar(&o.LoRATargets, "lora-targets", "", "projections that get one: q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all-linear (the default)")
+	fs.BoolVar(&o.Merge, "merge", false, "write the model with the adapters merged, beside the adapter")
 	exportAs := fs.String("export", "", "write the trained model in another format, too: gguf, to model.gguf beside the folder")
 	exportType := fs.String("export-type", "f32", exportTypeHelp)
 	if err := cli.Parse(fs, args, std, usage); err != nil {
@@ -75,9 +98,15 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
 	}
+	var err error
+	if o.Eval, err = train.ParseHeldOut(*evals); err != nil {
+		return err
+	}
 	switch {
 	case *exportAs != "" && *exportAs != "gguf":
 		return cli.Usagef("--export %q is not known: use gguf", *exportAs)
+	case *exportAs != "" && o.LoRA > 0 && !o.Merge:
+		return cli.Usagef("--export gguf writes whole models: with --lora add --merge")
 	case *exportAs == "" && fs.Changed("export-type"):
 		return cli.Usagef("--export-type needs --export gguf")
 	}
@@ -93,6 +122,27 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if fs.Changed("steps") {
 		o.Epochs = 0
+	}
+	if o.Optimizer == train.OptimizerAdafactor {
+		for name, v := range map[string]*float64{"adam-beta1": &o.AdamBeta1, "adam-beta2": &o.AdamBeta2, "adam-eps": &o.AdamEps} {
+			if !fs.Changed(name) {
+				*v = 0
+			}
+		}
+	}
+	if fs.Changed("lora") {
+		if o.LoRA < 1 {
+			return cli.Usagef("--lora %d: at least 1", o.LoRA)
+		}
+		if !fs.Changed("lora-alpha") {
+			o.LoRAAlpha = 2 * float64(o.LoRA)
+		}
+		if o.LoRATargets == "" {
+			o.LoRATargets = train.AllLinear
+		}
+	}
+	if o.Schedule == train.ScheduleWSD || fs.Changed("decay") {
+		o.Decay = *decay
 	}
 	c, err := open(o.Model)
 	if err != nil {

@@ -39,14 +39,18 @@ func (e *engine[F]) AdamW(p, g, m, v compute.Tensor, s compute.AdamW) {
 	for _, t := range []*matrix[F]{gm, mm, vm} {
 		t.shape("AdamW", "an operand", pm.rows, pm.cols)
 	}
+	c := newAdamWCoef[F](s)
+	e.spans(len(pm.data), func(lo, hi int) {
+		e.k.adamw(pm.data[lo:hi], gm.data[lo:hi], mm.data[lo:hi], vm.data[lo:hi], c)
+	})
+}
+
+func newAdamWCoef[F real](s compute.AdamW) *adamwCoef[F] {
 	n := float64(s.Step)
-	c := &adamwCoef[F]{
+	return &adamwCoef[F]{
 		scale: F(s.GradScale), decay: F(1 - s.LR*s.WeightDecay),
 		beta1: F(s.Beta1), rest1: F(1 - s.Beta1), beta2: F(s.Beta2), rest2: F(1 - s.Beta2),
 		step:        F(s.LR / (1 - math.Pow(s.Beta1, n))),
 		invRootBias: F(1 / math.Sqrt(1-math.Pow(s.Beta2, n))), eps: F(s.Eps),
 	}
-	e.spans(len(pm.data), func(lo, hi int) {
-		e.k.adamw(pm.data[lo:hi], gm.data[lo:hi], mm.data[lo:hi], vm.data[lo:hi], c)
-	})
 }

@@ -122,7 +122,9 @@ func (e *engine[F]) GatedBackward(dg, du, g, u compute.Tensor, down compute.Proj
 	dy, w, dw, db := mat[F](down.DY), weightOf[F](down.W), mat[F](down.DW), mat[F](down.DBias)
 	T := dy.rows
 	dy.shapeAny(op, "dy", T, w.n)
-	dw.shape(op, "dw", w.n, w.k)
+	if dw != nil {
+		dw.shape(op, "dw", w.n, w.k)
+	}
 	for _, m := range []*matrix[F]{b.dg, b.du, b.g, b.u} {
 		m.shapeAny(op, "a factor or its gradient", T, w.k)
 		checkOperand(op, m, w)
@@ -142,10 +144,12 @@ func (e *engine[F]) GatedBackward(dg, du, g, u compute.Tensor, down compute.Proj
 	ws := e.repack(w, 0, w.n)
 	e.mulTiles(T, w.k, e.k.half.tilePanels(w.k, w.n), left, ws, w.n, func(lo, hi, j int, t tileOf[F]) { b.tile(act, lo, hi, j, t) })
 	e.halves.put(ws)
-	packed := e.halves.get(packedSize(T, w.k))
-	e.packColsAll(packed, leftHalf{act.half, ld}, w.k, T)
-	e.mulTurned(dw.data, dw.cols, w.n, w.k, left, packed, T)
-	e.halves.put(packed)
+	if dw != nil {
+		packed := e.halves.get(packedSize(T, w.k))
+		e.packColsAll(packed, leftHalf{act.half, ld}, w.k, T)
+		e.mulTurned(dw.data, dw.cols, w.n, w.k, left, packed, T)
+		e.halves.put(packed)
+	}
 	e.halves.put(act.half)
 }
 
@@ -182,8 +186,10 @@ func (b *gatedBack[F]) whole(dy *matrix[F], w *weight[F], dw *matrix[F]) {
 	e.chunks(dy.rows, max(1, spanChunk/w.k), func(lo, hi int) {
 		b.tile(act, lo, hi, 0, tileOf[F]{act.data[lo*w.k:], w.k, w.k})
 	})
-	ad, done2 := e.operand(act, w.dtype)
-	e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, dy.rows, true)
-	done2()
+	if dw != nil {
+		ad, done2 := e.operand(act, w.dtype)
+		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, dy.rows, true)
+		done2()
+	}
 	e.buf.put(act.data)
 }

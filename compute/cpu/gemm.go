@@ -238,7 +238,9 @@ func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute
 		g, w, dw, db := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW), mat[F](p.DBias)
 		g.shapeAny("LinearBackward", "dy", a.rows, w.n)
 		d.shapeAny("LinearBackward", "dx", a.rows, w.k)
-		dw.shape("LinearBackward", "dw", w.n, w.k)
+		if dw != nil {
+			dw.shape("LinearBackward", "dw", w.n, w.k)
+		}
 		checkOperand("LinearBackward", a, w)
 		checkOperand("LinearBackward", g, w)
 		half = half && w.half != nil
@@ -261,7 +263,9 @@ func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute
 		gd, done := e.operand(g, w.dtype)
 		ad, done2 := e.operand(a, w.dtype)
 		e.mul(out, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, rightOf(w, 0, false), w.n, add || i > 0)
-		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, g.rows, true)
+		if dw != nil {
+			e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, g.rows, true)
+		}
 		done()
 		done2()
 	}

@@ -1,6 +1,7 @@
 package cpu
 
 import (
+	"slices"
 	"unsafe"
 
 	"eaft/compute"
@@ -217,11 +218,14 @@ func (e *engine[F]) halfOperand(x *matrix[F]) (a leftHalf, done func()) {
 // for all projections.
 func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.Projection) {
 	T := x.rows
-	a, done := e.halfOperand(x)
-	defer done()
-	xs := e.halves.get(packedSize(T, x.cols))
-	defer e.halves.put(xs)
-	e.packColsAll(xs, a, x.cols, T)
+	var xs []uint16
+	if slices.ContainsFunc(ps, func(p compute.Projection) bool { return p.DW != nil }) {
+		a, done := e.halfOperand(x)
+		defer done()
+		xs = e.halves.get(packedSize(T, x.cols))
+		defer e.halves.put(xs)
+		e.packColsAll(xs, a, x.cols, T)
+	}
 	for i, p := range ps {
 		g, w, dw := mat[F](p.DY), weightOf[F](p.W), mat[F](p.DW)
 		dy, done := e.halfOperand(g)
@@ -232,7 +236,9 @@ func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.P
 			e.mulHalf(d.data, d.cols, T, d.cols, dy, ws, w.n, add || i > 0)
 		}
 		e.halves.put(ws)
-		e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T)
+		if dw != nil {
+			e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T)
+		}
 		done()
 	}
 }

@@ -7,13 +7,26 @@ const headGradTile = 1024
 
 // HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
 // dx = dlogits w and dw += dlogits^T x, tile by tile of the vocabulary in order.
-func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, targets []int32, lse, coef []F) {
+// What r adds to dlogits is made of the same tiles.
+func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, targets []int32, lse, coef []F, r *compute.HeadRegularisers) compute.HeadTerms {
+	if r == nil {
+		e.headBackward(dx, dw, x, cw, targets, lse, coef, nil)
+		return compute.HeadTerms{}
+	}
+	reg := newHeadReg[F](r)
+	e.headBackward(dx, dw, x, cw, targets, lse, coef, reg)
+	return reg.terms()
+}
+
+func (e *engine[F]) headBackward(dx, dw, x compute.Tensor, cw compute.Weight, targets []int32, lse, coef []F, r *headReg[F]) {
 	gx, gw, a, w := mat[F](dx), mat[F](dw), mat[F](x), weightOf[F](cw)
 	n, d := a.rows, w.k
 	a.shapeAny("HeadBackward", "x", len(targets), d)
 	checkOperand("HeadBackward", a, w)
 	gx.shape("HeadBackward", "dx", n, d)
-	gw.shape("HeadBackward", "dw", w.n, d)
+	if gw != nil {
+		gw.shape("HeadBackward", "dw", w.n, d)
+	}
 	if len(lse) != n || len(coef) != n {
 		panic("cpu: HeadBackward: lse and coef need one entry for each target")
 	}
@@ -21,7 +34,10 @@ func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 	if n == 0 {
 		return
 	}
-	h := &headGrad[F]{e: e, w: w, targets: targets, lse: lse, coef: coef}
+	h := &headGrad[F]{e: e, w: w, targets: targets, lse: lse, coef: coef, reg: r}
+	if r != nil {
+		r.begin(h)
+	}
 	if w.half != nil && e.k.half.micro != nil {
 		h.runHalf(gx, gw, a)
 	} else {
@@ -34,10 +50,16 @@ type headGrad[F real] struct {
 	w         *weight[F]
 	targets   []int32
 	lse, coef []F
+	reg       *headReg[F] // nil: none
 }
 
 // gradient turns row i of the logits from column lo on into those of dL/dlogits.
-func (h *headGrad[F]) gradient(row []F, i, lo int) {
+// base are the base model's, which it writes over; nil without one.
+func (h *headGrad[F]) gradient(row, base []F, i, lo int) {
+	if h.reg != nil {
+		h.reg.gradient(h, row, base, i, lo)
+		return
+	}
 	h.e.k.expSum(row, h.lse[i])
 	for j := range row {
 		row[j] *= h.coef[i]
@@ -57,18 +79,36 @@ func (h *headGrad[F]) run(gx, gw, x *matrix[F]) {
 	e.packAll(packed, right[F]{f: data, ld: d}, 0, d, n)
 	dl := e.buf.get(n * headGradTile)
 	defer e.buf.put(dl)
+	var baseX, base []F
+	if h.reg.hasBase() {
+		var done func()
+		baseX, done = e.operand(h.reg.x, w.dtype)
+		defer done()
+		base = e.buf.get(n * headGradTile)
+		defer e.buf.put(base)
+	}
 	for lo := 0; lo < w.n; lo += headGradTile {
 		cols := min(headGradTile, w.n-lo)
 		e.mul(dl, headGradTile, n, cols, left[F]{data, d, 1}, rightOf(w, lo, true), d, false)
+		if base != nil {
+			b := h.reg.w
+			e.mul(base, headGradTile, n, cols, left[F]{baseX, b.k, 1}, rightOf(b, lo, true), b.k, false)
+		}
 		e.rowsOf(n, cols, func(i int) {
 			row := dl[i*headGradTile:][:cols]
-			h.gradient(row, i, lo)
+			var other []F
+			if base != nil {
+				other = base[i*headGradTile:][:cols]
+			}
+			h.gradient(row, other, i, lo)
 			if w.dtype == compute.BF16 {
 				e.k.round(row, row)
 			}
 		})
 		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, true)
-		e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
+		if gw != nil {
+			e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
+		}
 	}
 }
 
@@ -83,15 +123,32 @@ func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
 	dl := e.halves.get(n * ld)
 	defer e.halves.put(dl)
 	rows, pairs := e.k.half.rows, w.half.pairs
+	size := rows * apart(headGradTile)
+	buf := size // of a task
+	var baseX leftHalf
+	if h.reg.hasBase() {
+		var done func()
+		baseX, done = e.halfOperand(h.reg.x)
+		defer done()
+		buf += size
+	}
 	for lo := 0; lo < w.n; lo += headGradTile {
 		cols := min(headGradTile, w.n-lo)
 		full := (cols + halfPanel - 1) / halfPanel * halfPanel
 		e.chunks(n, rows, func(i, to int) {
-			logits := e.buf.get(rows * apart(headGradTile))
+			logits := e.buf.get(buf)
 			mulHalfBlock(&e.k.half, logits, apart(headGradTile), to-i, full, a.from(i), w.half.from(lo), pairs, pairs, false)
+			if buf > size {
+				b := h.reg.w.half
+				mulHalfBlock(&e.k.half, logits[size:], apart(headGradTile), to-i, full, baseX.from(i), b.from(lo), b.pairs, b.pairs, false)
+			}
 			for r := i; r < to; r++ {
 				row := logits[(r-i)*apart(headGradTile):][:cols]
-				h.gradient(row, r, lo)
+				var other []F
+				if buf > size {
+					other = logits[size+(r-i)*apart(headGradTile):][:cols]
+				}
+				h.gradient(row, other, r, lo)
 				clear(dl[r*ld+cols : (r+1)*ld])
 				e.k.narrow(dl[r*ld:][:cols], row)
 			}
@@ -100,6 +157,8 @@ func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
 		ws := e.repack(w, lo, lo+cols)
 		e.mulHalf(gx.data, d, n, d, leftHalf{dl, ld}, ws, cols, true)
 		e.halves.put(ws)
-		e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
+		if gw != nil {
+			e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
+		}
 	}
 }

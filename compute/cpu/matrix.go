@@ -154,8 +154,17 @@ func (e *engine[F]) Zero(dst compute.Tensor) {
 // GatherRows: dst[i] = src[rows[i]].
 func (e *engine[F]) GatherRows(dst, src compute.Tensor, rows []int32) {
 	d, s := mat[F](dst), mat[F](src)
-	d.shape("GatherRows", "dst", len(rows), s.cols)
-	e.rowsOf(d.rows, d.cols, func(i int) { copy(d.row(i), s.row(int(rows[i]))) })
+	d.shapeAny("GatherRows", "dst", len(rows), s.cols)
+	if d.DType() != s.DType() {
+		panic(fmt.Sprintf("cpu: GatherRows: rows of %v for a matrix of %v", s.DType(), d.DType()))
+	}
+	e.rowsOf(d.rows, d.cols, func(i int) {
+		if d.half != nil {
+			copy(d.halfRow(i), s.halfRow(int(rows[i])))
+		} else {
+			copy(d.row(i), s.row(int(rows[i])))
+		}
+	})
 }
 
 // ScatterAddRows: dst[rows[i]] += src[i], i ascending.

@@ -58,7 +58,9 @@ func (e *engine[F]) RMSNormBackward(dx, dw, dy, x, rstd, w compute.Tensor, add b
 	d.shape("RMSNormBackward", "dx", a.rows, a.cols)
 	gy.shape("RMSNormBackward", "dy", a.rows, a.cols)
 	r.shape("RMSNormBackward", "rstd", a.rows, groups)
-	dg.shape("RMSNormBackward", "dw", 1, g.cols)
+	if dg != nil {
+		dg.shape("RMSNormBackward", "dw", 1, g.cols)
+	}
 	c := g.cols
 	parts := e.buf.get((a.rows + normChunk - 1) / normChunk * c)
 	defer e.buf.put(parts)
@@ -83,7 +85,7 @@ func (e *engine[F]) RMSNormBackward(dx, dw, dy, x, rstd, w compute.Tensor, add b
 			}
 		}
 	})
-	for lo := 0; lo < len(parts); lo += c {
+	for lo := 0; dg != nil && lo < len(parts); lo += c {
 		e.k.axpy(dg.data, parts[lo:][:c], 1)
 	}
 }

@@ -8,8 +8,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"os/signal"
-	"syscall"
 
 	"github.com/spf13/pflag"
 )
@@ -65,7 +63,7 @@ func Code(err error) int {
 // Main runs a command until it ends or SIGINT or SIGTERM cancels its context,
 // prints its error, and returns the exit code.
 func Main(name string, run func(ctx context.Context, args []string, std IO) error) int {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	ctx, stop := stopSignal()
 	defer stop()
 	err := run(ctx, os.Args[1:], IO{os.Stdin, os.Stdout, os.Stderr})
 	code := Code(err)

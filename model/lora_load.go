@@ -1,0 +1,93 @@
+package model
+
+import (
+	"encoding/json"
+	"fmt"
+	"slices"
+	"strings"
+
+	"eaft/model/weights"
+)
+
+// LoadAdapter gives a model that was loaded for scoring the adapter of a PEFT
+// folder. It refuses what an adapter of LoRA cannot say, weights that are missing or
+// have another shape, and weights that it has no place for.
+func (m *Model) LoadAdapter(c *weights.Checkpoint) error {
+	l, err := readAdapterConfig(c.Config())
+	if err != nil {
+		return fmt.Errorf("%s: %s: %w", c.Ref(), weights.AdapterConfig, err)
+	}
+	used := 0
+	err = m.addAdapters(l, false, func(t tensorSpec, row int, dst []float32) error {
+		if row == 0 {
+			info, ok := c.Info(t.name)
+			if !ok {
+				return fmt.Errorf("%s: the weight %s is missing; is the adapter of this model?", c.Ref(), t.name)
+			}
+			if !slices.Equal(info.Shape, t.shape()) {
+				return fmt.Errorf("%s: the weight %s has shape %v; this model and the config ask for %v", c.Ref(), t.name, info.Shape, t.shape())
+			}
+			used++
+		}
+		return c.ReadRows(t.name, row, row+1, dst)
+	})
+	if err != nil {
+		return err
+	}
+	if names := c.Names(); used < len(names) {
+		for _, name := range names {
+			if !slices.ContainsFunc(m.adapters, func(w *weight) bool { return w.name == name }) {
+				return fmt.Errorf("%s: the weight %s has no place in this model", c.Ref(), name)
+			}
+		}
+	}
+	return nil
+}
+
+// readAdapterConfig is the LoRA of an adapter_config.json. Every field by which the
+// adapter would compute something else must be off.
+func readAdapterConfig(data []byte) (LoRA, error) {
+	var fields map[string]json.RawMessage
+	if err := json.Unmarshal(data, &fields); err != nil {
+		return LoRA{}, err
+	}
+	for _, f := range []struct {
+		name string
+		off  []string
+	}{
+		{"peft_type", []string{`"LORA"`}},
+		{"bias", []string{`"none"`, ""}},
+		{"use_rslora", []string{"false", ""}},
+		{"use_dora", []string{"false", ""}},
+		{"fan_in_fan_out", []string{"false", ""}},
+		{"lora_bias", []string{"false", ""}},
+		{"modules_to_save", []string{"null", "[]", ""}},
+		{"layers_to_transform", []string{"null", ""}},
+		{"exclude_modules", []string{"null", "[]", ""}},
+		{"target_parameters", []string{"null", "[]", ""}},
+		{"trainable_token_indices", []string{"null", ""}},
+		{"layer_replication", []string{"null", ""}},
+		{"rank_pattern", []string{"{}", "null", ""}},
+		{"alpha_pattern", []string{"{}", "null", ""}},
+	} {
+		if v := string(fields[f.name]); !slices.Contains(f.off, strings.TrimSpace(v)) {
+			return LoRA{}, fmt.Errorf("%s is %s, which is not supported", f.name, v)
+		}
+	}
+	var c struct {
+		Rank    int             `json:"r"`
+		Alpha   float64         `json:"lora_alpha"`
+		Dropout float64         `json:"lora_dropout"`
+		Targets json.RawMessage `json:"target_modules"`
+	}
+	if err := json.Unmarshal(data, &c); err != nil {
+		return LoRA{}, err
+	}
+	l := LoRA{Rank: c.Rank, Alpha: c.Alpha, Dropout: c.Dropout}
+	if string(c.Targets) == `"all-linear"` {
+		l.Targets = AllLinear
+	} else if err := json.Unmarshal(c.Targets, &l.Targets); err != nil {
+		return LoRA{}, fmt.Errorf("target_modules is %s; a list of names, or all-linear, is supported", c.Targets)
+	}
+	return l, l.Check()
+}

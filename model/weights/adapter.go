@@ -1,0 +1,39 @@
+package weights
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+)
+
+// Files of a folder that PEFT writes.
+const (
+	AdapterConfig  = "adapter_config.json"
+	AdapterWeights = "adapter_model.safetensors"
+)
+
+// OpenAdapter opens a PEFT adapter folder: Config is adapter_config.json, the
+// tensors are those of adapter_model.safetensors.
+func OpenAdapter(dir string) (*Checkpoint, error) {
+	c := &Checkpoint{ref: dir, fsys: os.DirFS(dir), tensors: map[string]tensor{}}
+	var err error
+	if c.config, err = c.File(AdapterConfig); err != nil {
+		if errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: no %s is in this folder; it is no adapter that PEFT or this program has written", dir, AdapterConfig)
+		}
+		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, AdapterConfig), err)
+	}
+	name := filepath.Join(dir, AdapterWeights)
+	data, done, err := mapFile(name)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", name, err)
+	}
+	c.close, c.files = []func() error{done}, []weightFile{{AdapterWeights, data, true}}
+	if err := readSafetensors(name, data, c.tensors); err != nil {
+		c.Close()
+		return nil, err
+	}
+	return c, nil
+}

@@ -1,0 +1,46 @@
+package tokenize
+
+import (
+	"bufio"
+	"io"
+	"os"
+	"path/filepath"
+
+	"github.com/klauspost/compress/zstd"
+
+	"eaft/internal/cli"
+)
+
+// EachRecord calls f with every record of a file in order, as JSON: of JSON
+// lines, a JSON array, an object of records, in which key is the record's own (as
+// JSON), CSV or Parquet, gzip and zstd too. The bytes are f's until it returns.
+func EachRecord(path string, f func(key, raw []byte) error) error {
+	s := &source{path: path, name: filepath.Base(path)}
+	return s.each(nil, f)
+}
+
+// ReadText reads a text, plain or in gzip or zstd, of at most limit bytes.
+func ReadText(path string, limit int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	defer f.Close()
+	b := bufio.NewReaderSize(f, 1<<18)
+	magic, _ := b.Peek(4)
+	r, _, err := unpack(b, magic)
+	if err != nil {
+		return "", cli.Usagef("%s: %w", path, err)
+	}
+	if z, ok := r.(*zstd.Decoder); ok {
+		defer z.Close()
+	}
+	data, err := io.ReadAll(io.LimitReader(r, limit+1))
+	switch {
+	case err != nil:
+		return "", cli.Usagef("%s: %w", path, err)
+	case int64(len(data)) > limit:
+		return "", cli.Usagef("%s is larger than %d MiB: cut it", path, limit>>20)
+	}
+	return string(data), nil
+}

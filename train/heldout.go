@@ -1,0 +1,419 @@
+package train
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"math"
+	"os"
+	"path/filepath"
+	"strings"
+
+	"eaft/compute"
+	"eaft/internal/cli"
+	"eaft/model"
+	"eaft/model/weights"
+	"eaft/parquet"
+)
+
+// Files of held-out evaluation in the folder of a run.
+const (
+	EvalName = "eval.jsonl"
+	BestName = "best" // the best model by Options.Best, and best.json
+)
+
+// HeldOutSet is a tokens dataset that is not trained on.
+type HeldOutSet struct {
+	Name string `json:"name"`
+	Dir  string `json:"-"`
+}
+
+// ParseHeldOut reads --eval: NAME=DIR, or DIR, whose last part is then the name.
+func ParseHeldOut(args []string) ([]HeldOutSet, error) {
+	var sets []HeldOutSet
+	seen := map[string]bool{}
+	for _, arg := range args {
+		name, dir, ok := strings.Cut(arg, "=")
+		if !ok {
+			name, dir = filepath.Base(strings.TrimPrefix(arg, "tokens:")), strings.TrimPrefix(arg, "tokens:")
+		}
+		switch {
+		case name == "" || dir == "" || strings.ContainsAny(name, ":/"):
+			return nil, cli.Usagef("--eval %q: use NAME=DIR, NAME without : and /", arg)
+		case seen[name]:
+			return nil, cli.Usagef("--eval %s stands twice: give each a NAME=DIR of its own", name)
+		}
+		seen[name] = true
+		sets = append(sets, HeldOutSet{name, dir})
+	}
+	return sets, nil
+}
+
+// HeldOutOptions are the part of Options that says what is evaluated during
+// training, when, and what follows from it.
+type HeldOutOptions struct {
+	Eval      []HeldOutSet `json:"eval"`
+	EvalEvery int          `json:"eval_every"` // steps; 0: at the end only
+	Best      string       `json:"best"`       // NAME or NAME:loss or NAME:accuracy
+	Patience  int          `json:"patience"`   // evaluations without a better one that end the run; 0: none do
+}
+
+func (o *HeldOutOptions) check() error {
+	name, measure := o.best()
+	known := false
+	for _, s := range o.Eval {
+		known = known || s.Name == name
+	}
+	switch {
+	case o.EvalEvery < 0:
+		return cli.Usagef("--eval-every %d: at least 1 step", o.EvalEvery)
+	case o.Patience < 0:
+		return cli.Usagef("--patience %d: at least 1 evaluation", o.Patience)
+	case len(o.Eval) == 0 && (o.EvalEvery > 0 || o.Best != ""):
+		return cli.Usagef("--eval-every and --best need --eval DIR")
+	case o.Patience > 0 && (o.Best == "" || o.EvalEvery == 0):
+		return cli.Usagef("--patience needs --best NAME, whose measure it waits for, and --eval-every")
+	case o.Best != "" && measure != "loss" && measure != "accuracy":
+		return cli.Usagef("--best %q: the measure is loss or accuracy", o.Best)
+	case o.Best != "" && !known:
+		return cli.Usagef("--best %q: no --eval has this name", name)
+	}
+	return nil
+}
+
+// best is the set and the measure of --best.
+func (o *HeldOutOptions) best() (name, measure string) {
+	name, measure, ok := strings.Cut(o.Best, ":")
+	if !ok {
+		measure = "loss"
+	}
+	return name, measure
+}
+
+// Evaluation is a line of eval.jsonl: a held-out set after a step; step 0 is the
+// model that training starts from, the base.
+type Evaluation struct {
+	Step      int     `json:"step"`
+	Name      string  `json:"name"`
+	Rows      int     `json:"rows"`
+	Targets   int     `json:"targets"`
+	Loss      float64 `json:"loss"`           // mean of -logprob
+	Accuracy  float64 `json:"accuracy"`       // share of targets that are the likeliest token
+	Agreement float64 `json:"base_agreement"` // share of targets at which the likeliest token is the base's
+	KL        float64 `json:"base_kl"`        // mean KL(base || model) over the whole vocabulary, nats
+}
+
+// HeldOutState is what a resumed run needs of the one before.
+type HeldOutState struct {
+	Bytes     int64        `json:"bytes"`     // of eval.jsonl
+	BestStep  int          `json:"best_step"` // 0: none yet
+	BestValue float64      `json:"best_value"`
+	Waited    int          `json:"waited"`   // evaluations since
+	Measured  int          `json:"measured"` // step of the last evaluation
+	Last      []Evaluation `json:"last,omitempty"`
+	Stopped   string       `json:"stopped,omitempty"` // why the run ends early
+}
+
+// heldOut evaluates a run on its held-out sets.
+type heldOut struct {
+	o    *Options
+	dev  compute.Device
+	m    *model.Model
+	from *weights.Checkpoint
+	sets []*heldOutSet
+	head model.Head // the base's
+	file *os.File
+	base []Evaluation // at step 0
+	HeldOutState
+}
+
+// heldOutSet is a set's rows and what the base makes of them.
+type heldOutSet struct {
+	name  string
+	micro [][]*row
+	n     int // targets
+	rows  int
+	top1  []int32        // the base's likeliest tokens
+	lse   []float32      // and log-sum-exps of its logits
+	base  []model.States // of each micro-batch
+}
+
+// maxKept bounds the hidden states of the base that are kept for the KL.
+const maxKept = 1 << 30
+
+// openHeldOut opens the held-out sets; their contents are part of what a run is of.
+func (in *inputs) openHeldOut(c *weights.Checkpoint, o *Options) error {
+	for _, s := range o.Eval {
+		ds, err := parquet.OpenDataset(s.Dir, parquet.SchemaTokens)
+		if err != nil {
+			return &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
+		if in.hashes["eval."+s.Name], err = ds.ContentHash(); err != nil {
+			return err
+		}
+		if ds.Foreign {
+			fmt.Fprintf(o.Stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", s.Dir, parquet.ManifestName)
+		} else if err := sameTokenizer(c, ds); err != nil {
+			return err
+		}
+		in.heldOut = append(in.heldOut, ds)
+	}
+	return nil
+}
+
+// openHeldOut reads the held-out sets of a run, if it has any, and what the base,
+// which m must still be, makes of them; nil without any.
+func openHeldOut(ctx context.Context, m *model.Model, dev compute.Device, from *weights.Checkpoint, o *Options, in *inputs) (*heldOut, error) {
+	if len(o.Eval) == 0 {
+		return nil, nil
+	}
+	h := &heldOut{o: o, dev: dev, m: m, from: from}
+	spec := m.Spec()
+	targets := 0
+	for i, s := range o.Eval {
+		rows, ledger, err := loadRows(in.heldOut[i], 0, spec.Vocab, spec.MaxPositions)
+		if err != nil {
+			return nil, err
+		}
+		if len(rows) == 0 {
+			return nil, nothingToTrain(s.Dir, ledger)
+		}
+		if n := ledger.Dropped[droppedTooLong]; n > 0 {
+			fmt.Fprintf(o.Stderr, "warning: --eval %s: %d rows are %s and are not evaluated\n", s.Name, n, droppedTooLong)
+		}
+		targets += int(ledger.Targets)
+		h.sets = append(h.sets, &heldOutSet{name: s.Name, micro: micro(rows, MicroTokens), n: int(ledger.Targets), rows: len(rows)})
+	}
+	if kept, _ := m.KeptBytes(targets); kept > maxKept {
+		return nil, cli.Usagef("--eval: the base's hidden states of %d targets take %d MiB, and %d MiB are kept at most: take fewer rows", targets, kept>>20, maxKept>>20)
+	}
+	var err error
+	if h.head, err = m.KeepHead(); err != nil {
+		return nil, err
+	}
+	h.base, err = h.evaluate(ctx, 0)
+	return h, err
+}
+
+// bytes is what is held beside the model.
+func (h *heldOut) bytes() int64 {
+	if h == nil {
+		return 0
+	}
+	targets := 0
+	for _, s := range h.sets {
+		targets += s.n
+	}
+	states, head := h.m.KeptBytes(targets)
+	return states + head + 3*4*stripe*int64(h.m.Spec().Vocab)
+}
+
+// evaluate measures every set.
+func (h *heldOut) evaluate(ctx context.Context, step int) ([]Evaluation, error) {
+	var lines []Evaluation
+	for _, s := range h.sets {
+		e, err := h.measure(ctx, s, step)
+		if err != nil {
+			return nil, err
+		}
+		lines = append(lines, e)
+	}
+	return lines, nil
+}
+
+// state is what a checkpoint keeps of the evaluations.
+func (h *heldOut) state() HeldOutState {
+	if h == nil {
+		return HeldOutState{}
+	}
+	return h.HeldOutState
+}
+
+// begin starts eval.jsonl with what the base is; with the state of an earlier run
+// it goes on behind the lines that this one knew.
+func (h *heldOut) begin(state HeldOutState) error {
+	if h == nil {
+		return nil
+	}
+	if h.HeldOutState = state; h.Measured == 0 {
+		h.Last = h.base
+	}
+	var err error
+	if h.file, err = os.OpenFile(filepath.Join(h.o.Out, EvalName), os.O_CREATE|os.O_RDWR, 0o666); err != nil {
+		return err
+	}
+	if err := h.file.Truncate(h.Bytes); err != nil || h.Bytes > 0 {
+		return err
+	}
+	return h.write(h.base)
+}
+
+// after evaluates the model after step of steps if it is time, says so on bar, and
+// keeps the model if it is the best. stop says why the run should end early, ""
+// if it should not.
+func (h *heldOut) after(ctx context.Context, step, steps int, bar *cli.Progress) (stop string, err error) {
+	if h != nil && step <= h.Measured {
+		return h.Stopped, nil
+	}
+	if h == nil || step < steps && (h.o.EvalEvery == 0 || step%h.o.EvalEvery != 0) {
+		return "", nil
+	}
+	if h.Last, err = h.evaluate(ctx, step); err != nil {
+		return "", err
+	}
+	if err := h.write(h.Last); err != nil {
+		return "", err
+	}
+	h.Measured = step
+	for _, e := range h.Last {
+		bar.Say(e.String())
+	}
+	h.Stopped, err = h.choose(step, steps)
+	return h.Stopped, err
+}
+
+func (e Evaluation) String() string {
+	return fmt.Sprintf("step %d  %s: loss %.4f  accuracy %.4f  as the base %.4f  KL %.4f", e.Step, e.Name, e.Loss, e.Accuracy, e.Agreement, e.KL)
+}
+
+// choose keeps the model if it is the best so far, and counts how long there was
+// no better one.
+func (h *heldOut) choose(step, steps int) (stop string, err error) {
+	name, measure := h.o.best()
+	for _, e := range h.Last {
+		if e.Name != name {
+			continue
+		}
+		value, better := e.Loss, e.Loss < h.BestValue
+		if measure == "accuracy" {
+			value, better = e.Accuracy, e.Accuracy > h.BestValue
+		}
+		if h.BestStep == 0 || better {
+			h.BestStep, h.BestValue, h.Waited = step, value, 0
+			return "", h.keep()
+		}
+		if h.Waited++; h.o.Patience > 0 && h.Waited >= h.o.Patience && step < steps {
+			return fmt.Sprintf("%s of %s has not been better in %d evaluations than %.6g at step %d", measure, name, h.Waited, h.BestValue, h.BestStep), nil
+		}
+	}
+	return "", nil
+}
+
+// keep puts the model into the folder of the best one, whole or not at all.
+func (h *heldOut) keep() error {
+	dir := filepath.Join(h.o.Out, BestName)
+	fresh := dir + ".tmp"
+	if err := os.RemoveAll(fresh); err != nil {
+		return err
+	}
+	var err error
+	if h.o.LoRA > 0 && !h.o.Merge {
+		err = h.m.SaveAdapter(fresh, h.o.Model)
+	} else {
+		err = h.m.Save(fresh, h.from)
+	}
+	if err != nil {
+		return err
+	}
+	name, measure := h.o.best()
+	err = writeJSON(filepath.Join(fresh, "best.json"), map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue})
+	if err != nil {
+		return err
+	}
+	if err := os.RemoveAll(dir); err != nil {
+		return err
+	}
+	return os.Rename(fresh, dir)
+}
+
+// write appends lines to eval.jsonl.
+func (h *heldOut) write(lines []Evaluation) error {
+	for _, e := range lines {
+		data, err := json.Marshal(e)
+		if err != nil {
+			return err
+		}
+		n, err := h.file.WriteAt(append(data, '\n'), h.Bytes)
+		if err != nil {
+			return err
+		}
+		h.Bytes += int64(n)
+	}
+	return h.file.Sync()
+}
+
+// close ends the file.
+func (h *heldOut) close() error {
+	if h == nil || h.file == nil {
+		return nil
+	}
+	return h.file.Close()
+}
+
+// measure evaluates a set. At step 0 it keeps what the base makes of it.
+func (h *heldOut) measure(ctx context.Context, s *heldOutSet, step int) (Evaluation, error) {
+	e := Evaluation{Step: step, Name: s.name, Rows: s.rows, Targets: s.n}
+	var loss, kl float64
+	hits, agree, done := 0, 0, 0
+	for i, rows := range s.micro {
+		if err := ctx.Err(); err != nil {
+			return e, err
+		}
+		b, at := pack(rows)
+		st, states, err := h.m.ScoreStates(b, at, 1)
+		if err != nil {
+			return e, fmt.Errorf("--eval %s: %w", s.name, err)
+		}
+		if step == 0 {
+			s.base = append(s.base, h.m.Keep(states))
+			s.top1, s.lse = append(s.top1, st.Top1ID...), append(s.lse, st.LogSumExp...)
+		} else {
+			for _, x := range h.divergences(s.base[i], s.lse[done:], states, st.LogSumExp) {
+				kl += x
+			}
+		}
+		for j, lp := range st.LogProb {
+			loss -= float64(lp)
+			if st.Rank[j] == 0 {
+				hits++
+			}
+			if st.Top1ID[j] == s.top1[done+j] {
+				agree++
+			}
+		}
+		done += len(at)
+	}
+	n := float64(s.n)
+	e.Loss, e.Accuracy, e.Agreement, e.KL = loss/n, float64(hits)/n, float64(agree)/n, kl/n
+	if !finite(e.Loss) || !finite(e.KL) {
+		return e, fmt.Errorf("step %d: loss %v and KL %v on --eval %s: the model has come apart; take a smaller --lr", step, e.Loss, e.KL, s.name)
+	}
+	return e, nil
+}
+
+// stripe is how many targets have their logits in memory at a time.
+const stripe = 32
+
+// divergences is KL(base || model) of each of n targets, in nats, over the whole
+// vocabulary: with logits a of the base and b of the model, the sum of
+// p (a - b), p = exp(a - lse(a)), less lse(a) - lse(b). Logits are float32, their
+// sum float64 in the order of the ids.
+func (h *heldOut) divergences(base model.States, baseLSE []float32, now model.States, nowLSE []float32) []float64 {
+	V, n := h.m.Spec().Vocab, len(nowLSE)
+	out := make([]float64, n)
+	a, b := make([]float32, stripe*V), make([]float32, stripe*V)
+	for lo := 0; lo < n; lo += stripe {
+		hi := min(lo+stripe, n)
+		h.m.Logits(a[:(hi-lo)*V], base, lo, hi, &h.head)
+		h.m.Logits(b[:(hi-lo)*V], now, lo, hi, nil)
+		parallel(h.dev, hi-lo, func(i int) {
+			x, y, lse := a[i*V:][:V], b[i*V:][:V], float64(baseLSE[lo+i])
+			sum := 0.0
+			for k, v := range x {
+				sum += math.Exp(float64(v)-lse) * (float64(v) - float64(y[k]))
+			}
+			out[lo+i] = sum - (lse - float64(nowLSE[lo+i]))
+		})
+	}
+	return out
+}

@@ -1,0 +1,229 @@
+package train
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+
+	"eaft/internal/cli"
+	"eaft/parquet"
+)
+
+// Values of Options.Resume beside the folder of a checkpoint.
+const (
+	ResumeAuto = "auto"
+	ResumeNone = "none"
+)
+
+// checkResume reports what is wrong about the options of checkpoints.
+func (o *Options) checkResume() error {
+	switch {
+	case o.SaveEvery < 0:
+		return cli.Usagef("--save-every %d: at least 1, or 0 for a checkpoint every %v", o.SaveEvery, saveInterval)
+	case o.Keep < 1:
+		return cli.Usagef("--keep %d: at least 1", o.Keep)
+	case o.Resume == "":
+		return cli.Usagef("--resume is empty: auto, none, or the folder of a checkpoint")
+	}
+	return nil
+}
+
+// damaged is a reason for which a checkpoint is not whole.
+type damaged string
+
+func (d damaged) Error() string { return string(d) }
+
+// checkpoints are the steps of the checkpoints in dir, newest first.
+func checkpoints(dir string) ([]int, error) {
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var steps []int
+	for _, e := range entries {
+		if n, ok := stepOf(e.Name()); ok && e.IsDir() {
+			steps = append(steps, n)
+		}
+	}
+	slices.SortFunc(steps, func(a, b int) int { return b - a })
+	return steps, nil
+}
+
+// choose finds the checkpoint that o goes on from; "" means that there is none
+// and the run starts anew. Checkpoints that are not whole are named in warnings.
+func choose(o *Options, now *Record) (path string, s *state, err error) {
+	if o.Resume == ResumeNone {
+		return "", nil, nil
+	}
+	dir := filepath.Join(o.Out, CheckpointsName)
+	if o.Resume != ResumeAuto {
+		path, err := filepath.Abs(o.Resume)
+		if err != nil {
+			return "", nil, err
+		}
+		if in, err := filepath.Abs(dir); err != nil || filepath.Dir(path) != in {
+			return "", nil, cli.Usagef("--resume %s: not a checkpoint of --out, which lie in %s: a run goes on in its own folder, or in a copy of all of it", o.Resume, dir)
+		}
+		s, err := readCheckpoint(o, path, now)
+		var d damaged
+		if errors.As(err, &d) {
+			return "", nil, cli.Usagef("--resume %s: not whole: %w: name another one, or use --resume auto", o.Resume, err)
+		}
+		return path, s, err
+	}
+	steps, err := checkpoints(dir)
+	if err != nil {
+		return "", nil, err
+	}
+	for _, n := range steps {
+		path := filepath.Join(dir, stepName(n))
+		s, err := readCheckpoint(o, path, now)
+		var d damaged
+		if errors.As(err, &d) {
+			fmt.Fprintf(o.Stderr, "warning: %s is not whole: %v: passed over\n", path, err)
+			continue
+		}
+		return path, s, err
+	}
+	return "", nil, nil
+}
+
+// readCheckpoint checks that the checkpoint at path is whole, down to every bit of
+// it and of what it needs beside it, and of this run.
+func readCheckpoint(o *Options, path string, now *Record) (*state, error) {
+	data, err := os.ReadFile(filepath.Join(path, manifestFile))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, damaged(manifestFile + " is missing")
+	}
+	if err != nil {
+		return nil, err
+	}
+	var m manifest
+	if err := json.Unmarshal(data, &m); err != nil {
+		return nil, damaged(fmt.Sprintf("%s: %v", manifestFile, err))
+	}
+	files := map[string]stored{}
+	for _, f := range m.Files {
+		files[f.Name] = f
+	}
+	// The small file first: whose run it is decides whether the rest matters.
+	var s *state
+	for _, name := range []string{stateFile, visitsFile, mastersFile, momentsFile} {
+		if err := files[name].check(path, name); err != nil {
+			return nil, err
+		}
+		if name != stateFile {
+			continue
+		}
+		if data, err = os.ReadFile(filepath.Join(path, name)); err != nil {
+			return nil, err
+		}
+		s = &state{}
+		if err := json.Unmarshal(data, s); err != nil {
+			return nil, damaged(fmt.Sprintf("%s: %v", name, err))
+		}
+		if err := s.Record.same(now, path+" is of a run", "give the same options, or --resume none to start anew"); err != nil {
+			return nil, err
+		}
+	}
+	if n, _ := stepOf(filepath.Base(path)); n != s.Step || s.Step < 1 || s.Summary == nil {
+		return nil, damaged(fmt.Sprintf("%s is of step %d", stateFile, s.Step))
+	}
+	if err := s.Metrics.check(filepath.Join(o.Out, MetricsName)); err != nil {
+		return nil, err
+	}
+	return s, s.Audit.check(filepath.Join(o.Out, AuditName))
+}
+
+// check compares a file with what the manifest says of it.
+func (f stored) check(dir, name string) error {
+	st, err := os.Lstat(filepath.Join(dir, name))
+	switch {
+	case f.Name == "":
+		return damaged(fmt.Sprintf("%s does not list %s", manifestFile, name))
+	case errors.Is(err, fs.ErrNotExist):
+		return damaged(name + " is missing")
+	case err != nil:
+		return err
+	case !st.Mode().IsRegular() || st.Size() != f.Bytes:
+		return damaged(fmt.Sprintf("%s has %d bytes, not %d", name, st.Size(), f.Bytes))
+	}
+	got, err := parquet.HashFile(filepath.Join(dir, name))
+	if err != nil {
+		return err
+	}
+	if got != f.SHA256 {
+		return damaged(fmt.Sprintf("%s was changed: its hash is not the manifest's", name))
+	}
+	return nil
+}
+
+// unfinishedName marks a folder as that of a run that has begun. What stands in
+// a folder without it is somebody else's and is left alone.
+const unfinishedName = "_unfinished"
+
+// ours are the files of a run that has begun.
+var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, AdapterName}
+
+// prepare readies the folder and finds the checkpoint to go on from, "" if there
+// is none; then what an unfinished run left is removed. It refuses a folder whose
+// files no run of ours has begun.
+func prepare(o *Options, now *Record) (path string, s *state, err error) {
+	mark := filepath.Join(o.Out, unfinishedName)
+	_, err = os.Stat(mark)
+	begun := err == nil
+	var left []string
+	for _, name := range ours {
+		if _, err := os.Lstat(filepath.Join(o.Out, name)); err == nil {
+			left = append(left, filepath.Join(o.Out, name))
+		}
+	}
+	if !begun && len(left) > 0 {
+		return "", nil, cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, left[0])
+	}
+	if path, s, err = choose(o, now); err != nil {
+		return "", nil, err
+	}
+	if path != "" {
+		left = []string{filepath.Join(o.Out, SummaryName), filepath.Join(o.Out, ModelName), filepath.Join(o.Out, AdapterName)} // made at the end, from what follows
+	} else if len(left) > 0 {
+		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
+	}
+	for _, name := range left {
+		if err := os.RemoveAll(name); err != nil {
+			return "", nil, err
+		}
+	}
+	if err := cleanTemps(o.Out); err != nil {
+		return "", nil, err
+	}
+	if err := parquet.WriteFileAtomic(mark, nil); err != nil {
+		return "", nil, cli.Usagef("--out: %w", err)
+	}
+	return path, s, nil
+}
+
+// cleanTemps removes what killed runs left half written.
+func cleanTemps(out string) error {
+	if err := parquet.CleanTemps(out); err != nil {
+		return err
+	}
+	dir := filepath.Join(out, CheckpointsName)
+	entries, err := os.ReadDir(dir)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	for _, e := range entries {
+		if n := e.Name(); strings.HasPrefix(n, ".step-") && strings.HasSuffix(n, hiddenSuffix) {
+			if err := os.RemoveAll(filepath.Join(dir, n)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
