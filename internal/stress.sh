@@ -2,6 +2,7 @@
 # Scores and trains under hard garbage collection for STRESSTIME (10m) on each instruction set, fuzzes every fuzz test
 # of the module for FUZZTIME (5m) each (shrinking inputs that are merely new would take most of it), then kills tokenize
 # at random moments for as long, and train fifty times.
+# and the pipeline at random moments for as long, and fills the pipeline's disk.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 echo "== scores under garbage collection"
@@ -17,6 +18,8 @@ EAFT_STRESS="${FUZZTIME:-5m}" go test -v -timeout 0 -run '^TestKilled$' ./cmd/to
 # Fifty kills of training and fifty SIGTERMs, and a disk that is full at every 8 KiB.
 echo "== ./cmd/train TestKilled TestDiskFull"
 EAFT_STRESS=1 go test -count=1 -v -timeout 0 -run '^(TestKilled|TestDiskFull)$' ./cmd/train
+echo "== ./cmd/pipeline TestKilled, and TestDiskFull where this is root"
+EAFT_STRESS="${FUZZTIME:-5m}" go test -v -timeout 0 -run '^(TestKilled|TestDiskFull)$' ./cmd/pipeline
 # With Python: tokenizers against Hugging Face's library on many random texts.
 if [ -n "${EAFT_PYTHON:-}" ]; then
   echo "== tokenize/tokenizer TestReference"

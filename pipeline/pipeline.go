@@ -1,6 +1,7 @@
-// Package pipeline runs stages one after another. It knows no stage: a command
-// hands them in as programs, so that each has its own memory and its own exit
-// code, and what ran can be run again by hand.
+// Package pipeline describes a whole run in one file and makes of it what is
+// missing. It knows no stage: stages are the sibling programs, so that each has
+// its own memory and its own exit code, what ran can be run again by hand, and
+// every flag of a program is a field of the file.
 package pipeline
 
 import (
@@ -11,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
 	"strings"
 	"syscall"
 	"time"
@@ -23,12 +25,25 @@ type Stage struct {
 	Program string // a name in Runner.Dir, such as "scorer"
 	Args    []string
 	Out     io.Writer // the stage's standard output; nil: the runner's
+	Err     io.Writer // the stage's standard error; nil: the runner's
+	Quiet   bool      // the command line is not printed
+	Usage   *Usage    // filled in when the stage has ended, if not nil
+}
+
+// Usage is what a stage took.
+type Usage struct {
+	Seconds    float64
+	Exit       int
+	PeakMemory int64 // bytes; see cli.PeakMemoryOf
 }
 
 // Runner runs stages.
 type Runner struct {
 	Dir      string // where the programs are
 	Out, Err io.Writer
+	Work     string     // working directory; "": the program's own
+	Env      []string   // added to the environment
+	Hold     []*os.File // kept open by every stage until it ends: locks
 }
 
 // Beside is the folder of the running program: the four commands lie together.
@@ -44,21 +59,40 @@ func Beside() (string, error) {
 }
 
 // Run prints the stage's command line on Err and runs it. Cancelling ctx sends
-// SIGTERM, so that the stage saves what it has. A failure keeps the stage's
-// exit code.
+// SIGTERM, so that the stage saves what it has; so does the end of this
+// process, where the system can do that. A failure keeps the stage's exit code.
 func (r *Runner) Run(ctx context.Context, s Stage) error {
-	fmt.Fprintf(r.Err, "\n$ %s %s\n", s.Program, quote(s.Args))
+	if !s.Quiet {
+		fmt.Fprintf(r.Err, "\n$ %s %s\n", s.Program, quote(s.Args))
+	}
 	cmd := exec.CommandContext(ctx, filepath.Join(r.Dir, s.Program), s.Args...)
-	cmd.Stdout, cmd.Stderr = r.Out, r.Err
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.ExtraFiles = r.Out, r.Err, r.Work, r.Hold
+	if len(r.Env) > 0 {
+		cmd.Env = append(os.Environ(), r.Env...)
+	}
 	if s.Out != nil {
 		cmd.Stdout = s.Out
 	}
+	if s.Err != nil {
+		cmd.Stderr = s.Err
+	}
+	cmd.SysProcAttr = endsWithUs()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
 	cmd.WaitDelay = time.Minute
+	// The signal of the parent's end comes when its thread ends, not its process.
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	began := time.Now()
 	err := cmd.Run()
+	if s.Usage != nil && cmd.ProcessState != nil {
+		*s.Usage = Usage{time.Since(began).Seconds(), cmd.ProcessState.ExitCode(), cli.PeakMemoryOf(cmd.ProcessState)}
+	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
 		return &cli.Error{Code: exit.ExitCode(), Err: fmt.Errorf("%s failed", s.Program)}
+	}
+	if ctx.Err() != nil {
+		return ctx.Err()
 	}
 	if err != nil {
 		return fmt.Errorf("%s: %w", s.Program, err)

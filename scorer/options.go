@@ -43,6 +43,12 @@ type Options struct {
 	Budget      int   // tokens of a batch; 0: DefaultBudget
 	Log         io.Writer
 
+	// Shards are those to be scored, for workers that share a dataset of ShardsOf;
+	// nil: all, and the manifest. A run without closes what they
+	// made.
+	Shards   []int
+	ShardsOf int
+
 	// NoPrefixSharing computes each row by itself, also what several begin with.
 	NoPrefixSharing bool
 }

@@ -41,6 +41,9 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if !errors.Is(err, fs.ErrNotExist) {
 		return sum, false, err
 	}
+	if o.Shards != nil {
+		return sum, false, r.some(ctx, dev, c)
+	}
 	if err := parquet.CleanTemps(o.Out); err != nil {
 		return sum, false, err
 	}
@@ -84,14 +87,8 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	for i := range infos {
 		if infos[i] == nil {
-			if r.model == nil {
-				if r.model, err = model.Load(dev, c, model.Options{DType: r.o.DType}); err != nil {
-					return sum, unusable(err)
-				}
-				cli.SteadyHeap()
-				if v := r.model.Spec().Vocab; r.o.K > v {
-					return sum, cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
-				}
+			if err := r.load(dev, c); err != nil {
+				return sum, err
 			}
 			info, ledger, err := r.shard(ctx, i, progress)
 			if err != nil {
@@ -104,6 +101,21 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 	}
 	progress.Done()
 	return r.finish(m)
+}
+
+// load brings the model into memory when it is first needed.
+func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
+	if r.model != nil {
+		return nil
+	}
+	if r.model, err = model.Load(dev, c, model.Options{DType: r.o.DType}); err != nil {
+		return unusable(err)
+	}
+	cli.SteadyHeap()
+	if v := r.model.Spec().Vocab; r.o.K > v {
+		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
+	}
+	return nil
 }
 
 // shard scores one shard; on any error nothing of it stays.

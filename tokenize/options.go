@@ -47,6 +47,10 @@ type Options struct {
 	Shards    int               `json:"shards"` // 0: one for each gigabyte of records
 	MaxReject float64           `json:"-"`      // share of rows that may be dropped
 
+	// Only are the shards to be made, for workers that share a run of Shards; nil:
+	// all, and the manifest. A run without closes what they made.
+	Only []int `json:"-"`
+
 	Log io.Writer `json:"-"`
 
 	TrainOn TrainOn `json:"train_on"` // "": assistant
@@ -60,6 +64,8 @@ func (o *Options) check() error {
 		return cli.Usagef("--out is missing: the folder for the dataset")
 	case o.Shards < 0 || o.Shards > maxShards:
 		return cli.Usagef("--shards %d: use 1 to %d, or 0 for one a gigabyte", o.Shards, maxShards)
+	case o.Only != nil && o.Dedup != nil:
+		return cli.Usagef("--shard: whether a row repeats another is known when all before it are read; leave --dedup out, or --shard")
 	case o.MaxLength < 0 || o.MaxLength == 1:
 		return cli.Usagef("--max-length %d: use at least 2 tokens", o.MaxLength)
 	case !(o.MaxReject >= 0 && o.MaxReject <= 1):

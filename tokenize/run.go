@@ -38,17 +38,25 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 		if err := os.MkdirAll(dir, 0o755); err != nil {
 			return nil, false, err
 		}
+		if o.Only != nil {
+			continue // others are at work here
+		}
 		if err := parquet.CleanTemps(dir); err != nil {
 			return nil, false, err
 		}
 	}
-	defer r.tidy()
+	if o.Only == nil {
+		defer r.tidy()
+	}
 	if r.sources, err = findSources(o.Inputs, o.Stdin, o.Out); err != nil {
 		return nil, false, err
 	}
 	finished, err := r.read()
 	if err != nil {
 		return nil, false, err
+	}
+	if finished && o.Only != nil {
+		return nil, true, nil
 	}
 	if finished {
 		r.count = len(r.sets[0].manifest.Shards)
@@ -57,6 +65,9 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 		}
 	} else if err := r.shards(ctx); err != nil {
 		return nil, false, err
+	}
+	if o.Only != nil {
+		return nil, false, nil
 	}
 	for split, dir := range r.dirs {
 		made = append(made, Made{dir, r.sets[split].manifest})
@@ -206,6 +217,11 @@ func (r *run) shards(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	if r.o.Only != nil {
+		for i := range kept {
+			kept[i] = kept[i] || !slices.Contains(r.o.Only, i)
+		}
+	}
 	jobs, stop := r.jobs(ctx, ends, kept)
 	defer stop()
 	progress := cli.NewProgress(r.o.Log, "tokenize", "rows", total, 0)
@@ -213,6 +229,9 @@ func (r *run) shards(ctx context.Context) error {
 	for i, end := range ends {
 		records := end - from
 		from = end
+		if kept[i] && r.o.Only != nil {
+			continue
+		}
 		if kept[i] {
 			if err := r.keep(i); err != nil {
 				return err
@@ -232,6 +251,9 @@ func (r *run) shards(ctx context.Context) error {
 		}
 	}
 	progress.Done()
+	if r.o.Only != nil {
+		return nil
+	}
 	return r.finish(total)
 }
 

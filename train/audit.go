@@ -21,10 +21,11 @@ var auditTargets = 1 << 19
 // end depends on the plan alone, so that their names and bytes are the same
 // whenever a run was stopped.
 type audit struct {
-	dir            string
-	meta           parquet.Meta // of the shards, but for the ledger
-	shards         int          // that the plan makes
-	tokens, scores string       // where they are, as seen from dir
+	dir    string
+	meta   parquet.Meta // of the shards, but for the ledger
+	shards int          // that the plan makes
+	// Where the manifest says that tokens and scores are; scores "" without.
+	tokens, scores string
 	auditState
 	open []parquet.AuditRow // of the open shard
 	// Of the step in progress, which may be dropped.

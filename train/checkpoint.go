@@ -49,6 +49,7 @@ type state struct {
 	Found []byte `json:"found,omitempty"`
 	// HeldOut is what is known of the evaluations on held-out rows.
 	HeldOut HeldOutState `json:"held_out"`
+	Evals   position     `json:"evals"` // of eval.jsonl; none without held-out rows
 }
 
 // stepName is the folder of the checkpoint after step n.

@@ -209,6 +209,11 @@ func (c *course) save() error {
 	}
 	s := &state{Record: *c.rec, Step: c.done, Epoch: c.steps[c.done-1].epoch, Plan: c.plan,
 		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack(), HeldOut: c.held.state()}
+	if c.held != nil {
+		if s.Evals, err = positionOf(filepath.Join(c.o.Out, EvalName), c.held.Bytes); err != nil {
+			return err
+		}
+	}
 	dir := filepath.Join(c.o.Out, CheckpointsName)
 	if _, err := writeCheckpoint(dir, c.trainer, s, c.audit.open, c.audit.meta); err != nil {
 		return fmt.Errorf("the checkpoint after step %d: %w", c.done, err)

@@ -151,9 +151,7 @@ func (in *inputs) openHeldOut(c *weights.Checkpoint, o *Options) error {
 		if in.hashes["eval."+s.Name], err = ds.ContentHash(); err != nil {
 			return err
 		}
-		if ds.Foreign {
-			fmt.Fprintf(o.Stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", s.Dir, parquet.ManifestName)
-		} else if err := sameTokenizer(c, ds); err != nil {
+		if err := CheckTokens(c, ds, o.Stderr); err != nil {
 			return err
 		}
 		in.heldOut = append(in.heldOut, ds)

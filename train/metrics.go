@@ -71,24 +71,30 @@ func (m *metricsFile) sync() (position, error) {
 	return m.pos, m.f.Sync()
 }
 
-// check reports, as damage, a file that does not begin as it did at p.
-func (p position) check(path string) error {
+// positionOf is the position n in a file, or at its end if that comes first.
+func positionOf(path string, n int64) (p position, err error) {
 	f, err := os.Open(path)
-	if errors.Is(err, fs.ErrNotExist) {
-		return damaged(path + " is missing")
-	}
 	if err != nil {
-		return err
+		return p, err
 	}
 	defer f.Close()
 	sum := sha256.New()
-	n, err := io.Copy(sum, io.LimitReader(f, p.Bytes))
+	p.Bytes, err = io.Copy(sum, io.LimitReader(f, n))
+	p.SHA256 = "sha256:" + hex.EncodeToString(sum.Sum(nil))
+	return p, err
+}
+
+// check reports, as damage, a file that does not begin as it did at p.
+func (p position) check(path string) error {
+	got, err := positionOf(path, p.Bytes)
 	switch {
+	case errors.Is(err, fs.ErrNotExist):
+		return damaged(path + " is missing")
 	case err != nil:
 		return err
-	case n < p.Bytes:
-		return damaged(fmt.Sprintf("%s has %d bytes, not %d", path, n, p.Bytes))
-	case "sha256:"+hex.EncodeToString(sum.Sum(nil)) != p.SHA256:
+	case got.Bytes < p.Bytes:
+		return damaged(fmt.Sprintf("%s has %d bytes, not %d", path, got.Bytes, p.Bytes))
+	case got != p:
 		return damaged(path + " was changed")
 	}
 	return nil

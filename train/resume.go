@@ -137,6 +137,11 @@ func readCheckpoint(o *Options, path string, now *Record) (*state, error) {
 	if err := s.Metrics.check(filepath.Join(o.Out, MetricsName)); err != nil {
 		return nil, err
 	}
+	if s.Evals.Bytes > 0 {
+		if err := s.Evals.check(filepath.Join(o.Out, EvalName)); err != nil {
+			return nil, err
+		}
+	}
 	return s, s.Audit.check(filepath.Join(o.Out, AuditName))
 }
 
@@ -168,7 +173,7 @@ func (f stored) check(dir, name string) error {
 const unfinishedName = "_unfinished"
 
 // ours are the files of a run that has begun.
-var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, AdapterName}
+var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, BestName + ".tmp", AdapterName}
 
 // prepare readies the folder and finds the checkpoint to go on from, "" if there
 // is none; then what an unfinished run left is removed. It refuses a folder whose

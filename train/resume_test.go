@@ -81,8 +81,33 @@ func same(t *testing.T, what string, got, want map[string]string) {
 // again and again, ends with the bytes of one that is not: at the edge of an
 // epoch, and inside a step, which is dropped.
 func TestStoppedAnywhere(t *testing.T) {
+	t.Run("plain", func(t *testing.T) { stopAnywhere(t, newWorldOf(t, 36), 1) })
+	heldOut := func(w *world) {
+		w.o.Eval, w.o.EvalEvery, w.o.Best = []HeldOutSet{{"held", w.o.Tokens}}, 2, "held"
+	}
+	for name, change := range map[string]func(w *world){
+		"held out":   heldOut,
+		"early end":  func(w *world) { heldOut(w); w.o.EvalEvery, w.o.Patience, w.o.LR = 1, 2, 1 },
+		"regularise": func(w *world) { w.o.LabelSmoothing, w.o.KL, w.o.NEFTune = 0.1, 0.5, 5 },
+		"adamw8bit":  func(w *world) { w.o.Optimizer = OptimizerAdamW8; w.o.DType = "bf16" },
+		"adafactor":  func(w *world) { w.o.Optimizer, w.o.AdamBeta1, w.o.AdamBeta2, w.o.AdamEps = OptimizerAdafactor, 0, 0, 0 },
+		"lora": func(w *world) {
+			w.o.LoRA, w.o.LoRAAlpha, w.o.LoRADropout, w.o.LoRATargets, w.o.Merge = 4, 8, 0.2, AllLinear, true
+		},
+		"talr": func(w *world) { w.o.Loss = LossTALR },
+		"mile": func(w *world) { w.o.Loss = LossMiLe },
+	} {
+		t.Run(name, func(t *testing.T) {
+			w := newWorldOf(t, 36)
+			change(w)
+			stopAnywhere(t, w, 7)
+		})
+	}
+}
+
+// stopAnywhere stops w after 1, 1+by, 1+2 by ... questions whether it is to stop.
+func stopAnywhere(t *testing.T, w *world, by int) {
 	smallShards(t, 600)
-	w := newWorldOf(t, 36)
 	w.o.BatchTokens = 1500
 	must(t, w.run(t.Context()))
 	want := results(t, w.o.Out)
@@ -91,8 +116,11 @@ func TestStoppedAnywhere(t *testing.T) {
 	}
 	var rec Record
 	must(t, json.Unmarshal([]byte(want[RecordName]), &rec))
+	if w.o.Patience > 0 && !strings.Contains(want[SummaryName], `"stopped"`) {
+		t.Fatal("the run does not end early")
+	}
 	inside := 0
-	for left := 1; ; left++ {
+	for left := 1; ; left += by {
 		w.log.Reset()
 		w.o.Out = filepath.Join(w.dir, fmt.Sprint("stopped", left))
 		stops := 0
@@ -175,6 +203,7 @@ func unfinish(t *testing.T, dir string) {
 func TestDamagedCheckpoint(t *testing.T) {
 	smallShards(t, 40)
 	w := newWorld(t)
+	w.o.Eval, w.o.EvalEvery = []HeldOutSet{{"held", w.o.Tokens}}, 1
 	must(t, w.run(t.Context()))
 	want := results(t, w.o.Out)
 	w.o.Out, w.o.SaveEvery = filepath.Join(w.dir, "saved"), 1
@@ -219,8 +248,9 @@ func TestDamagedCheckpoint(t *testing.T) {
 		}
 		same(t, c.name, results(t, w.o.Out), want)
 	}
-	// Without its metrics, or a shard of its audit, no checkpoint is of use.
-	for _, name := range []string{MetricsName, filepath.Join(AuditName, shards(t, before)[0])} {
+	// Without its metrics, its evaluations or a shard of its audit, no checkpoint is
+	// of use.
+	for _, name := range []string{MetricsName, EvalName, filepath.Join(AuditName, shards(t, before)[0])} {
 		must(t, os.RemoveAll(w.o.Out))
 		must(t, os.CopyFS(w.o.Out, os.DirFS(before)))
 		unfinish(t, w.o.Out)
@@ -333,4 +363,19 @@ func TestLock(t *testing.T) {
 	// What is left of one that was killed is no obstacle.
 	must(t, os.WriteFile(filepath.Join(w.o.Out, lockName), []byte("pid 1 on elsewhere\n"), 0o666))
 	must(t, w.run(t.Context()))
+}
+
+// A finished run of adapters alone has no model, and is finished nevertheless.
+func TestFinishedAdapter(t *testing.T) {
+	w := newWorld(t)
+	w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets = 4, 8, AllLinear
+	must(t, w.run(t.Context()))
+	must(t, w.run(t.Context()))
+	if !strings.Contains(w.log.String(), "finished already") {
+		t.Errorf("again: %s", w.log.String())
+	}
+	must(t, os.Remove(filepath.Join(w.o.Out, AdapterName, "adapter_config.json")))
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "adapter_config.json") {
+		t.Errorf("without its adapter: %v", err)
+	}
 }

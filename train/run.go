@@ -156,7 +156,14 @@ func finished(o *Options, now *Record) (bool, error) {
 	if data, err = os.ReadFile(filepath.Join(o.Out, SummaryName)); err != nil {
 		return false, err
 	}
-	for _, name := range []string{filepath.Join(ModelName, "config.json"), filepath.Join(AuditName, parquet.ManifestName)} {
+	made := []string{filepath.Join(AuditName, parquet.ManifestName)}
+	if o.LoRA > 0 {
+		made = append(made, filepath.Join(AdapterName, "adapter_config.json"))
+	}
+	if o.LoRA == 0 || o.Merge {
+		made = append(made, filepath.Join(ModelName, "config.json"))
+	}
+	for _, name := range made {
 		if _, err := os.Stat(filepath.Join(o.Out, name)); err != nil {
 			return false, cli.Usagef("%s says that the run is finished, but: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
 		}

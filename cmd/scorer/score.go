@@ -38,6 +38,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	threads := fs.Int("threads", 0, "threads; 0: all cores")
 	fs.Int64Var(&o.Limit, "limit", 0, "score only the first rows of the dataset; 0: all")
 	fs.BoolVar(&o.NoPrefixSharing, "no-prefix-sharing", false, "compute what several rows begin with for each of them; slower, the same scores")
+	shard := fs.String("shard", "", "score only these shards, 3/16 or 3,5/16, beside other workers; a run without closes the dataset")
 	asJSON := fs.Bool("json", false, "print the summary as JSON")
 	if err := cli.Parse(fs, args, std, scoreUsage); err != nil {
 		return err
@@ -56,6 +57,11 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--dtype: %w", err)
 	}
 	o.Targets = scorer.Targets(*targets)
+	if *shard != "" {
+		if o.Shards, o.ShardsOf, err = cli.ParseShards(*shard); err != nil {
+			return err
+		}
+	}
 	dev, err := cpu.New(*threads)
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
@@ -68,6 +74,9 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	sum, again, err := scorer.Run(ctx, dev, c, o)
 	if err != nil {
 		return err
+	}
+	if o.Shards != nil && !again {
+		return nil // there is no whole to sum up
 	}
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)

@@ -60,6 +60,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	splits := fs.StringArray("split", nil, "make further datasets of a share of the rows, by content: held-out=2%")
 	dedup := fs.StringArray("dedup", nil, "leave out rows that repeat: exact, or near=0.8 (least similarity)")
 	fs.IntVar(&o.Shards, "shards", 0, "number of Parquet files; 0: one for each gigabyte of records")
+	shard := fs.String("shard", "", "make only these shards, 3/16 or 3,5/16, beside other workers; a run without, with --shards 16, closes the dataset")
 	fs.Float64Var(&o.MaxReject, "max-reject", 0.01, "share of rows that may be dropped before the run fails (exit code 3)")
 	asJSON := fs.Bool("json", false, "print the report as JSON, one object a line for each dataset")
 	fs.IntVar(&o.Threads, "threads", runtime.GOMAXPROCS(0), "threads that encode")
@@ -87,6 +88,15 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if fs.Changed("shuffle") {
 		o.Shuffle = shuffle
+	}
+	if *shard != "" {
+		n := o.Shards
+		if o.Only, o.Shards, err = cli.ParseShards(*shard); err != nil {
+			return err
+		}
+		if n != 0 && n != o.Shards {
+			return cli.Usagef("--shard %s and --shards %d do not fit", *shard, n)
+		}
 	}
 	o.Inputs, o.Overlong, o.Stdin = fs.Args(), tokenize.Overlong(*overlong), std.In
 	l, err := lang.load()

@@ -120,12 +120,13 @@ func compare(t *testing.T, what string, got, want map[string]string) {
 
 // TestKilled kills a run at random moments, as kill -9 does, and lets others go
 // on until it is done; and so with SIGTERM, which must end with 75 or, of a run
-// that was just done, 0. Four moments of each; with EAFT_STRESS set, fifty.
+// that was just done, 0. Two moments of each, and more until a run has gone on
+// from a checkpoint; with EAFT_STRESS set, fifty.
 func TestKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	moments := 4
+	moments := 2
 	if os.Getenv("EAFT_STRESS") != "" {
 		moments = 50
 	}
@@ -143,10 +144,10 @@ func TestKilled(t *testing.T) {
 	want := results(t, whole)
 	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGTERM} {
 		stops, runs, resumed := 0, 0, 0
-		for stops < moments {
+		for (stops < moments || resumed == 0) && !t.Failed() {
 			runs++
 			out := filepath.Join(t.TempDir(), "stopped")
-			for range 1 + rng.IntN(5) {
+			for range 1 + rng.IntN(3) {
 				cmd := command(out)
 				var log bytes.Buffer
 				cmd.Stderr = &log
@@ -185,8 +186,5 @@ func TestKilled(t *testing.T) {
 			os.RemoveAll(out)
 		}
 		t.Logf("%v: %d stops in %d folders of runs that take %v, %d times gone on from a checkpoint; every result is the undisturbed one's", signal, stops, runs, took.Round(time.Millisecond), resumed)
-		if resumed == 0 && !t.Failed() {
-			t.Errorf("%v: no run went on from a checkpoint", signal)
-		}
 	}
 }

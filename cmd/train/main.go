@@ -18,8 +18,8 @@ import (
 
 const usage = `Usage: train [flags]
        train eval --model M ...    held-out rows, multiple choice, generation, perplexity
-       train audit RUN             what a run did to every target
-       train export --model M ...  a GGUF for llama.cpp
+       train audit RUN                      what a run did to every target
+       train export --model M --out F.gguf  a GGUF for llama.cpp
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
@@ -98,19 +98,19 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	case fs.Changed("steps") && o.Steps < 1:
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
 	}
-	var err error
-	if o.Eval, err = train.ParseHeldOut(*evals); err != nil {
-		return err
-	}
 	switch {
+	case *exportAs != "" && o.LoRA > 0 && !o.Merge:
+		return cli.Usagef("--export needs a whole model: give --merge too")
 	case *exportAs != "" && *exportAs != "gguf":
 		return cli.Usagef("--export %q is not known: use gguf", *exportAs)
-	case *exportAs != "" && o.LoRA > 0 && !o.Merge:
-		return cli.Usagef("--export gguf writes whole models: with --lora add --merge")
 	case *exportAs == "" && fs.Changed("export-type"):
 		return cli.Usagef("--export-type needs --export gguf")
 	}
 	if err := checkExportType(*exportType); err != nil {
+		return err
+	}
+	var err error
+	if o.Eval, err = train.ParseHeldOut(*evals); err != nil {
 		return err
 	}
 	if *memory != "" {

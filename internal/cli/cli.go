@@ -82,6 +82,12 @@ func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
 	fs.SetOutput(io.Discard)
 	fs.SortFlags = false
 	fs.Usage = func() {}
+	if len(args) == 1 && args[0] == FlagsArg {
+		if err := printFlags(fs, std.Out); err != nil {
+			return err
+		}
+		return pflag.ErrHelp
+	}
 	err := fs.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintf(std.Out, "%s\n\nFlags:\n%s", usage, fs.FlagUsages())

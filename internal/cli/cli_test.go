@@ -65,3 +65,17 @@ func TestProgressIntoALog(t *testing.T) {
 		t.Errorf("log: %q", s)
 	}
 }
+
+// What a program is told of a command's flags is all that it needs to set them.
+func TestFlagsAsJSON(t *testing.T) {
+	fs := pflag.NewFlagSet("train", pflag.ContinueOnError)
+	fs.Int("epochs", 1, "passes")
+	fs.Bool("hidden", false, "for tests")
+	fs.MarkHidden("hidden")
+	var out bytes.Buffer
+	err := Parse(fs, []string{FlagsArg}, IO{Out: &out}, "Usage: train")
+	want := `[{"name":"epochs","type":"int","default":"1","usage":"passes"}]` + "\n"
+	if !errors.Is(err, pflag.ErrHelp) || out.String() != want {
+		t.Errorf("%v: %s, want %s", err, out.String(), want)
+	}
+}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"os"
 	"runtime"
 	"runtime/debug"
 	"runtime/metrics"
@@ -14,6 +15,15 @@ func PeakMemory() int64 {
 		return 0
 	}
 	return ru.Maxrss * maxrssUnit
+}
+
+// PeakMemoryOf is the largest resident size of a child that ended, in bytes. At
+// least it is what this process held when it started the child (getrusage(2)).
+func PeakMemoryOf(child *os.ProcessState) int64 {
+	if ru, ok := child.SysUsage().(*syscall.Rusage); ok {
+		return ru.Maxrss * maxrssUnit
+	}
+	return 0
 }
 
 // SteadyHeap is called once a model is in memory. The collector's default, to

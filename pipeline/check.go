@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"eaft/internal/cli"
+)
+
+// Value is what a flag of the stage is set to; its default if the run does not
+// say.
+func (o *Options) Value(name string) []string {
+	if opt := o.find(name); opt != nil {
+		return opt.Values
+	}
+	return nil
+}
+
+func (o *Options) find(name string) *Option {
+	for i := range o.Set {
+		if o.Set[i].Flag.Name == name {
+			return &o.Set[i]
+		}
+	}
+	return nil
+}
+
+// args spells the options as arguments.
+func (o *Options) args() (args []string) {
+	for _, opt := range o.Set {
+		for _, v := range opt.Values {
+			args = append(args, "--"+opt.Flag.Name+"="+v)
+		}
+	}
+	return args
+}
+
+// splits are the names that tokenize.split gives.
+func (c *Config) splits() (names []string) {
+	for _, v := range c.Tokenize.Value("split") {
+		for _, part := range strings.Split(v, ",") {
+			name, _, _ := strings.Cut(part, "=")
+			names = append(names, strings.TrimSpace(name))
+		}
+	}
+	return names
+}
+
+// check refuses what does not go together.
+func (c *Config) check(r *reader) error {
+	at := func(field string) string {
+		if w := r.at[field]; w != "" {
+			return w
+		}
+		return c.Path
+	}
+	switch {
+	case c.Model == "":
+		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, a hub id, or demo", c.Path)
+	case len(c.Corpora) == 0:
+		return cli.Usagef("%s: corpora is missing: the files to tokenize", c.Path)
+	case slices.Contains(c.Corpora, "-"):
+		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", at("corpora"))
+	}
+	if opt := c.Score.find("limit"); opt != nil && opt.Values[0] != "0" && c.Train != nil {
+		return cli.Usagef("%s: score.limit leaves rows without scores, and train (%s) needs those of all rows; leave one of them out", opt.Where, c.Train.Where)
+	}
+	if opt := c.Tokenize.find("shards"); opt != nil {
+		c.Shards, _ = strconv.Atoi(opt.Values[0])
+	}
+	for _, e := range c.Eval {
+		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
+			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
+		}
+	}
+	if filepath.Clean(c.Out) == "." {
+		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))
+	}
+	return nil
+}

@@ -1,0 +1,379 @@
+package pipeline
+
+import (
+	"bytes"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+
+	"go.yaml.in/yaml/v3"
+
+	"eaft/internal/cli"
+)
+
+// Config is a run: what run.yaml says, with what the environment and the command
+// line say instead.
+type Config struct {
+	Path    string // of the file
+	Dir     string // its folder; the paths in it are relative to it
+	Model   string
+	Out     string // folder for everything that is made
+	Corpora []string
+	CPU     string // instruction set (EAFT_CPU); "": the best of the machine that began
+	Workers int    // processes that share a stage
+	Shards  int    // of the tokens, which are those of the scores; 0: not said
+
+	Tokenize, Score, Inspect Options
+	Train                    *Options // nil: nothing is trained
+	Eval                     []Eval
+}
+
+// Options are the flags that a stage is given.
+type Options struct {
+	Set   []Option
+	Where string
+}
+
+// Option is one flag of a stage.
+type Option struct {
+	Flag   cli.Flag
+	Values []string
+	Where  string // "run.yaml:12", "--set train.lr" or "EAFT_TRAIN_LR"
+}
+
+// Eval is an evaluation, of the base model and of the trained one.
+type Eval struct {
+	Name     string
+	Corpora  []string // tokenized for it
+	Split    string   // or a split that tokenize made
+	Options  Options
+	Tokenize Options
+}
+
+// Flags describes the flags of a program's command, such as "scorer", "score".
+type Flags func(program string, command ...string) ([]cli.Flag, error)
+
+// own are the flags that the run itself sets.
+var own = map[string][]string{
+	"tokenize": {"model", "out", "json", "shard"},
+	"score":    {"model", "tokens", "out", "json", "shard"},
+	"inspect":  {"tokens", "json", "html", "row"},
+	"train":    {"model", "tokens", "scores", "out"},
+	"eval":     {"model", "tokens", "json", "out"},
+}
+
+// commands are the programs of the stages and their subcommands.
+var commands = map[string][]string{
+	"tokenize": {"tokenize"}, "score": {"scorer", "score"}, "inspect": {"scorer", "inspect"}, "train": {"train"}, "eval": {"train", "eval"},
+}
+
+const maxFile = 1 << 20 // bytes of a run.yaml
+
+// Load reads a run's file. An unknown, repeated or contradictory field is an
+// error that names its line.
+func Load(path string, over []Override, flags Flags) (*Config, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, cli.Usagef("%w; pipeline init writes one", err)
+	}
+	defer f.Close()
+	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
+	if err != nil {
+		return nil, err
+	}
+	if len(data) > maxFile {
+		return nil, cli.Usagef("%s: larger than %d bytes", path, maxFile)
+	}
+	dec := yaml.NewDecoder(bytes.NewReader(data))
+	var doc, more yaml.Node
+	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		return nil, cli.Usagef("%s: %w", path, err)
+	}
+	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
+		return nil, cli.Usagef("%s:%d: a second document; a run is one", path, more.Line)
+	}
+	root := &yaml.Node{Kind: yaml.MappingNode, Line: 1}
+	if len(doc.Content) > 0 && doc.Content[0].Tag != "!!null" {
+		root = doc.Content[0]
+	}
+	r := &reader{path: path, flags: flags, from: map[*yaml.Node]string{}, known: map[string][]cli.Flag{}}
+	for _, o := range over {
+		if err := r.override(root, o); err != nil {
+			return nil, err
+		}
+	}
+	c := &Config{Path: path, Dir: filepath.Dir(path), Out: "run", Workers: 1}
+	if err := r.config(root, c); err != nil {
+		return nil, err
+	}
+	return c, c.check(r)
+}
+
+// reader turns nodes into a Config.
+type reader struct {
+	path  string
+	flags Flags
+	from  map[*yaml.Node]string // where a node that is not the file's comes from
+	known map[string][]cli.Flag // by stage
+	at    map[string]string     // where the fields stand
+}
+
+func (r *reader) where(n *yaml.Node) string {
+	if from, ok := r.from[n]; ok {
+		return from
+	}
+	return fmt.Sprintf("%s:%d", r.path, n.Line)
+}
+
+func (r *reader) errorf(n *yaml.Node, format string, a ...any) error {
+	return cli.Usagef("%s: "+format, append([]any{r.where(n)}, a...)...)
+}
+
+// each calls f with the fields of a mapping. A field without a value is passed
+// on only if it is one of empty.
+func (r *reader) each(n *yaml.Node, what string, empty []string, f func(key string, v *yaml.Node) error) error {
+	if n.Kind != yaml.MappingNode {
+		return r.errorf(n, "%s: want fields (name: value)", what)
+	}
+	seen := map[string]bool{}
+	for i := 0; i < len(n.Content); i += 2 {
+		k, v := n.Content[i], n.Content[i+1]
+		switch {
+		case k.Kind != yaml.ScalarNode:
+			return r.errorf(k, "%s: a field's name is a word", what)
+		case seen[k.Value]:
+			return r.errorf(k, "%s stands twice", join(what, k.Value))
+		case v.Kind == yaml.AliasNode || v.Anchor != "":
+			return r.errorf(v, "%s: anchors and aliases are not used here; write the value out", join(what, k.Value))
+		}
+		seen[k.Value] = true
+		if v.Tag == "!!null" && !slices.Contains(empty, k.Value) {
+			continue
+		}
+		if err := f(k.Value, v); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func join(a, b string) string {
+	if a == "" {
+		return b
+	}
+	return a + "." + b
+}
+
+var topFields = []string{"model", "out", "corpora", "cpu", "workers", "tokenize", "score", "inspect", "train", "eval"}
+
+func (r *reader) config(root *yaml.Node, c *Config) error {
+	r.at = map[string]string{}
+	return r.each(root, "", []string{"tokenize", "score", "inspect", "train"}, func(key string, v *yaml.Node) (err error) {
+		r.at[key] = r.where(v)
+		switch key {
+		case "model":
+			c.Model, err = r.text(v, key)
+		case "out":
+			c.Out, err = r.text(v, key)
+		case "cpu":
+			c.CPU, err = r.text(v, key)
+		case "corpora":
+			c.Corpora, err = r.list(v, key)
+		case "workers":
+			var s string
+			if s, err = r.text(v, key); err == nil {
+				if c.Workers, err = strconv.Atoi(s); err != nil || c.Workers < 1 || c.Workers > 1024 {
+					err = r.errorf(v, "workers: %q is not a number from 1 to 1024", s)
+				}
+			}
+		case "tokenize":
+			c.Tokenize, err = r.options(v, key, key)
+		case "score":
+			c.Score, err = r.options(v, key, key)
+		case "inspect":
+			c.Inspect, err = r.options(v, key, key)
+		case "train":
+			var o Options
+			o, err = r.options(v, key, key)
+			c.Train = &o
+		case "eval":
+			err = r.each(v, key, nil, func(name string, v *yaml.Node) error {
+				e, err := r.eval(name, v)
+				c.Eval = append(c.Eval, e)
+				return err
+			})
+		default:
+			err = r.errorf(v, "unknown field %q%s", key, nearest(key, topFields))
+		}
+		return err
+	})
+}
+
+func (r *reader) eval(name string, n *yaml.Node) (e Eval, err error) {
+	what := "eval." + name
+	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
+		return e, r.errorf(n, "%s: an evaluation's name has small letters, digits and _", what)
+	}
+	e.Name = name
+	rest := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
+	err = r.each(n, what, []string{"tokenize"}, func(key string, v *yaml.Node) (err error) {
+		switch key {
+		case "corpora":
+			e.Corpora, err = r.list(v, what+"."+key)
+		case "split":
+			e.Split, err = r.text(v, what+"."+key)
+		case "tokenize":
+			e.Tokenize, err = r.options(v, what+"."+key, "tokenize")
+		default:
+			rest.Content = append(rest.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key, Line: v.Line}, v)
+		}
+		return err
+	})
+	if err != nil {
+		return e, err
+	}
+	if len(e.Corpora) > 0 && e.Split != "" {
+		return e, r.errorf(n, "%s: corpora and split exclude each other: tokens of files, or of a share of the corpora", what)
+	}
+	if len(e.Corpora) == 0 && len(e.Tokenize.Set) > 0 {
+		return e, r.errorf(n, "%s.tokenize: without corpora nothing is tokenized here", what)
+	}
+	e.Options, err = r.options(rest, what, "eval")
+	e.Options.Where = r.where(n)
+	return e, err
+}
+
+// options reads the flags of a stage.
+func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
+	o := Options{Where: r.where(n)}
+	if n.Tag == "!!null" {
+		return o, nil
+	}
+	flags, ok := r.known[stage]
+	if !ok {
+		var err error
+		if flags, err = r.flags(commands[stage][0], commands[stage][1:]...); err != nil {
+			return o, err
+		}
+		r.known[stage] = flags
+	}
+	err := r.each(n, what, nil, func(key string, v *yaml.Node) error {
+		i := slices.IndexFunc(flags, func(f cli.Flag) bool { return f.Name == key })
+		if slices.Contains(own[stage], key) {
+			return r.errorf(v, "%s.%s is set by the run itself; leave it out", what, key)
+		}
+		if i < 0 {
+			var names []string
+			for _, f := range flags {
+				names = append(names, f.Name)
+			}
+			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, names))
+		}
+		f := flags[i]
+		values, err := r.values(v, what+"."+key, f)
+		o.Set = append(o.Set, Option{f, values, r.where(v)})
+		return err
+	})
+	return o, err
+}
+
+// values reads what a flag is set to, and checks its type.
+func (r *reader) values(v *yaml.Node, what string, f cli.Flag) ([]string, error) {
+	if strings.HasSuffix(f.Type, "Array") || strings.HasSuffix(f.Type, "Slice") {
+		return r.list(v, what)
+	}
+	s, err := r.text(v, what)
+	if err != nil {
+		return nil, err
+	}
+	switch f.Type {
+	case "bool":
+		_, err = strconv.ParseBool(s)
+	case "int", "int64":
+		_, err = strconv.ParseInt(s, 0, 64)
+	case "uint64", "uint":
+		_, err = strconv.ParseUint(s, 0, 64)
+	case "float64":
+		_, err = strconv.ParseFloat(s, 64)
+	}
+	if err != nil {
+		return nil, r.errorf(v, "%s: %q is no %s; it is: %s", what, s, f.Type, f.Usage)
+	}
+	return []string{s}, nil
+}
+
+func (r *reader) text(v *yaml.Node, what string) (string, error) {
+	if v.Kind != yaml.ScalarNode {
+		return "", r.errorf(v, "%s: want one value, not a list or fields", what)
+	}
+	if v.Value == "" {
+		return "", r.errorf(v, "%s is empty; leave it out, or give it a value", what)
+	}
+	return v.Value, nil
+}
+
+// list reads several values, or one.
+func (r *reader) list(v *yaml.Node, what string) (out []string, err error) {
+	items := []*yaml.Node{v}
+	if v.Kind == yaml.SequenceNode {
+		if items = v.Content; len(items) == 0 {
+			return nil, r.errorf(v, "%s: an empty list", what)
+		}
+		for _, item := range items {
+			if from, ok := r.from[v]; ok {
+				r.from[item] = from
+			}
+		}
+	}
+	for _, item := range items {
+		s, err := r.text(item, what)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+// nearest is a hint at the name that was meant.
+func nearest(name string, names []string) string {
+	best, at := 3, ""
+	for _, n := range names {
+		if d := distance(name, n); d < best && 2*d <= len(name) {
+			best, at = d, n
+		}
+	}
+	if at == "" {
+		return "; known are " + strings.Join(names, ", ")
+	}
+	return fmt.Sprintf("; is %s meant?", at)
+}
+
+// distance is how many letters must change to make b of a (Levenshtein).
+func distance(a, b string) int {
+	if len(a) > 64 {
+		return len(a)
+	}
+	row := make([]int, len(b)+1)
+	for j := range row {
+		row[j] = j
+	}
+	for i := range len(a) {
+		diagonal := row[0]
+		row[0] = i + 1
+		for j := range len(b) {
+			cost := diagonal
+			if a[i] != b[j] {
+				cost++
+			}
+			diagonal = row[j+1]
+			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
+		}
+	}
+	return row[len(b)]
+}

@@ -1,0 +1,82 @@
+package pipeline
+
+import (
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"eaft/internal/cli"
+)
+
+func someFlags(program string, command ...string) ([]cli.Flag, error) {
+	return []cli.Flag{{Name: "lr", Type: "float64"}, {Name: "shards", Type: "int"}, {Name: "steps", Type: "int"},
+		{Name: "epochs", Type: "int"}, {Name: "split", Type: "stringArray"}, {Name: "json", Type: "bool"}}, nil
+}
+
+func load(t *testing.T, text string, over ...Override) (*Config, error) {
+	t.Helper()
+	path := filepath.Join(t.TempDir(), "run.yaml")
+	if err := os.WriteFile(path, []byte(text), 0o666); err != nil {
+		t.Fatal(err)
+	}
+	return Load(path, over, someFlags)
+}
+
+func TestLoad(t *testing.T) {
+	c, err := load(t, "model: m\ncorpora: [a, b]\ntokenize: {shards: 4, split: held=2%}\ntrain:\neval: {held: {split: held}}\n",
+		Override{[]string{"train", "lr"}, "1e-5", "--set train.lr"}, Override{[]string{"tokenize", "shards"}, "8", "EAFT_TOKENIZE_SHARDS"},
+		Override{[]string{"workers"}, "3", "--workers"})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if c.Shards != 8 || c.Workers != 3 || c.Train == nil || strings.Join(c.Train.args(), " ") != "--lr=1e-5" || len(c.Eval) != 1 || strings.Join(c.splits(), " ") != "held" {
+		t.Errorf("%+v", c)
+	}
+}
+
+func TestFromEnvironment(t *testing.T) {
+	var got []string
+	for _, o := range FromEnvironment([]string{"EAFT_TRAIN_MAX_GRAD_NORM=1", "EAFT_CPU=avx2", "EAFT_PYTHON=python3", "EAFT_MODEL=", "HOME=/x"}) {
+		got = append(got, strings.Join(o.Path, ".")+"="+o.Value)
+	}
+	if want := "cpu=avx2 train.max-grad-norm=1"; strings.Join(got, " ") != want {
+		t.Errorf("%v, want %s", got, want)
+	}
+}
+
+func TestScalar(t *testing.T) {
+	for _, s := range []string{"a.jsonl", "/x/y.gguf", "true", "1e5", "a: b", "it's", "#x", "", "no", "-x", "tab\there", "\u00e4"} {
+		c, err := load(t, "model: "+scalar(s)+"\ncorpora: x\n")
+		if s == "" {
+			if err == nil {
+				t.Error("an empty model is taken")
+			}
+			continue
+		}
+		if err != nil || c.Model != s {
+			t.Errorf("%q is written as %s: %v", s, scalar(s), err)
+		}
+	}
+}
+
+// Whatever stands in the file, reading it ends, and what is wrong is wrong use.
+func FuzzLoad(f *testing.F) {
+	for _, s := range []string{"", "model: m\ncorpora: c\n", "a: &a [*a, *a]\nb: *a", "model: m\ncorpora: [a]\ntrain: {steps: 1}\neval: {x: {split: y}}",
+		"? [a]\n: b", "--- 1\n--- 2", "train: [1]", "<<: {model: m}", "model: !!binary aGk=\ncorpora: c", "\tmodel: x"} {
+		f.Add(s, "train.lr", "1")
+	}
+	f.Fuzz(func(t *testing.T, text, field, value string) {
+		over, err := ParseSet([]string{field + "=" + value})
+		if err != nil {
+			over = nil
+		}
+		c, err := load(t, text, over...)
+		if err != nil && cli.Code(err) != cli.ExitUsage {
+			t.Fatal(err)
+		}
+		if err == nil && (c.Model == "" || len(c.Corpora) == 0) {
+			t.Fatalf("%+v", c)
+		}
+	})
+}

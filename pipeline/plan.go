@@ -1,0 +1,188 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"strings"
+	"text/tabwriter"
+	"time"
+
+	"eaft/internal/cli"
+)
+
+// What is to be done of a step.
+const (
+	Done   = "done"
+	Anew   = "run"    // nothing of it is there
+	Resume = "resume" // begun, and not finished
+	Mend   = "mend"   // finished, and damaged since
+)
+
+// Planned is a step and what would be done of it.
+type Planned struct {
+	*Step
+	What   string
+	Why    []string
+	Record *Record
+}
+
+// Pipeline is a run with what it works with.
+type Pipeline struct {
+	*Config
+	Runner    *Runner
+	ModelHash func(ref string) (string, error)
+	// ISA is the instruction set of this machine that goes by the name (EAFT_CPU);
+	// the best one for "".
+	ISA      func(name string) (string, error)
+	Wait     bool          // for another run or for workers, instead of refusing
+	Verify   bool          // read all shards of what is finished and compare hashes
+	Until    string        // the last step to run; "": all
+	Metrics  string        // file of OpenMetrics text; "": none
+	JSONLogs bool          // what the run says of itself is JSON lines
+	Lease    time.Duration // after which a worker that shows no life has lost its claim
+	Args     []string      // flags that a worker must be given to read the same Config
+}
+
+// pin is out/pin.json: what all machines of a run must have alike.
+type pin struct {
+	ISA string `json:"isa"`
+}
+
+// isa is the instruction set of the run: what its file says, else what its first
+// machine had, else the best one here.
+func (p *Pipeline) isa() (string, error) {
+	if p.CPU != "" {
+		return p.CPU, nil
+	}
+	var have pin
+	err := readJSON(p.at(p.Out, "pin.json"), &have)
+	if err == nil && have.ISA != "" {
+		return have.ISA, nil
+	}
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	return p.ISA("")
+}
+
+// provide makes sure that this machine computes as the run does, and pins it.
+func (p *Pipeline) provide() (isa string, err error) {
+	if isa, err = p.isa(); err != nil {
+		return "", err
+	}
+	if _, err := p.ISA(isa); err != nil {
+		return "", cli.Usagef("this run computes with %s, which all of its machines need (%s): %w; run elsewhere, or set cpu to what all have", isa, p.at(p.Out, "pin.json"), err)
+	}
+	if p.CPU != "" {
+		return isa, nil
+	}
+	if err := os.MkdirAll(p.at(p.Out), 0o777); err != nil {
+		return "", cli.Usagef("out: %w", err)
+	}
+	data := fmt.Sprintf("{\"isa\": %q}\n", isa)
+	f, err := os.OpenFile(p.at(p.Out, "pin.json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
+	if errors.Is(err, fs.ErrExist) {
+		return isa, nil
+	}
+	if err != nil {
+		return "", err
+	}
+	_, err = io.WriteString(f, data)
+	return isa, errors.Join(err, f.Sync(), f.Close())
+}
+
+// Plan says for every step of the run whether it is done, and if not, why.
+func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
+	isa, err := p.isa()
+	if err != nil {
+		return nil, err
+	}
+	steps, err := p.Steps(Facts{p.ModelHash, isa})
+	if err != nil {
+		return nil, err
+	}
+	var last map[string]map[string]string // parts by step
+	if err := readJSON(p.at(p.Out, stateName), &last); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	var out []Planned
+	for _, s := range steps {
+		if err := ctx.Err(); err != nil {
+			return nil, err
+		}
+		pl := Planned{Step: s}
+		if pl.Record, err = p.record(s); err != nil {
+			return nil, err
+		}
+		if err := p.look(&pl, last); err != nil {
+			return nil, err
+		}
+		out = append(out, pl)
+	}
+	return out, nil
+}
+
+// Checked is Plan, and what the stages say to the options of what would run.
+func (p *Pipeline) Checked(ctx context.Context) ([]Planned, error) {
+	plan, err := p.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	p.Runner.Work = p.Dir
+	return plan, p.probe(ctx, plan)
+}
+
+// look decides about one step.
+func (p *Pipeline) look(pl *Planned, last map[string]map[string]string) error {
+	r := pl.Record
+	switch {
+	case r.Done:
+		why, err := p.damage(pl.Step, r, p.Verify)
+		if err != nil {
+			return err
+		}
+		pl.What = Done
+		if why != "" {
+			pl.What, pl.Why = Mend, []string{why}
+		}
+		return nil
+	case len(r.Attempts) > 0:
+		a := r.Attempts[len(r.Attempts)-1]
+		pl.What = Resume
+		switch {
+		case !a.Ended:
+			pl.Why = []string{"was killed, or is at work"}
+		case a.Exit == cli.ExitStopped:
+			pl.Why = []string{"was stopped"}
+		case a.Exit == cli.ExitGate:
+			pl.Why = []string{"a gate said no"}
+		default:
+			pl.Why = []string{fmt.Sprintf("failed with exit code %d", a.Exit)}
+		}
+		return nil
+	}
+	pl.What = Anew
+	was, ran := last[pl.Name]
+	if !ran {
+		pl.Why = []string{"never ran"}
+		return nil
+	}
+	pl.Why = difference(was, pl.Parts)
+	if len(pl.Why) == 0 {
+		pl.Why = []string{"its result is gone"}
+	}
+	return nil
+}
+
+// WritePlan prints what would run and why.
+func WritePlan(w io.Writer, plan []Planned) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, pl := range plan {
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\n", pl.Name, pl.What, pl.Folder, strings.Join(pl.Why, "; "))
+	}
+	return t.Flush()
+}

@@ -1,0 +1,106 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	"io"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"eaft/internal/cli"
+)
+
+// probe finds values that a stage would refuse before any stage has run, and
+// not hours later: each program is given its own options and an input that is
+// not there. A program that complains of that input has accepted the options;
+// what else it complains of is the error, with the line of the field.
+func (p *Pipeline) probe(ctx context.Context, plan []Planned) error {
+	dir, err := os.MkdirTemp("", "eaft-probe-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(dir)
+	for _, pl := range plan {
+		if pl.What == Done || pl.What == Mend {
+			continue
+		}
+		if err := p.probeStep(ctx, &pl, dir); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error {
+	absent := filepath.Join(dir, "absent")
+	args, asked := slices.Clone(pl.Args), false
+	for i, a := range args {
+		switch {
+		case a == "--" || pl.kind == "inspect" && i == 1:
+			at := i
+			if a == "--" {
+				at++
+				args = args[:at+1]
+			}
+			args[at], asked = absent, true
+		case a == "--tokens" || a == "--scores":
+			args[i+1], asked = absent, true
+		case a == "--out" || a == "--html":
+			args[i+1] = filepath.Join(dir, "out")
+		case a == "--model" && strings.HasPrefix(args[i+1], pl.trainedBy()):
+			args[i+1] = p.Model // the trained one is yet to be made
+		}
+		if a == "--" {
+			break
+		}
+	}
+	if !asked {
+		return nil // it has no input that could be left out
+	}
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	var said bytes.Buffer
+	err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: io.Discard, Err: &said, Quiet: true})
+	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
+	last := strings.TrimPrefix(lines[len(lines)-1], pl.Program+": ")
+	if cli.Code(err) != cli.ExitUsage || strings.Contains(last, absent) {
+		return ctx.Err()
+	}
+	for _, opt := range pl.options.Set {
+		if named(last, "--"+opt.Flag.Name) {
+			return cli.Usagef("%s: %s: %s", opt.Where, pl.Name, last)
+		}
+	}
+	if where := pl.options.Where; where != "" {
+		return cli.Usagef("%s: %s: %s", where, pl.Name, last)
+	}
+	return cli.Usagef("%s: %s", pl.Name, last)
+}
+
+// trainedBy is the folder of the step whose model this one evaluates; what no
+// path begins with if there is none.
+func (s *Step) trainedBy() string {
+	for _, need := range s.Needs {
+		if need.kind == "train" {
+			return need.Folder
+		}
+	}
+	return "\x00"
+}
+
+// named reports that the text has the flag as a whole word.
+func named(text, flag string) bool {
+	for {
+		i := strings.Index(text, flag)
+		if i < 0 {
+			return false
+		}
+		text = text[i+len(flag):]
+		if text == "" || !strings.ContainsAny(text[:1], "abcdefghijklmnopqrstuvwxyz0123456789-") {
+			return true
+		}
+	}
+}

@@ -1,0 +1,183 @@
+package pipeline
+
+import (
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"time"
+
+	"eaft/internal/cli"
+	"eaft/internal/version"
+	"eaft/parquet"
+)
+
+// Files of a run's folder and of a step's.
+const (
+	recordName = "record.json" // of a step
+	stateName  = "state.json"  // of the run
+	logName    = "log.txt"     // of a step
+)
+
+// Record is what became of a step, in its folder.
+type Record struct {
+	Step     string            `json:"step"`
+	Key      string            `json:"key"`
+	Parts    map[string]string `json:"parts"`
+	Command  []string          `json:"command"`
+	Version  string            `json:"version"` // of the program that ran last
+	Done     bool              `json:"done"`
+	Results  map[string]string `json:"results,omitempty"` // hashes of the files that complete it
+	Attempts []Attempt         `json:"attempts"`
+}
+
+// Attempt is one execution of a step. One that was killed has no end.
+type Attempt struct {
+	Started    time.Time `json:"started"`
+	Host       string    `json:"host"`
+	Workers    int       `json:"workers"`
+	Ended      bool      `json:"ended"`
+	Seconds    float64   `json:"seconds"`
+	Exit       int       `json:"exit"`
+	PeakMemory int64     `json:"peak_memory"` // bytes, of the largest process
+}
+
+func readJSON(path string, v any) error {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return err
+	}
+	if err := json.Unmarshal(data, v); err != nil {
+		return fmt.Errorf("%s: %w; remove it", path, err)
+	}
+	return nil
+}
+
+func writeJSON(path string, v any) error {
+	data, err := json.MarshalIndent(v, "", "  ")
+	if err != nil {
+		return err
+	}
+	return parquet.WriteFileAtomic(path, append(data, '\n'))
+}
+
+// record is what is known of the step; an empty one if nothing is.
+func (c *Config) record(s *Step) (*Record, error) {
+	r := &Record{}
+	err := readJSON(c.at(s.Folder, recordName), r)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	if err == nil && r.Key != "" && r.Key != s.Key {
+		err = cli.Usagef("%s: is of %s with the key %s, not of %s; remove the folder", c.at(s.Folder, recordName), r.Step, brief(r.Key), brief(s.Key))
+	}
+	r.Step, r.Key, r.Parts, r.Version = s.Name, s.Key, s.Parts, version.Version
+	r.Command = append([]string{s.Program}, s.Args...)
+	return r, err
+}
+
+// at is a path in the folder of the run's file, as the system spells it.
+func (c *Config) at(elem ...string) string {
+	p := filepath.FromSlash(filepath.Join(elem...))
+	if filepath.IsAbs(p) {
+		return p
+	}
+	return filepath.Join(c.Dir, p)
+}
+
+// results are the hashes of the files that complete a step.
+func (c *Config) results(s *Step) (map[string]string, error) {
+	out := map[string]string{}
+	for _, m := range s.Markers {
+		h, err := parquet.HashFile(c.at(s.Folder, m))
+		if err != nil {
+			return nil, err
+		}
+		out[m] = h
+	}
+	return out, nil
+}
+
+// damage says what of a finished step's result is no longer as it was: its
+// closing files by their hashes, shards by their sizes or, if thorough, by their
+// hashes. "" is whole.
+func (c *Config) damage(s *Step, r *Record, thorough bool) (string, error) {
+	for _, m := range s.Markers {
+		path := c.at(s.Folder, m)
+		h, err := parquet.HashFile(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			return path + " is gone", nil
+		}
+		if err != nil {
+			return "", err
+		}
+		if h != r.Results[m] {
+			return path + " was changed", nil
+		}
+		if s.Schema == "" {
+			continue
+		}
+		bad, err := badShards(filepath.Dir(path), s.Schema, thorough)
+		if err != nil {
+			return "", err
+		}
+		if len(bad) > 0 {
+			return bad[0] + " is not what its manifest says", nil
+		}
+	}
+	return "", nil
+}
+
+// badShards are those of a dataset that differ from its manifest.
+func badShards(dir, schema string, thorough bool) (bad []string, err error) {
+	m, err := parquet.ReadManifest(dir)
+	if err != nil {
+		return nil, err
+	}
+	for _, info := range m.Shards {
+		path := filepath.Join(dir, info.Name)
+		st, err := os.Stat(path)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		if err != nil || st.Size() != info.Bytes {
+			bad = append(bad, path)
+			continue
+		}
+		if !thorough {
+			continue
+		}
+		sum, err := parquet.HashFile(path)
+		if err != nil {
+			return nil, err
+		}
+		if sum != info.SHA256 {
+			bad = append(bad, path)
+		}
+	}
+	return bad, nil
+}
+
+// mend removes what is damaged, so that the stage makes it again and nothing else.
+func (c *Config) mend(s *Step) error {
+	for _, m := range s.Markers {
+		path := c.at(s.Folder, m)
+		if s.Schema != "" {
+			bad, err := badShards(filepath.Dir(path), s.Schema, true)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				bad = nil // the manifest itself: the stage looks at the shards
+			}
+			for _, b := range bad {
+				if err := os.Remove(b); err != nil && !errors.Is(err, fs.ErrNotExist) {
+					return err
+				}
+			}
+		}
+		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}

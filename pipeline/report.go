@@ -1,0 +1,320 @@
+package pipeline
+
+import (
+	"bytes"
+	"context"
+	_ "embed"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"html/template"
+	"io"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"time"
+
+	"eaft/internal/cli"
+	"eaft/internal/machine"
+	"eaft/internal/version"
+	"eaft/parquet"
+)
+
+const reportDir = "report"
+
+// RunReport is report.json: everything that is known of a run.
+type RunReport struct {
+	*Status
+	Version     string                     `json:"version"`
+	CPU         string                     `json:"cpu"` // of the machine that wrote the report
+	ISA         string                     `json:"isa"`
+	Evaluations map[string]json.RawMessage `json:"evaluations"` // by step
+	Training    []json.RawMessage          `json:"training"`    // metrics.jsonl, a line each
+	Conflicts   json.RawMessage            `json:"conflicts,omitempty"`
+	Logs        map[string]string          `json:"-"` // their ends, by step
+	Files       []string                   `json:"files"`
+}
+
+const (
+	maxCurve = 64 << 20 // bytes of metrics.jsonl that are read
+	logEnd   = 4 << 10  // bytes of a log that are shown
+)
+
+// Report writes out/report, a folder that says all there is to say of the run:
+// index.html and report.json, the conflict report, the curves, the file itself.
+func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
+	dir := p.at(p.Out, reportDir)
+	if err := os.MkdirAll(dir, 0o777); err != nil {
+		return err
+	}
+	if err := parquet.CleanTemps(dir); err != nil {
+		return err
+	}
+	isa, err := p.isa()
+	if err != nil {
+		return err
+	}
+	r := &RunReport{Status: p.status(plan), Version: version.Version, CPU: machine.CPU(), ISA: isa,
+		Evaluations: map[string]json.RawMessage{}, Training: []json.RawMessage{}, Logs: map[string]string{}}
+	for i := range plan {
+		if err := p.gather(ctx, r, &plan[i]); err != nil {
+			return err
+		}
+	}
+	for _, f := range []string{"conflicts.html", "conflicts.json", "conflicts.txt", "metrics.jsonl", "summary.json"} {
+		if err := p.keep(r, f); err != nil {
+			return err
+		}
+	}
+	file, err := os.ReadFile(p.Path)
+	if err != nil {
+		return err
+	}
+	if err := parquet.WriteFileAtomic(p.at(p.Out, reportDir, "run.yaml"), file); err != nil {
+		return err
+	}
+	r.Files = append(r.Files, "run.yaml")
+	if err := writeJSON(p.at(p.Out, reportDir, "report.json"), r); err != nil {
+		return err
+	}
+	var page bytes.Buffer
+	if err := r.HTML(&page); err != nil {
+		return err
+	}
+	return parquet.WriteFileAtomic(p.at(p.Out, reportDir, "index.html"), page.Bytes())
+}
+
+// keep lists a file of the report if it is there.
+func (p *Pipeline) keep(r *RunReport, name string) error {
+	_, err := os.Stat(p.at(p.Out, reportDir, name))
+	if err == nil {
+		r.Files = append(r.Files, name)
+	} else if errors.Is(err, fs.ErrNotExist) {
+		err = nil
+	}
+	return err
+}
+
+// gather takes from a step's folder what belongs into the report. What is not
+// there, for the step has not come so far, is removed from the report as well.
+func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error {
+	if data, err := tail(p.at(pl.Folder, logName), logEnd); err == nil && pl.What != Done {
+		r.Logs[pl.Name] = data
+	}
+	into := func(from, name string) error {
+		data, err := os.ReadFile(p.at(pl.Folder, from))
+		if errors.Is(err, fs.ErrNotExist) {
+			if err = os.Remove(p.at(p.Out, reportDir, name)); errors.Is(err, fs.ErrNotExist) {
+				err = nil
+			}
+			return err
+		}
+		if err != nil {
+			return err
+		}
+		return parquet.WriteFileAtomic(p.at(p.Out, reportDir, name), data)
+	}
+	switch pl.kind {
+	case "inspect":
+		if err := errors.Join(into("out/report.html", "conflicts.html"), into("out/report.json", "conflicts.json")); err != nil {
+			return err
+		}
+		if data, err := os.ReadFile(p.at(pl.Folder, "out/report.json")); err == nil && json.Valid(data) {
+			r.Conflicts = data
+			return p.conflictsText(ctx, pl)
+		}
+		return nil
+	case "train":
+		if err := errors.Join(into("out/metrics.jsonl", "metrics.jsonl"), into("out/summary.json", "summary.json")); err != nil {
+			return err
+		}
+		f, err := os.Open(p.at(pl.Folder, "out/metrics.jsonl"))
+		if err != nil {
+			return nil // not begun
+		}
+		defer f.Close()
+		for dec := json.NewDecoder(io.LimitReader(f, maxCurve)); ; {
+			var line json.RawMessage
+			if dec.Decode(&line) != nil {
+				return nil // the last line of a stopped run may be cut
+			}
+			r.Training = append(r.Training, line)
+		}
+	case "eval":
+		if data, err := os.ReadFile(p.at(pl.Folder, "out/eval.json")); err == nil && json.Valid(data) {
+			r.Evaluations[pl.Name] = data
+		}
+	}
+	return nil
+}
+
+// conflictsText is the report for a terminal, without the gates, which have
+// had their say.
+func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
+	var args []string
+	skip := false
+	for _, a := range pl.Args {
+		switch {
+		case skip:
+			skip = false
+		case a == "--html":
+			skip = true
+		case a == "--json", strings.HasPrefix(a, "--fail-if="), strings.HasPrefix(a, "--html-rows="):
+		default:
+			args = append(args, a)
+		}
+	}
+	var out bytes.Buffer
+	if err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: io.Discard, Quiet: true}); err != nil {
+		return err
+	}
+	return parquet.WriteFileAtomic(p.at(p.Out, reportDir, "conflicts.txt"), out.Bytes())
+}
+
+func tail(path string, n int64) (string, error) {
+	f, err := os.Open(path)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return "", err
+	}
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, st.Size()-n), n))
+	return strings.ToValidUTF8(string(data), "\uFFFD"), err
+}
+
+//go:embed report.html
+var pageSource string
+
+var page = template.Must(template.New("report").Funcs(template.FuncMap{
+	"seconds": func(s float64) string {
+		return (time.Duration(s*1000) * time.Millisecond).Round(time.Millisecond * 100).String()
+	},
+	"mib": func(b int64) int64 { return b >> 20 },
+	"dropped": func(l *parquet.Ledger) string {
+		var out []string
+		for reason, n := range l.Dropped {
+			out = append(out, fmt.Sprintf("%d %s", n, reason))
+		}
+		slices.Sort(out)
+		return strings.Join(out, ", ")
+	},
+	"brief": brief, "quote": quote,
+}).Parse(pageSource))
+
+// HTML writes the report as one page, which fetches nothing.
+func (r *RunReport) HTML(w io.Writer) error {
+	return page.Execute(w, struct {
+		*RunReport
+		Curves []curve
+		Table  *evalTable
+	}{r, curves(r.Training), tabulate(r)})
+}
+
+// evalTable are the numbers of the evaluations, a row for each step.
+type evalTable struct {
+	Columns []string
+	Rows    []evalRow
+}
+
+type evalRow struct {
+	Name   string
+	Values []string
+}
+
+func tabulate(r *RunReport) *evalTable {
+	t := &evalTable{}
+	values := map[string]map[string]float64{}
+	for _, s := range r.Steps {
+		data, ok := r.Evaluations[s.Name]
+		if !ok {
+			continue
+		}
+		values[s.Name] = numbers(data)
+		for _, c := range order(data) {
+			if _, ok := values[s.Name][c]; ok && !slices.Contains(t.Columns, c) {
+				t.Columns = append(t.Columns, c)
+			}
+		}
+		t.Rows = append(t.Rows, evalRow{Name: s.Name})
+	}
+	for i := range t.Rows {
+		for _, c := range t.Columns {
+			s := ""
+			if v, ok := values[t.Rows[i].Name][c]; ok {
+				s = fmt.Sprintf("%.6g", v)
+			}
+			t.Rows[i].Values = append(t.Rows[i].Values, s)
+		}
+	}
+	if len(t.Rows) == 0 {
+		return nil
+	}
+	return t
+}
+
+// numbers are the fields of an object that are numbers.
+func numbers(data json.RawMessage) map[string]float64 {
+	var fields map[string]any
+	out := map[string]float64{}
+	if json.Unmarshal(data, &fields) != nil {
+		return out
+	}
+	for k, v := range fields {
+		if x, ok := v.(float64); ok {
+			out[k] = x
+		}
+	}
+	return out
+}
+
+// order is that in which an object's fields stand.
+func order(data json.RawMessage) (keys []string) {
+	dec := json.NewDecoder(bytes.NewReader(data))
+	depth, key := 0, true
+	for {
+		tok, err := dec.Token()
+		if err != nil {
+			return keys
+		}
+		switch d, isDelim := tok.(json.Delim); {
+		case isDelim && (d == '{' || d == '['):
+			depth++
+			if depth == 1 {
+				key = true
+			}
+		case isDelim:
+			depth--
+			if depth == 1 {
+				key = true
+			}
+		case depth == 1 && key:
+			keys = append(keys, tok.(string))
+			key = false
+		case depth == 1:
+			key = true
+		}
+	}
+}
+
+// gate reports that the run ended at a gate.
+func (s StepStatus) gate() bool {
+	n := len(s.Attempts)
+	return n > 0 && s.Attempts[n-1].Ended && s.Attempts[n-1].Exit == cli.ExitGate
+}
+
+// Outcome is a word for the page.
+func (s StepStatus) Outcome() string {
+	switch {
+	case s.State == Done:
+		return "done"
+	case s.gate():
+		return "refused by a gate"
+	case len(s.Attempts) == 0:
+		return "not run"
+	}
+	return s.State
+}

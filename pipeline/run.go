@@ -1,0 +1,297 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"maps"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"time"
+
+	"golang.org/x/term"
+
+	"eaft/internal/cli"
+	"eaft/parquet"
+)
+
+const lockName = "lock"
+
+// Run makes what is missing of the run, step by step, and the report. A second
+// run of the folder is refused while it lasts.
+func (p *Pipeline) Run(ctx context.Context) error {
+	isa, err := p.provide()
+	if err != nil {
+		return err
+	}
+	held, err := lock(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	p.Runner.Hold = []*os.File{held}
+	p.Runner.Work = p.Dir
+	p.Runner.Env = []string{"EAFT_CPU=" + isa}
+	plan, err := p.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	if p.Until != "" && !slices.ContainsFunc(plan, func(pl Planned) bool { return pl.Name == p.Until }) {
+		return cli.Usagef("--until %q: the steps are %s", p.Until, strings.Join(names(plan), ", "))
+	}
+	if err := p.probe(ctx, plan); err != nil {
+		return err
+	}
+	var failed error
+	ran := 0
+	for i := range plan {
+		pl := &plan[i]
+		if err := p.remember(pl.Step); err != nil {
+			return err
+		}
+		if pl.What == Done {
+			p.say("step", pl.Name, "done", "folder", pl.Folder)
+		} else {
+			ran++
+			p.say("step", pl.Name, pl.What, "why", strings.Join(pl.Why, "; "), "folder", pl.Folder)
+			failed = p.step(ctx, plan, pl)
+			if failed == nil {
+				pl.What, pl.Why = Done, nil
+			}
+		}
+		p.writeMetrics(plan)
+		if failed != nil {
+			break
+		}
+		if pl.Name == p.Until {
+			return nil
+		}
+	}
+	// What there is of a report is wanted most after a failure; of a stop it is not.
+	if !errors.Is(failed, context.Canceled) && cli.Code(failed) != cli.ExitStopped {
+		if err := p.Report(ctx, plan); err != nil && failed == nil {
+			failed = err
+		}
+	}
+	if failed == nil && ran == 0 {
+		p.say("run", p.Path, "nothing to do")
+	}
+	return failed
+}
+
+func names(plan []Planned) (out []string) {
+	for _, pl := range plan {
+		out = append(out, pl.Name)
+	}
+	return out
+}
+
+// remember keeps the parts of a step's key, for the next plan to say what changed.
+func (p *Pipeline) remember(s *Step) error {
+	last := map[string]map[string]string{}
+	if err := readJSON(p.at(p.Out, stateName), &last); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if maps.Equal(last[s.Name], s.Parts) {
+		return nil
+	}
+	last[s.Name] = s.Parts
+	return writeJSON(p.at(p.Out, stateName), last)
+}
+
+// step runs one stage and records what came of it.
+func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error {
+	r := pl.Record
+	if err := os.MkdirAll(p.at(pl.out()), 0o777); err != nil {
+		return err
+	}
+	// Workers that were started elsewhere may be at this step's shards.
+	var alone *os.File
+	if pl.Shards >= 0 && p.Workers < 2 {
+		var err error
+		if alone, err = lock(ctx, p.at(pl.Folder, workersLock), false, p.Wait, "workers are at the shards of "+pl.Name); err != nil {
+			return err
+		}
+		defer alone.Close()
+	}
+	if pl.What == Mend {
+		if err := p.mend(pl.Step); err != nil {
+			return err
+		}
+		if err := p.forget(pl.Step); err != nil {
+			return err
+		}
+	}
+	if pl.Shards >= 0 {
+		if err := p.intact(pl); err != nil {
+			return err
+		}
+	}
+	host, _ := os.Hostname()
+	r.Done, r.Results = false, nil
+	r.Attempts = append(r.Attempts, Attempt{Started: time.Now().UTC().Truncate(time.Second), Host: host, Workers: 1})
+	a := &r.Attempts[len(r.Attempts)-1]
+	path := p.at(pl.Folder, recordName)
+	if err := writeJSON(path, r); err != nil {
+		return err
+	}
+	began := time.Now()
+	still := p.keepMetrics(plan)
+	var peak int64
+	var err error
+	if pl.Shards >= 0 && p.Workers > 1 {
+		a.Workers = p.Workers
+		if peak, err = p.share(ctx, plan, pl); err == nil {
+			if alone, err = lock(ctx, p.at(pl.Folder, workersLock), false, true, ""); err == nil {
+				defer alone.Close()
+			}
+		}
+	}
+	var u Usage
+	if err == nil {
+		err = p.execute(ctx, pl, &u)
+		peak = max(peak, u.PeakMemory)
+	}
+	still()
+	a.Ended, a.Seconds, a.Exit, a.PeakMemory = true, time.Since(began).Seconds(), cli.Code(err), peak
+	if err == nil {
+		if r.Results, err = p.results(pl.Step); err == nil {
+			r.Done = true
+		}
+	}
+	if w := writeJSON(path, r); err == nil {
+		err = w
+	}
+	if err != nil && cli.Code(err) != cli.ExitStopped {
+		err = &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("%s: %w; its log is %s", pl.Name, err, p.at(pl.Folder, logName))}
+	}
+	if err == nil {
+		p.say("step", pl.Name, "finished", "seconds", fmt.Sprintf("%.1f", a.Seconds), "peak_memory_mib", fmt.Sprint(peak>>20))
+	}
+	return err
+}
+
+// execute runs the step's program to its end.
+func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
+	// What killed attempts were writing; nobody else is in the folder now.
+	for _, dir := range []string{p.at(pl.Folder), p.at(pl.out())} {
+		if err := parquet.CleanTemps(dir); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(p.at(pl.Folder, logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	s := Stage{Program: pl.Program, Args: pl.Args, Usage: u, Err: io.MultiWriter(p.Runner.Err, &lossy{w: f})}
+	if t, ok := p.Runner.Err.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
+		s.Err = t // a bar is drawn for people; the log is for those who are not there
+	}
+	if pl.Stdout == "" {
+		s.Out = io.MultiWriter(p.Runner.Err, &lossy{w: f})
+		return p.Runner.Run(ctx, s)
+	}
+	// What a gate refused is written all the same: that is when it is looked at.
+	out, err := parquet.CreateAtomic(p.at(pl.Folder, pl.Stdout))
+	if err != nil {
+		return err
+	}
+	s.Out = out
+	err = p.Runner.Run(ctx, s)
+	if err != nil && cli.Code(err) != cli.ExitGate {
+		out.Abort()
+		return err
+	}
+	if e := out.Commit(); e != nil {
+		return e
+	}
+	return err
+}
+
+// say reports on the run itself: a line for people, or JSON for machines.
+func (p *Pipeline) say(what, name, event string, fields ...string) {
+	if p.JSONLogs {
+		line := map[string]string{"time": time.Now().UTC().Format(time.RFC3339), what: name, "event": event}
+		for i := 0; i+1 < len(fields); i += 2 {
+			line[fields[i]] = fields[i+1]
+		}
+		data, _ := json.Marshal(line) // strings
+		fmt.Fprintf(p.Runner.Err, "%s\n", data)
+		return
+	}
+	var more []string
+	for i := 0; i+1 < len(fields); i += 2 {
+		if fields[i+1] != "" {
+			more = append(more, strings.ReplaceAll(fields[i], "_", " ")+" "+fields[i+1])
+		}
+	}
+	fmt.Fprintf(p.Runner.Err, "== %s: %s  %s\n", name, event, strings.Join(more, ", "))
+}
+
+// Clean removes what the run, as its file is now, does not refer to: folders of
+// steps with another key. dry only names them.
+func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
+	held, err := lock(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	plan, err := p.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	keep := map[string]bool{}
+	for _, pl := range plan {
+		keep[filepath.Base(pl.Folder)] = true
+	}
+	entries, err := os.ReadDir(p.at(p.Out))
+	if err != nil {
+		return err
+	}
+	for _, e := range entries {
+		dir := p.at(p.Out, e.Name())
+		var r Record
+		if !e.IsDir() || keep[e.Name()] || readJSON(filepath.Join(dir, recordName), &r) != nil || len(r.Key) < 12 || !strings.HasSuffix(e.Name(), "-"+r.Key[:12]) {
+			continue // not a step's folder
+		}
+		size, err := sizeOf(dir)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(w, "%s  %.1f MB  %s\n", dir, float64(size)/1e6, r.Step)
+		if dry {
+			continue
+		}
+		busy, err := lock(ctx, filepath.Join(dir, workersLock), false, p.Wait, "workers are at the shards of "+r.Step)
+		if err != nil {
+			return err
+		}
+		// The result first: by its record, what a killed removal leaves is found again.
+		err = errors.Join(os.RemoveAll(filepath.Join(dir, "out")), os.RemoveAll(dir))
+		busy.Close()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func sizeOf(dir string) (n int64, err error) {
+	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		info, err := d.Info()
+		if err == nil {
+			n += info.Size()
+		}
+		return err
+	})
+	return n, err
+}

@@ -1,0 +1,160 @@
+package pipeline
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"path/filepath"
+	"text/tabwriter"
+	"time"
+
+	"eaft/parquet"
+)
+
+// Status is where a run stands.
+type Status struct {
+	File    string       `json:"file"`
+	Out     string       `json:"out"`
+	Done    bool         `json:"done"`
+	Running string       `json:"running,omitempty"` // which process is at work
+	Steps   []StepStatus `json:"steps"`
+}
+
+// StepStatus is one step of it. Rows and tokens are those of its result.
+type StepStatus struct {
+	Name          string          `json:"name"`
+	State         string          `json:"state"` // done, run, resume, mend
+	Why           []string        `json:"why,omitempty"`
+	Key           string          `json:"key"`
+	Folder        string          `json:"folder"`
+	Command       []string        `json:"command"`
+	Attempts      []Attempt       `json:"attempts"`
+	Seconds       float64         `json:"seconds"`                  // of all attempts that ended
+	PeakMemory    int64           `json:"peak_memory"`              // bytes
+	WorkerSeconds float64         `json:"worker_seconds,omitempty"` // of the processes that made shards, added up
+	ShardsDone    int             `json:"shards_done,omitempty"`
+	Shards        int             `json:"shards,omitempty"`
+	Ledger        *parquet.Ledger `json:"ledger,omitempty"`
+	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time
+	MachineMade   string          `json:"made_on,omitempty"`
+}
+
+// Status looks where the run stands. It does not wait for anybody.
+func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
+	plan, err := p.Plan(ctx)
+	if err != nil {
+		return nil, err
+	}
+	st := p.status(plan)
+	if o := holder(p.at(p.Out, lockName)); o != nil {
+		st.Running = fmt.Sprintf("process %d on %s", o.PID, o.Host)
+	}
+	return st, nil
+}
+
+func (p *Pipeline) status(plan []Planned) *Status {
+	st := &Status{File: p.Path, Out: p.at(p.Out), Done: true}
+	for _, pl := range plan {
+		s := StepStatus{Name: pl.Name, State: pl.What, Why: pl.Why, Key: pl.Key, Folder: p.at(pl.Folder),
+			Command: append([]string{pl.Program}, pl.Args...), Attempts: pl.Record.Attempts}
+		if s.Attempts == nil {
+			s.Attempts = []Attempt{}
+		}
+		workers := 1
+		for _, a := range s.Attempts {
+			s.Seconds += a.Seconds
+			s.PeakMemory = max(s.PeakMemory, a.PeakMemory)
+			s.MachineMade = a.Host
+			workers = max(workers, a.Workers)
+		}
+		s.ShardsDone, s.Shards = p.shardsDone(&pl)
+		for i := range s.Shards {
+			var d ShardDone
+			if readJSON(p.doneFile(pl.Step, i), &d) == nil {
+				s.WorkerSeconds += d.Seconds / float64(max(1, d.Beside))
+				s.PeakMemory = max(s.PeakMemory, d.PeakMemory)
+			}
+		}
+		// Workers that were started elsewhere count one after the other.
+		took := max(s.Seconds, s.WorkerSeconds/float64(workers))
+		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil && took > 0 {
+			s.TokensPerS = float64(p.visited(pl.Step, s.Ledger)) / took
+		}
+		st.Done = st.Done && pl.What == Done
+		st.Steps = append(st.Steps, s)
+	}
+	return st
+}
+
+// ledger is that of the step's manifests or of its run.json; nil without one.
+func (p *Pipeline) ledger(s *Step) *parquet.Ledger {
+	var sum *parquet.Ledger
+	for _, m := range s.Markers {
+		var have struct{ Ledger *parquet.Ledger }
+		if s.kind == "inspect" || s.kind == "eval" || readJSON(p.at(s.Folder, m), &have) != nil || have.Ledger == nil {
+			continue
+		}
+		if sum == nil {
+			sum = &parquet.Ledger{}
+		}
+		sum.Add(*have.Ledger)
+	}
+	return sum
+}
+
+// visited is how many tokens the step went through: training sees its rows once
+// in every epoch.
+func (p *Pipeline) visited(s *Step, l *parquet.Ledger) int64 {
+	var sum struct{ Tokens int64 }
+	if s.kind == "train" && readJSON(p.at(s.out(), "summary.json"), &sum) == nil && sum.Tokens > 0 {
+		return sum.Tokens
+	}
+	return l.Tokens
+}
+
+// JSON writes the status for machines.
+func (st *Status) JSON(w io.Writer) error {
+	enc := json.NewEncoder(w)
+	enc.SetIndent("", "  ")
+	enc.SetEscapeHTML(false)
+	return enc.Encode(st)
+}
+
+// Text writes the status for people.
+func (st *Status) Text(w io.Writer) error {
+	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
+	for _, s := range st.Steps {
+		about := ""
+		if s.Ledger != nil {
+			about = fmt.Sprintf("%d rows, %d tokens", s.Ledger.RowsOut, s.Ledger.Tokens)
+		}
+		took := ""
+		if s.Seconds > 0 {
+			took = fmt.Sprintf("%v, %d MiB", (time.Duration(s.Seconds*1000) * time.Millisecond).Round(100*time.Millisecond), s.PeakMemory>>20)
+		}
+		if s.State != Done && s.Shards > 1 && s.ShardsDone > 0 {
+			about = fmt.Sprintf("%d of %d shards", s.ShardsDone, s.Shards)
+		}
+		why := ""
+		if len(s.Why) > 0 {
+			why = s.Why[0]
+		}
+		fmt.Fprintf(t, "%s\t%s\t%s\t%s\t%s\n", s.Name, s.State, took, about, why)
+	}
+	if err := t.Flush(); err != nil {
+		return err
+	}
+	_, err := fmt.Fprintf(w, "\n%s\n", st.closing())
+	return err
+}
+
+func (st *Status) closing() string {
+	switch {
+	case st.Running != "":
+		return "at work: " + st.Running
+	case st.Done:
+		return "done; the report is " + filepath.Join(st.Out, reportDir, "index.html")
+	}
+	return "not done; pipeline run " + st.File
+}

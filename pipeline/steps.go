@@ -1,0 +1,221 @@
+package pipeline
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"os"
+	"path"
+	"path/filepath"
+	"regexp"
+	"slices"
+
+	"eaft/parquet"
+)
+
+// Step is one stage of a run with everything that decides its result.
+type Step struct {
+	Name    string   // "eval known base"
+	Program string   // "train"
+	Args    []string // all of them
+	Needs   []*Step
+	After   []*Step           // must be done before, and decide nothing of the result: gates
+	Parts   map[string]string // what the key is made of: names and values or hashes
+	Key     string            // hash of the parts
+	Folder  string            // seen from Config.Dir: out/eval-known-base-0123456789ab
+	Schema  string            // of the dataset it makes; "" if none
+	Markers []string          // files in Folder that complete the result, the last one written last
+	Stdout  string            // file in Folder for the standard output; "": shown
+	Shards  int               // that workers can do one by one; 0: as many as its input has; -1: none
+	kind    string
+	options *Options
+}
+
+// out is where the stage writes, seen from Config.Dir.
+func (s *Step) out() string { return path.Join(s.Folder, "out") }
+
+// free are flags that change nothing in a result: a stage does not run again for
+// their sake.
+var free = []string{"threads", "memory", "metrics", "log-format", "tensorboard", "wait", "save-every", "keep", "resume"}
+
+// schemas are those of what the steps make. A new one makes everything anew.
+var schemas = map[string]string{"tokenize": parquet.SchemaTokens, "score": parquet.SchemaScores, "inspect": "report/1", "train": "audit/1", "eval": "eval/1"}
+
+// Facts are what a Config leaves to be looked up.
+type Facts struct {
+	ModelHash func(ref string) (string, error)
+	ISA       string // on which the run is computed
+}
+
+// Steps are the stages of the run in order, with their keys. It reads all inputs.
+func (c *Config) Steps(f Facts) ([]*Step, error) {
+	model, err := f.ModelHash(c.Model)
+	if err != nil {
+		return nil, err
+	}
+	b := &builder{c: c, isa: f.ISA, model: model}
+	tok := b.tokenize("tokenize", c.Corpora, &c.Tokenize)
+	data := tok.out()
+	if len(c.splits()) > 0 {
+		data = path.Join(data, "train")
+	}
+	score := b.add(&Step{Name: "score", kind: "score", Schema: parquet.SchemaScores, Needs: []*Step{tok}}, &c.Score)
+	score.Args = append([]string{"score", "--model", c.Model, "--tokens", data, "--out", score.out()}, c.Score.args()...)
+	score.Markers = []string{path.Join("out", parquet.ManifestName)}
+	inspect := b.add(&Step{Name: "inspect", kind: "inspect", Needs: []*Step{score}, Shards: -1, Stdout: "out/report.json"}, &c.Inspect)
+	inspect.Args = append([]string{"inspect", score.out(), "--json", "--html", path.Join(inspect.out(), "report.html")}, c.Inspect.args()...)
+	inspect.Markers = []string{"out/report.html", "out/report.json"}
+	var train *Step
+	if c.Train != nil {
+		// What the gates of inspect refuse is not trained on.
+		train = b.add(&Step{Name: "train", kind: "train", Needs: []*Step{tok, score}, After: []*Step{inspect}, Shards: -1, Stdout: "summary.txt"}, c.Train)
+		train.Args = append([]string{"--model", c.Model, "--tokens", data, "--scores", score.out(), "--out", train.out()}, c.Train.args()...)
+		train.Markers = []string{"out/run.json"}
+	}
+	for i := range c.Eval {
+		b.eval(&c.Eval[i], tok, train)
+	}
+	return b.steps, b.err
+}
+
+type builder struct {
+	c          *Config
+	isa, model string
+	steps      []*Step
+	err        error
+}
+
+func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
+	s := &Step{Name: name, kind: "tokenize", Schema: parquet.SchemaTokens, Shards: b.c.Shards, Parts: map[string]string{}}
+	if len(o.Value("dedup")) > 0 || s.Shards < 2 || o != &b.c.Tokenize {
+		s.Shards = -1 // whether a row repeats is known when all before it are read
+	}
+	for i, p := range corpora {
+		hash, err := b.c.hashPath(p)
+		if err != nil && b.err == nil {
+			b.err = err
+		}
+		s.Parts[fmt.Sprintf("corpus %d %s", i, p)] = hash
+	}
+	b.add(s, o)
+	s.Args = append([]string{"--model", b.c.Model, "--out", s.out()}, o.args()...)
+	s.Args = append(append(s.Args, "--"), corpora...)
+	s.Markers = []string{path.Join("out", parquet.ManifestName)}
+	if o == &b.c.Tokenize && len(b.c.splits()) > 0 {
+		s.Markers = nil
+		for _, split := range append([]string{"train"}, b.c.splits()...) {
+			s.Markers = append(s.Markers, path.Join("out", split, parquet.ManifestName))
+		}
+	}
+	return s
+}
+
+func (b *builder) eval(e *Eval, tok, train *Step) {
+	var needs []*Step
+	var args []string
+	switch {
+	case len(e.Corpora) > 0:
+		own := b.tokenize("tokenize "+e.Name, e.Corpora, &e.Tokenize)
+		needs, args = []*Step{own}, []string{"--tokens", own.out()}
+	case e.Split != "":
+		needs, args = []*Step{tok}, []string{"--tokens", path.Join(tok.out(), e.Split)}
+	}
+	models := []struct {
+		name, ref string
+		needs     []*Step
+	}{{"base", b.c.Model, nil}}
+	if train != nil {
+		models = append(models, struct {
+			name, ref string
+			needs     []*Step
+		}{"trained", path.Join(train.out(), "model"), []*Step{train}})
+	}
+	for _, m := range models {
+		s := &Step{Name: "eval " + e.Name + " " + m.name, kind: "eval", Needs: append(slices.Clone(needs), m.needs...), Shards: -1, Stdout: "out/eval.json",
+			Parts: map[string]string{"split": e.Split, "trained": fmt.Sprint(m.needs != nil)}}
+		b.add(s, &e.Options)
+		s.Args = append(append([]string{"eval", "--model", m.ref, "--json"}, args...), e.Options.args()...)
+		s.Markers = []string{s.Stdout}
+	}
+}
+
+// add completes a step's parts, and takes their hash.
+func (b *builder) add(s *Step, o *Options) *Step {
+	s.Program, s.options = commands[s.kind][0], o
+	if s.Parts == nil {
+		s.Parts = map[string]string{}
+	}
+	s.Parts["schema"] = schemas[s.kind]
+	if s.kind != "inspect" {
+		s.Parts["model"] = b.model
+	}
+	if s.kind != "inspect" && s.kind != "tokenize" {
+		s.Parts["isa"] = b.isa
+	}
+	for _, need := range s.Needs {
+		s.Parts["needs "+need.Name] = need.Key
+	}
+	for _, opt := range o.Set {
+		if slices.Contains(free, opt.Flag.Name) || len(opt.Values) == 1 && opt.Values[0] == opt.Flag.Default {
+			continue
+		}
+		data, _ := json.Marshal(opt.Values) // strings
+		s.Parts["option "+opt.Flag.Name] = string(data)
+		for _, v := range opt.Values {
+			// An option that names a file stands for what is in it.
+			if _, err := os.Stat(filepath.Join(b.c.Dir, v)); err == nil && opt.Flag.Type != "bool" {
+				hash, err := b.c.hashPath(v)
+				if err != nil && b.err == nil {
+					b.err = err
+				}
+				s.Parts["file "+v] = hash
+			}
+		}
+	}
+	data, _ := json.Marshal(s.Parts) // in the order of the names
+	sum := sha256.Sum256(data)
+	s.Key = hex.EncodeToString(sum[:])
+	s.Folder = path.Join(filepath.ToSlash(b.c.Out), slug(s.Name)+"-"+s.Key[:12])
+	b.steps = append(b.steps, s)
+	return s
+}
+
+var space = regexp.MustCompile(` +`)
+
+func slug(name string) string { return space.ReplaceAllString(name, "-") }
+
+// difference names the first parts in which a step differs from what was.
+func difference(was, is map[string]string) (out []string) {
+	names := map[string]bool{}
+	maps.Copy(names, keysOf(was))
+	maps.Copy(names, keysOf(is))
+	for _, name := range slices.Sorted(maps.Keys(names)) {
+		a, okA := was[name]
+		b, okB := is[name]
+		switch {
+		case a == b:
+		case !okA:
+			out = append(out, fmt.Sprintf("%s: now %s", name, brief(b)))
+		case !okB:
+			out = append(out, fmt.Sprintf("%s: was %s", name, brief(a)))
+		default:
+			out = append(out, fmt.Sprintf("%s: %s -> %s", name, brief(a), brief(b)))
+		}
+	}
+	return out
+}
+
+func keysOf(m map[string]string) map[string]bool {
+	out := map[string]bool{}
+	for k := range m {
+		out[k] = true
+	}
+	return out
+}
+
+var hash = regexp.MustCompile(`^(sha256:)?([0-9a-f]{12})[0-9a-f]{52}$`)
+
+// brief shortens a hash.
+func brief(s string) string { return hash.ReplaceAllString(s, "$1$2") }

@@ -1,0 +1,380 @@
+package pipeline
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"io/fs"
+	"os"
+	"path"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"time"
+
+	"eaft/internal/cli"
+	"eaft/internal/version"
+	"eaft/parquet"
+)
+
+const (
+	workersLock = "workers.lock" // shared by the workers of a step, alone for who closes it
+	shardsDir   = "shards"       // claims, logs and statistics, by shard
+)
+
+// ShardDone is NNNNN.done.json: that a shard is there, and what is in it.
+type ShardDone struct {
+	Shard      int            `json:"shard"`
+	Files      []ShardFile    `json:"files"`
+	Ledger     parquet.Ledger `json:"ledger"`
+	Seconds    float64        `json:"seconds"` // of the process that made it, and the shards beside it
+	PeakMemory int64          `json:"peak_memory"`
+	Beside     int            `json:"beside"` // shards that the process made with it
+	Host       string         `json:"host"`
+	Version    string         `json:"version"`
+	ISA        string         `json:"isa"`
+}
+
+// ShardFile is a file of a shard, seen from the step's folder.
+type ShardFile struct {
+	Name string `json:"name"`
+	parquet.ShardInfo
+}
+
+// Slice chooses shards: those whose number leaves Index when divided by Count.
+type Slice struct{ Index, Count int }
+
+// ParseSlice reads "3/16".
+func ParseSlice(s string) (Slice, error) {
+	a, b, ok := strings.Cut(s, "/")
+	i, err1 := strconv.Atoi(a)
+	n, err2 := strconv.Atoi(b)
+	if !ok || err1 != nil || err2 != nil || i < 0 || n < 1 || i >= n || n > 1e5 {
+		return Slice{}, cli.Usagef("--shard %q: use I/N with 0 <= I < N, such as 3/16", s)
+	}
+	return Slice{i, n}, nil
+}
+
+// Work makes shards of a step: those of the slice that are neither there nor in
+// another worker's hands. It ends when all of the slice are there. batch is how
+// many shards a process of the stage makes before it ends, for what it has to
+// load first; 0: more while many are left, one at the end.
+func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int) error {
+	if _, err := os.Stat(p.at(p.Out)); err != nil && name != "tokenize" {
+		return cli.Usagef("%s: the run was not begun: pipeline run %s --until tokenize", p.at(p.Out), p.Path)
+	}
+	isa, err := p.provide()
+	if err != nil {
+		return err
+	}
+	p.Runner.Work, p.Runner.Env = p.Dir, []string{"EAFT_CPU=" + isa}
+	plan, err := p.Plan(ctx)
+	if err != nil {
+		return err
+	}
+	s, err := find(plan, name)
+	if err != nil {
+		return err
+	}
+	if s.Shards < 0 {
+		return cli.Usagef("%s has no shards that workers could share%s", name, map[bool]string{true: ": it takes tokenize.shards of two or more, and no tokenize.dedup"}[s.kind == "tokenize"])
+	}
+	if s.What == Done {
+		p.say("step", name, "done")
+		return nil
+	}
+	for _, need := range s.Needs {
+		n, err := find(plan, need.Name)
+		if err != nil {
+			return err
+		}
+		if n.What != Done {
+			return cli.Usagef("%s needs %s, which is not done (%s): pipeline run %s --until %s", name, need.Name, strings.Join(n.Why, "; "), p.Path, need.Name)
+		}
+	}
+	n := p.shardCount(s)
+	if err := os.MkdirAll(p.at(s.out()), 0o777); err != nil {
+		return err
+	}
+	// A worker of a run shares its lock through the run; this one is of its step.
+	held, err := lock(ctx, p.at(s.Folder, workersLock), true, p.Wait, "the step "+name+" is being made or closed by another process")
+	if err != nil {
+		return err
+	}
+	defer held.Close()
+	p.Runner.Hold = append(p.Runner.Hold, held)
+	w := &worker{p: p, s: s, n: n, isa: isa, batch: batch}
+	if w.claims, err = openClaims(p.at(s.Folder, shardsDir), p.lease()); err != nil {
+		return err
+	}
+	return w.all(ctx, slice)
+}
+
+func (p *Pipeline) lease() time.Duration {
+	if p.Lease > 0 {
+		return p.Lease
+	}
+	return 30 * time.Second
+}
+
+func find(plan []Planned, name string) (*Planned, error) {
+	for i := range plan {
+		if plan[i].Name == name {
+			return &plan[i], nil
+		}
+	}
+	return nil, cli.Usagef("--stage %q: the steps are %s", name, strings.Join(names(plan), ", "))
+}
+
+// shardCount is how many shards the step has; 0: workers cannot share it, or
+// its input, which has as many, is not there.
+func (p *Pipeline) shardCount(s *Planned) int {
+	if s.Shards != 0 {
+		return max(0, s.Shards)
+	}
+	n := 0
+	for _, need := range s.Needs {
+		if m, err := parquet.ReadManifest(filepath.Dir(p.at(need.Folder, need.Markers[0]))); err == nil {
+			n = len(m.Shards)
+		}
+	}
+	return n
+}
+
+// shardsDone counts what workers have made, and all there is to make.
+func (p *Pipeline) shardsDone(s *Planned) (done, n int) {
+	n = p.shardCount(s)
+	for i := range n {
+		if _, err := os.Stat(p.doneFile(s.Step, i)); err == nil {
+			done++
+		}
+	}
+	return done, n
+}
+
+func (p *Pipeline) doneFile(s *Step, shard int) string {
+	return p.at(s.Folder, shardsDir, fmt.Sprintf("%05d.done.json", shard))
+}
+
+// forget removes what workers have noted of a step that is made again in parts.
+func (p *Pipeline) forget(s *Step) error { return os.RemoveAll(p.at(s.Folder, shardsDir)) }
+
+type worker struct {
+	p      *Pipeline
+	s      *Planned
+	n      int
+	isa    string
+	batch  int
+	claims *claims
+}
+
+func (w *worker) all(ctx context.Context, slice Slice) error {
+	for {
+		var todo []int
+		for i := slice.Index; i < w.n; i += slice.Count {
+			if _, err := os.Stat(w.p.doneFile(w.s.Step, i)); errors.Is(err, fs.ErrNotExist) {
+				todo = append(todo, i)
+			} else if err != nil {
+				return err
+			}
+		}
+		if len(todo) == 0 {
+			return nil
+		}
+		batch := w.batch
+		if batch == 0 {
+			batch = min(64, (len(todo)+7)/8)
+		}
+		got, err := w.claims.take(todo, batch)
+		if err == nil && len(got) > 0 {
+			err = w.make(ctx, got)
+		}
+		if err := errors.Join(err, w.claims.drop()); err != nil {
+			return err
+		}
+		if len(got) > 0 {
+			continue
+		}
+		// Others are at what is left; one of them may die.
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(min(100*time.Millisecond, w.p.lease()/4)):
+		}
+	}
+}
+
+// make runs the stage on claimed shards, shows life meanwhile, and writes down
+// what came of each.
+func (w *worker) make(ctx context.Context, shards []int) error {
+	// Between the look and the claim another may have finished one.
+	var missing []int
+	for _, i := range shards {
+		if _, err := os.Stat(w.p.doneFile(w.s.Step, i)); err != nil {
+			missing = append(missing, i)
+		}
+	}
+	if len(missing) == 0 {
+		return nil
+	}
+	run, cancel := context.WithCancelCause(ctx)
+	stopped := make(chan struct{})
+	go func() {
+		defer close(stopped)
+		w.live(run, cancel)
+	}()
+	err := w.execute(run, missing)
+	cancel(nil)
+	<-stopped
+	if cause := context.Cause(run); err != nil && ctx.Err() == nil && errors.Is(cause, errLost) {
+		w.p.say("worker", w.s.Name, "goes on", "why", cause.Error())
+		return nil
+	}
+	return err
+}
+
+var errLost = errors.New("this worker showed no life for too long")
+
+// live beats until the stage has ended.
+func (w *worker) live(ctx context.Context, cancel context.CancelCauseFunc) {
+	tick := time.NewTicker(w.p.lease() / 4)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			if lost, err := w.claims.beat(); err != nil {
+				cancel(err)
+			} else if len(lost) > 0 {
+				cancel(fmt.Errorf("%w, and another took over shard %d", errLost, lost[0]))
+			}
+		}
+	}
+}
+
+func (w *worker) execute(ctx context.Context, shards []int) error {
+	list := make([]string, len(shards))
+	for i, s := range shards {
+		list[i] = strconv.Itoa(s)
+	}
+	nonce := w.claims.me.Nonce
+	logPath := w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.%s.log-part", shards[0], nonce))
+	f, err := os.Create(logPath)
+	if err != nil {
+		return err
+	}
+	defer os.Remove(logPath)
+	defer f.Close()
+	args := append([]string(nil), w.s.Args...)
+	at := 0 // behind the subcommand, before the corpora
+	if len(commands[w.s.kind]) > 1 {
+		at = 1
+	}
+	args = append(args[:at:at], append([]string{"--shard=" + strings.Join(list, ",") + "/" + strconv.Itoa(w.n)}, args[at:]...)...)
+	var u Usage
+	var last ending
+	log := io.MultiWriter(&lossy{w: f}, &last)
+	fmt.Fprintf(log, "$ %s %s\n", w.s.Program, quote(args))
+	err = w.p.Runner.Run(ctx, Stage{Program: w.s.Program, Args: args, Out: log, Err: log, Quiet: true, Usage: &u})
+	if said, e := os.ReadFile(logPath); e == nil {
+		for _, i := range shards {
+			os.WriteFile(w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.log", i)), said, 0o666) // nothing depends on it
+		}
+	}
+	if err != nil {
+		if cli.Code(err) != cli.ExitStopped && ctx.Err() == nil {
+			fmt.Fprint(w.p.Runner.Err, last.String())
+			err = &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("shards %s of %s: %w", strings.Join(list, ","), w.s.Name, err)}
+		}
+		return err
+	}
+	for _, i := range shards {
+		if err := w.done(i, len(shards), &u); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// done looks at a shard that was made, and says so.
+func (w *worker) done(shard, beside int, u *Usage) error {
+	d := ShardDone{Shard: shard, Seconds: u.Seconds, PeakMemory: u.PeakMemory, Beside: beside, Version: version.Version, ISA: w.isa, Host: w.claims.me.Host}
+	for _, m := range w.s.Markers {
+		name := path.Join(path.Dir(m), parquet.ShardName(shard, w.n))
+		file := w.p.at(w.s.Folder, name)
+		meta, err := parquet.ReadMeta(file)
+		if err != nil {
+			return err
+		}
+		st, err := os.Stat(file)
+		if err != nil {
+			return err
+		}
+		sum, err := parquet.HashFile(file)
+		if err != nil {
+			return err
+		}
+		d.Ledger.Add(meta.Ledger)
+		d.Files = append(d.Files, ShardFile{name, parquet.ShardInfo{Name: path.Base(name), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}})
+	}
+	w.p.say("shard", fmt.Sprintf("%s %d/%d", w.s.Name, shard, w.n), "finished", "rows", fmt.Sprint(d.Ledger.RowsOut))
+	return writeJSON(w.p.doneFile(w.s.Step, shard), &d)
+}
+
+// merge adds up what the workers wrote down of the shards that they made, and
+// returns the largest process among them. A shard whose bytes are no longer those
+// that a worker made is removed, to be made again, and named in bad.
+func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad []string, err error) {
+	for i := range n {
+		var d ShardDone
+		err := readJSON(p.doneFile(s.Step, i), &d)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue
+		}
+		if err != nil {
+			return sum, 0, nil, err
+		}
+		damaged := false
+		for _, f := range d.Files {
+			path := p.at(s.Folder, f.Name)
+			got, err := parquet.HashFile(path)
+			if err != nil && !errors.Is(err, fs.ErrNotExist) {
+				return sum, 0, nil, err
+			}
+			if got == f.SHA256 {
+				continue
+			}
+			bad, damaged = append(bad, path), true
+			if err := removeIf(path); err != nil {
+				return sum, 0, nil, err
+			}
+		}
+		if damaged {
+			if err := os.Remove(p.doneFile(s.Step, i)); err != nil {
+				return sum, 0, nil, err
+			}
+			continue
+		}
+		sum.Add(d.Ledger)
+		peak = max(peak, d.PeakMemory)
+	}
+	return sum, peak, bad, nil
+}
+
+// intact removes shards that workers made and that were damaged since, and says so.
+func (p *Pipeline) intact(s *Planned) error {
+	_, _, bad, err := p.merge(s, p.shardCount(s))
+	for _, path := range bad {
+		p.say("shard", path, "is not what a worker made, and is made again")
+	}
+	return err
+}
+
+func removeIf(path string) error {
+	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}

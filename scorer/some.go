@@ -1,0 +1,44 @@
+package scorer
+
+import (
+	"context"
+
+	"eaft/compute"
+	"eaft/internal/cli"
+	"eaft/model/weights"
+)
+
+// some scores the shards that a worker was given and that are not there. Others
+// may be at work in the folder: nothing but these shards is touched, and neither
+// other shards' tokens nor their scores are read.
+func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoint) error {
+	if n := len(r.data.Shards); n != r.o.ShardsOf {
+		return cli.Usagef("--shard: there are %d shards of scores, as of their tokens in %s, not %d", n, r.o.Tokens, r.o.ShardsOf)
+	}
+	var total int64
+	for _, i := range r.o.Shards {
+		total += r.take[i]
+	}
+	progress := cli.NewProgress(r.o.Log, "score", "rows", total, 0)
+	for _, i := range r.o.Shards {
+		info, _, err := r.kept(i)
+		if err != nil {
+			return err
+		}
+		if info != nil {
+			progress.Add(r.take[i], "")
+			continue
+		}
+		if err := r.data.VerifyShard(i); err != nil {
+			return unusable(err)
+		}
+		if err := r.load(dev, c); err != nil {
+			return err
+		}
+		if _, _, err := r.shard(ctx, i, progress); err != nil {
+			return err
+		}
+	}
+	progress.Done()
+	return nil
+}
