@@ -1,8 +1,7 @@
 #!/usr/bin/env bash
 # Scores and trains under hard garbage collection for STRESSTIME (10m) on each instruction set, fuzzes every fuzz test
 # of the module for FUZZTIME (5m) each (shrinking inputs that are merely new would take most of it), then kills tokenize
-# at random moments for as long, and train fifty times.
-# and the pipeline at random moments for as long, and fills the pipeline's disk.
+# and the pipeline at random moments for as long, trainings fifty times, and fills the disks of trainings and pipelines.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 echo "== scores under garbage collection"
