@@ -130,7 +130,7 @@ func (w *filterWriter) create(path string) (*parquet.TokensWriter, error) {
 	for _, from := range w.p.tokens.Shards {
 		r, err := parquet.OpenTokens(from)
 		if err != nil {
-			return nil, err
+			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 		weighted := r.Weighted()
 		r.Close()

@@ -158,7 +158,7 @@ func results(t *testing.T, dir string) map[string]string {
 	out := map[string]string{}
 	for _, p := range paths {
 		err := filepath.WalkDir(p, func(path string, d os.DirEntry, err error) error {
-			if err != nil || d.IsDir() || d.Name() == "metrics.jsonl" {
+			if err != nil || d.IsDir() || d.Name() == "metrics.jsonl" || strings.HasPrefix(d.Name(), "events.out.") {
 				return err
 			}
 			data, err := os.ReadFile(path)

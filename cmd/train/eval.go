@@ -134,6 +134,9 @@ func (e *evaluation) check() (run func(*evaluation) error, err error) {
 			return nil, cli.Usagef("--%s is not of task %s", f, e.task)
 		}
 	}
+	if _, err := compute.ParseDType(e.dtype); err != nil {
+		return nil, cli.Usagef("--dtype: %w", err)
+	}
 	switch {
 	case e.tokens == "" && e.task == "heldout":
 		return nil, cli.Usagef("--tokens is missing: the folder that tokenize wrote")
