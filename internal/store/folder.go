@@ -22,7 +22,7 @@ type Info struct {
 // Stat describes a name; the error is fs.ErrNotExist where nothing has it.
 func Stat(name string) (Info, error) {
 	if !IsURL(name) {
-		st, err := os.Stat(local(name))
+		st, err := os.Stat(Local(name))
 		if err != nil {
 			return Info{}, err
 		}
@@ -86,7 +86,7 @@ type Entry struct {
 func ReadDir(dir string) ([]Entry, error) {
 	var out []Entry
 	if !IsURL(dir) {
-		entries, err := os.ReadDir(local(dir))
+		entries, err := os.ReadDir(Local(dir))
 		for _, e := range entries {
 			out = append(out, Entry{e.Name(), e.IsDir()})
 		}
@@ -156,14 +156,14 @@ func MkdirAll(dir string) error {
 		_, _, err := at(dir)
 		return err
 	}
-	return os.MkdirAll(local(dir), 0o755)
+	return os.MkdirAll(Local(dir), 0o755)
 }
 
 // Remove removes a file, or an empty folder of this machine; fs.ErrNotExist
 // where there is none.
 func Remove(name string) error {
 	if !IsURL(name) {
-		return os.Remove(local(name))
+		return os.Remove(Local(name))
 	}
 	b, l, err := at(name)
 	if err != nil {
@@ -181,7 +181,7 @@ func Remove(name string) error {
 // RemoveAll removes a folder and all that is in it.
 func RemoveAll(dir string) error {
 	if !IsURL(dir) {
-		return os.RemoveAll(local(dir))
+		return os.RemoveAll(Local(dir))
 	}
 	keys, err := Keys(dir)
 	for _, k := range keys {
@@ -198,5 +198,5 @@ func TempDir(dir string) string {
 	if IsURL(dir) {
 		return os.TempDir()
 	}
-	return local(dir)
+	return Local(dir)
 }

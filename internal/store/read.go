@@ -51,7 +51,7 @@ func (*changedError) Error() string { return "the object changed while it was re
 // none. A folder can be opened but not read, as by os.Open.
 func Open(name string) (*File, error) {
 	if !IsURL(name) {
-		f, err := os.Open(local(name))
+		f, err := os.Open(Local(name))
 		if err != nil {
 			return nil, err
 		}
@@ -254,7 +254,7 @@ func (f *File) closeStream(err error) error {
 // ReadFile reads a whole file.
 func ReadFile(name string) ([]byte, error) {
 	if !IsURL(name) {
-		return os.ReadFile(local(name))
+		return os.ReadFile(Local(name))
 	}
 	f, err := Open(name)
 	if err != nil {

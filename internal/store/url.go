@@ -81,8 +81,8 @@ func parse(name string) (location, error) {
 	return l, nil
 }
 
-// local turns a file:// URL into a path; other names stay.
-func local(name string) string {
+// Local turns a file:// URL into a path; other names stay.
+func Local(name string) string {
 	if rest, ok := strings.CutPrefix(name, "file://"); ok {
 		rest = strings.TrimPrefix(rest, "localhost")
 		if p, err := url.PathUnescape(rest); err == nil {
@@ -96,7 +96,7 @@ func local(name string) string {
 // Join adds elements, which may hold slashes and dots, to a folder.
 func Join(dir string, elem ...string) string {
 	if !IsURL(dir) {
-		return filepath.Join(append([]string{local(dir)}, elem...)...)
+		return filepath.Join(append([]string{Local(dir)}, elem...)...)
 	}
 	l := split(dir)
 	l.key = strings.TrimPrefix(path.Join(append([]string{"/", l.key}, elem...)...), "/")
@@ -106,7 +106,7 @@ func Join(dir string, elem ...string) string {
 // Base is the last element of a name.
 func Base(name string) string {
 	if !IsURL(name) {
-		return filepath.Base(local(name))
+		return filepath.Base(Local(name))
 	}
 	return path.Base(split(name).key)
 }
@@ -114,7 +114,7 @@ func Base(name string) string {
 // Dir is all but the last element of a name.
 func Dir(name string) string {
 	if !IsURL(name) {
-		return filepath.Dir(local(name))
+		return filepath.Dir(Local(name))
 	}
 	return Join(name, "..")
 }
@@ -134,11 +134,11 @@ func Resolve(dir, name string) string {
 func Rel(from, to string) (string, error) {
 	switch f, t := split(from), split(to); {
 	case !IsURL(from) && !IsURL(to):
-		a, err := filepath.Abs(local(from))
+		a, err := filepath.Abs(Local(from))
 		if err != nil {
 			return "", err
 		}
-		b, err := filepath.Abs(local(to))
+		b, err := filepath.Abs(Local(to))
 		if err != nil {
 			return "", err
 		}
@@ -165,7 +165,7 @@ func Same(a, b string) bool {
 		x, y := split(a), split(b)
 		return x.scheme == y.scheme && x.bucket == y.bucket && path.Clean("/"+x.key) == path.Clean("/"+y.key)
 	}
-	return filepath.Clean(local(a)) == filepath.Clean(local(b))
+	return filepath.Clean(Local(a)) == filepath.Clean(Local(b))
 }
 
 // errOf names an object in an error.

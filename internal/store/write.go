@@ -44,7 +44,7 @@ func Create(name string) (*Writer, error) {
 		w.f, err = os.CreateTemp("", "eaft-upload-*"+tempSuffix)
 		return w, err
 	}
-	name = local(name)
+	name = Local(name)
 	var nonce [8]byte
 	rand.Read(nonce[:])
 	temp := fmt.Sprintf(".%s.%x%s", filepath.Base(name), nonce, tempSuffix)
@@ -86,7 +86,7 @@ func (w *Writer) Commit() error {
 		os.Remove(w.f.Name())
 		return err
 	}
-	name := local(w.name)
+	name := Local(w.name)
 	if err := os.Rename(w.f.Name(), name); err != nil {
 		os.Remove(w.f.Name())
 		return err
@@ -161,7 +161,7 @@ func CleanTemps(dir string) error {
 	if IsURL(dir) {
 		return nil
 	}
-	dir = local(dir)
+	dir = Local(dir)
 	entries, err := os.ReadDir(dir)
 	if errors.Is(err, os.ErrNotExist) {
 		return nil
