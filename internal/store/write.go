@@ -41,8 +41,11 @@ func Create(name string) (*Writer, error) {
 		if _, _, err := at(name); err != nil {
 			return nil, err
 		}
-		w.f, err = os.CreateTemp("", "eaft-upload-*"+tempSuffix)
-		return w, err
+		if w.f, err = os.CreateTemp("", "eaft-upload-*"+tempSuffix); err != nil {
+			return nil, err
+		}
+		os.Remove(w.f.Name()) // where an open file may lose its name, a killed run leaves nothing
+		return w, nil
 	}
 	name = Local(name)
 	var nonce [8]byte
