@@ -4,9 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strings"
+
+	"eaft/internal/store"
 )
 
 // Dataset is a folder of shards.
@@ -30,20 +30,20 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 		return nil, err
 	}
 	if m.Schema != schema {
-		return nil, fmt.Errorf("%s: schema is %q where %q is needed", filepath.Join(dir, ManifestName), m.Schema, schema)
+		return nil, fmt.Errorf("%s: schema is %q where %q is needed", store.Join(dir, ManifestName), m.Schema, schema)
 	}
 	d := &Dataset{Dir: dir, Manifest: m}
 	for _, s := range m.Shards {
-		path := filepath.Join(dir, s.Name)
-		st, err := os.Stat(path)
+		path := store.Join(dir, s.Name)
+		st, err := store.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; run the stage again in an empty folder", path)
 		}
 		if err != nil {
 			return nil, err
 		}
-		if !st.Mode().IsRegular() || st.Size() != s.Bytes {
-			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; run the stage again in an empty folder", path, st.Size(), s.Bytes)
+		if !st.Regular || st.Size != s.Bytes {
+			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; run the stage again in an empty folder", path, st.Size, s.Bytes)
 		}
 		d.Shards = append(d.Shards, path)
 	}
@@ -51,16 +51,16 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 }
 
 func openForeign(dir, schema string) (*Dataset, error) {
-	entries, err := os.ReadDir(dir) // sorted by name
+	entries, err := store.ReadDir(dir) // sorted by name
 	if err != nil {
 		return nil, err
 	}
 	d := &Dataset{Dir: dir, Foreign: true}
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), ".") || !strings.HasSuffix(e.Name(), ".parquet") || e.IsDir() {
+		if strings.HasPrefix(e.Name, ".") || !strings.HasSuffix(e.Name, ".parquet") || e.Dir {
 			continue
 		}
-		path := filepath.Join(dir, e.Name())
+		path := store.Join(dir, e.Name)
 		meta, err := ReadMeta(path)
 		if err != nil {
 			return nil, err

@@ -6,9 +6,10 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
+
+	"eaft/internal/store"
 )
 
 // ManifestName is the file that completes a dataset folder, written last.
@@ -97,7 +98,7 @@ func ShardName(i, n int) string { return fmt.Sprintf("part-%05d-of-%05d.parquet"
 // WriteManifest completes the dataset in dir. It refuses a ledger that does not
 // add up and shard names that are not plain file names.
 func WriteManifest(dir string, m *Manifest) error {
-	path := filepath.Join(dir, ManifestName)
+	path := store.Join(dir, ManifestName)
 	if err := m.check(); err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
@@ -111,8 +112,8 @@ func WriteManifest(dir string, m *Manifest) error {
 // ReadManifest reads the manifest of dir; the error is fs.ErrNotExist when the
 // dataset has none.
 func ReadManifest(dir string) (*Manifest, error) {
-	path := filepath.Join(dir, ManifestName)
-	data, err := os.ReadFile(path)
+	path := store.Join(dir, ManifestName)
+	data, err := store.ReadFile(path)
 	if err != nil {
 		return nil, err
 	}

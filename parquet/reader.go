@@ -4,21 +4,22 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 
 	pq "github.com/parquet-go/parquet-go"
+
+	"eaft/internal/store"
 )
 
 // file is an open Parquet file of any origin.
 type file struct {
 	path string
-	f    *os.File
+	f    *store.File
 	size int64
 	pq   *pq.File
 }
 
 func openFile(path string) (f *file, err error) {
-	osf, err := os.Open(path)
+	sf, err := store.Open(path)
 	if err != nil {
 		return nil, err
 	}
@@ -27,25 +28,21 @@ func openFile(path string) (f *file, err error) {
 			err = fmt.Errorf("%v", r)
 		}
 		if err != nil {
-			osf.Close()
+			sf.Close()
 			f, err = nil, fmt.Errorf("%s: not a readable Parquet file: %w", path, err)
 		}
 	}()
-	st, err := osf.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if !st.Mode().IsRegular() {
+	if !sf.Regular() {
 		return nil, errors.New("not a regular file")
 	}
-	if err := checkFooter(osf, st.Size()); err != nil {
+	if err := checkFooter(sf, sf.Size()); err != nil {
 		return nil, err
 	}
-	p, err := pq.OpenFile(osf, st.Size(), pq.SkipPageIndex(true), pq.SkipBloomFilters(true))
+	p, err := pq.OpenFile(sf, sf.Size(), pq.SkipPageIndex(true), pq.SkipBloomFilters(true))
 	if err != nil {
 		return nil, err
 	}
-	return &file{path: path, f: osf, size: st.Size(), pq: p}, nil
+	return &file{path: path, f: sf, size: sf.Size(), pq: p}, nil
 }
 
 func (f *file) close() error { return f.f.Close() }

@@ -195,7 +195,14 @@ func TestFailedWriteCommitsNothing(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	w.plain.tmp.f.Close() // as a full disk: every later write fails
+	left, err := os.ReadDir(dir)
+	if err != nil || len(left) != 1 {
+		t.Fatalf("the temporary file is not alone: %v, %v", left, err)
+	}
+	w.plain.tmp.Abort() // as a full disk: every later write fails
+	if err := os.WriteFile(filepath.Join(dir, left[0].Name()), nil, 0o666); err != nil {
+		t.Fatal(err)
+	}
 	var werr error
 	for i := 0; i < 100 && werr == nil; i++ {
 		werr = w.Write(&someTokens()[2])
@@ -263,15 +270,14 @@ func TestDataset(t *testing.T) {
 	if WriteManifest(dir, m) == nil {
 		t.Error("a ledger that loses a row was accepted")
 	}
-	tmp, err := createTemp(filepath.Join(dir, "left.parquet"))
-	if err != nil {
+	temp := filepath.Join(dir, ".left.parquet.0123456789abcdef.eaft-tmp")
+	if err := os.WriteFile(temp, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	tmp.f.Close()
 	if err := CleanTemps(dir); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := os.Stat(tmp.f.Name()); !errors.Is(err, os.ErrNotExist) {
+	if _, err := os.Stat(temp); !errors.Is(err, os.ErrNotExist) {
 		t.Error("CleanTemps left a file")
 	}
 }

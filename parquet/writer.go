@@ -3,11 +3,11 @@ package parquet
 import (
 	"errors"
 	"fmt"
-	"path/filepath"
 
 	pq "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/compress/zstd"
 
+	"eaft/internal/store"
 	"eaft/internal/version"
 )
 
@@ -21,7 +21,7 @@ const (
 // shardWriter streams rows of type T into a temporary file.
 type shardWriter[T any] struct {
 	schema  string
-	tmp     *tempFile
+	tmp     *store.Writer
 	pq      *pq.GenericWriter[T]
 	one     [1]T
 	rows    int64
@@ -36,7 +36,7 @@ type shardWriter[T any] struct {
 const pageBytes = 1 << 20
 
 func newShardWriter[T any](path, schema string, level zstd.Level) (*shardWriter[T], error) {
-	tmp, err := createTemp(path)
+	tmp, err := store.Create(path)
 	if err != nil {
 		return nil, err
 	}
@@ -51,7 +51,7 @@ func newShardWriter[T any](path, schema string, level zstd.Level) (*shardWriter[
 
 func (w *shardWriter[T]) write(row *T, size int) (err error) {
 	if w.done {
-		return fmt.Errorf("%s: write after commit or abort", w.tmp.path)
+		return fmt.Errorf("%s: write after commit or abort", w.tmp.Name())
 	}
 	if w.err != nil {
 		return w.err
@@ -61,7 +61,7 @@ func (w *shardWriter[T]) write(row *T, size int) (err error) {
 			err = fmt.Errorf("%v", r)
 		}
 		if err != nil {
-			w.err = fmt.Errorf("%s: row %d: %w", w.tmp.path, w.rows, err)
+			w.err = fmt.Errorf("%s: row %d: %w", w.tmp.Name(), w.rows, err)
 			err = w.err
 		}
 	}()
@@ -83,7 +83,7 @@ func (w *shardWriter[T]) write(row *T, size int) (err error) {
 // nothing is left behind.
 func (w *shardWriter[T]) Commit(meta Meta) (info ShardInfo, err error) {
 	if w.done {
-		return ShardInfo{}, fmt.Errorf("%s: commit after commit or abort", w.tmp.path)
+		return ShardInfo{}, fmt.Errorf("%s: commit after commit or abort", w.tmp.Name())
 	}
 	if meta.Schema == "" {
 		meta.Schema = w.schema
@@ -93,10 +93,10 @@ func (w *shardWriter[T]) Commit(meta Meta) (info ShardInfo, err error) {
 		return ShardInfo{}, err
 	}
 	w.done = true
-	if err := w.tmp.commit(); err != nil {
-		return ShardInfo{}, fmt.Errorf("%s: %w", w.tmp.path, err)
+	if err := w.tmp.Commit(); err != nil {
+		return ShardInfo{}, fmt.Errorf("%s: %w", w.tmp.Name(), err)
 	}
-	return ShardInfo{Name: filepath.Base(w.tmp.path), Rows: w.rows, Bytes: w.tmp.size, SHA256: w.tmp.hash()}, nil
+	return ShardInfo{Name: store.Base(w.tmp.Name()), Rows: w.rows, Bytes: w.tmp.Size(), SHA256: w.tmp.Hash()}, nil
 }
 
 func (w *shardWriter[T]) finish(meta Meta) (err error) {
@@ -105,21 +105,21 @@ func (w *shardWriter[T]) finish(meta Meta) (err error) {
 	}
 	defer func() {
 		if r := recover(); r != nil {
-			err = fmt.Errorf("%s: %v", w.tmp.path, r)
+			err = fmt.Errorf("%s: %v", w.tmp.Name(), r)
 		}
 	}()
 	if meta.Schema != w.schema {
-		return fmt.Errorf("%s: schema %s cannot be committed as %s", w.tmp.path, w.schema, meta.Schema)
+		return fmt.Errorf("%s: schema %s cannot be committed as %s", w.tmp.Name(), w.schema, meta.Schema)
 	}
 	pairs, err := meta.pairs()
 	if err != nil {
-		return fmt.Errorf("%s: %w", w.tmp.path, err)
+		return fmt.Errorf("%s: %w", w.tmp.Name(), err)
 	}
 	for _, p := range pairs {
 		w.pq.SetKeyValueMetadata(p.key, p.value)
 	}
 	if err := w.pq.Close(); err != nil {
-		return fmt.Errorf("%s: %w", w.tmp.path, err)
+		return fmt.Errorf("%s: %w", w.tmp.Name(), err)
 	}
 	return nil
 }
@@ -128,7 +128,7 @@ func (w *shardWriter[T]) finish(meta Meta) (err error) {
 func (w *shardWriter[T]) Abort() {
 	if !w.done {
 		w.done = true
-		w.tmp.abort()
+		w.tmp.Abort()
 	}
 }
 
@@ -152,7 +152,7 @@ func (w *AuditWriter) Write(r *AuditRow) error {
 // refuse marks the shard as failed: a row is missing from it.
 func (w *shardWriter[T]) refuse(err error) error {
 	if w.err == nil {
-		w.err = fmt.Errorf("%s: row %d: %w", w.tmp.path, w.rows, err)
+		w.err = fmt.Errorf("%s: row %d: %w", w.tmp.Name(), w.rows, err)
 	}
 	return w.err
 }

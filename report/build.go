@@ -5,11 +5,10 @@ import (
 	"errors"
 	"io/fs"
 	"math"
-	"os"
-	"path/filepath"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -157,13 +156,10 @@ func open(o Options) (*pass, error) {
 	p := &pass{scores: scores, labels: m.Targets != "trained"}
 	dir, asked := o.Tokens, o.Tokens != ""
 	if !asked && m.Tokens != "" {
-		dir = filepath.Join(o.Scores, filepath.FromSlash(m.Tokens))
-		if filepath.IsAbs(m.Tokens) {
-			dir = m.Tokens
-		}
+		dir = store.Resolve(o.Scores, m.Tokens)
 	}
 	if dir != "" {
-		if _, err := os.Stat(dir); err == nil || asked || !errors.Is(err, fs.ErrNotExist) {
+		if _, err := store.Stat(dir); err == nil || asked || !errors.Is(err, fs.ErrNotExist) {
 			if p.tokens, err = parquet.OpenDataset(dir, parquet.SchemaTokens); err != nil {
 				return nil, usage(err)
 			}
@@ -171,13 +167,13 @@ func open(o Options) (*pass, error) {
 	}
 	if p.tokens == nil {
 		if p.labels {
-			return nil, cli.Usagef("%s: targets is %q, so the labels of the tokens must say which targets are trained, and the tokens are not at %q; give their folder with --tokens", filepath.Join(o.Scores, parquet.ManifestName), m.Targets, dir)
+			return nil, cli.Usagef("%s: targets is %q, so the labels of the tokens must say which targets are trained, and the tokens are not at %q; give their folder with --tokens", store.Join(o.Scores, parquet.ManifestName), m.Targets, dir)
 		}
 		return p, nil
 	}
 	if want := m.Hashes["tokens"]; want != "" && p.tokens.Manifest != nil {
 		if have := p.tokens.Manifest.ContentHash(); have != want {
-			return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens, or score again", filepath.Join(o.Scores, parquet.ManifestName), want, dir, have)
+			return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens, or score again", store.Join(o.Scores, parquet.ManifestName), want, dir, have)
 		}
 	}
 	return p, p.counterparts()

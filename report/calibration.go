@@ -3,9 +3,9 @@ package report
 import (
 	"context"
 	"math"
-	"path/filepath"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -56,7 +56,7 @@ func calibrate(ctx context.Context, dir string, m *parquet.Manifest) (*Calibrati
 		return nil, usage(err)
 	}
 	if have, want := d.Manifest.Hashes["model"], m.Hashes["model"]; have != want {
-		return nil, cli.Usagef("%s: hashes.model is %q, but the scores are of %q; --calibration takes scores of the same model", filepath.Join(dir, parquet.ManifestName), have, want)
+		return nil, cli.Usagef("%s: hashes.model is %q, but the scores are of %q; --calibration takes scores of the same model", store.Join(dir, parquet.ManifestName), have, want)
 	}
 	p := &pass{scores: d}
 	parts := make([]*calibrationSum, len(d.Shards))

@@ -7,11 +7,11 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -296,7 +296,7 @@ func sameTokens(a, b *parquet.Dataset) error {
 		if have == want {
 			return nil
 		}
-		return cli.Usagef("%s: %s is %q, but %q in %s; diff compares two annotations of the same tokens", filepath.Join(b.Dir, parquet.ManifestName), name, have, want, a.Dir)
+		return cli.Usagef("%s: %s is %q, but %q in %s; diff compares two annotations of the same tokens", store.Join(b.Dir, parquet.ManifestName), name, have, want, a.Dir)
 	}
 	m, n := a.Manifest, b.Manifest
 	err := cmp.Or(field("hashes.tokens", n.Hashes["tokens"], m.Hashes["tokens"]), field("targets", n.Targets, m.Targets),

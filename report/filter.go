@@ -7,10 +7,9 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -53,13 +52,13 @@ func Filter(ctx context.Context, o Options, where Where, action Action, out stri
 	case m.Limit > 0:
 		return f, cli.Usagef("%s: only the first %d rows were scored (--limit), so the others cannot be judged; score all of them", o.Scores, m.Limit)
 	}
-	if entries, err := os.ReadDir(out); err == nil && len(entries) > 0 {
+	if entries, err := store.ReadDir(out); err == nil && len(entries) > 0 {
 		return f, cli.Usagef("--out %s is not empty; choose another folder or remove it", out)
 	} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return f, cli.Usagef("--out %s: %w", out, err)
 	}
-	_, statErr := os.Stat(out)
-	if err := os.MkdirAll(out, 0o755); err != nil {
+	_, statErr := store.Stat(out)
+	if err := store.MkdirAll(out); err != nil {
 		return f, err
 	}
 	w := &filterWriter{selection: s, action: action, out: out, result: &f}
@@ -81,10 +80,10 @@ type filterWriter struct {
 
 func (w *filterWriter) undo(folder bool) {
 	for _, path := range w.made {
-		os.Remove(path)
+		store.Remove(path)
 	}
-	if folder {
-		os.Remove(w.out)
+	if folder && !store.IsURL(w.out) {
+		store.Remove(w.out)
 	}
 }
 
@@ -107,14 +106,14 @@ func (w *filterWriter) run(ctx context.Context) error {
 		first += w.p.scores.Manifest.Shards[i].Rows
 	}
 	for _, dir := range []string{w.p.tokens.Dir, w.p.scores.Dir} {
-		data, err := os.ReadFile(filepath.Join(dir, "_tokenizer.json"))
+		data, err := store.ReadFile(store.Join(dir, "_tokenizer.json"))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		path := filepath.Join(w.out, "_tokenizer.json")
+		path := store.Join(w.out, "_tokenizer.json")
 		w.made = append(w.made, path)
 		if err := parquet.WriteFileAtomic(path, data); err != nil {
 			return err
@@ -142,7 +141,7 @@ func (w *filterWriter) create(path string) (*parquet.TokensWriter, error) {
 }
 
 func (w *filterWriter) shard(ctx context.Context, i int, first int64, hashes map[string]string) (info parquet.ShardInfo, l parquet.Ledger, err error) {
-	path := filepath.Join(w.out, filepath.Base(w.p.scores.Shards[i]))
+	path := store.Join(w.out, store.Base(w.p.scores.Shards[i]))
 	out, err := w.create(path)
 	if err != nil {
 		return info, l, err

@@ -4,10 +4,10 @@ import (
 	"context"
 	"errors"
 	"io"
-	"path/filepath"
 	"runtime"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -30,7 +30,7 @@ func (p *pass) counterparts() error {
 		return nil
 	}
 	for i, path := range p.scores.Shards {
-		if i >= len(p.tokens.Shards) || filepath.Base(path) != filepath.Base(p.tokens.Shards[i]) {
+		if i >= len(p.tokens.Shards) || store.Base(path) != store.Base(p.tokens.Shards[i]) {
 			return cli.Usagef("%s: the shard has no tokens of its name in %s; %s", path, p.tokens.Dir, otherTokens)
 		}
 	}
@@ -166,7 +166,7 @@ func (p *pass) openTokens(shard int, n int64) (*parquet.TokensReader, error) {
 // fits refuses scores that do not annotate these tokens.
 func fits(path string, i int64, s *parquet.ScoresRow, tokensPath string, t *parquet.TokensRow) error {
 	if s.ID != t.ID {
-		return cli.Usagef("%s: row %d: id is %q, but %s has %q; %s", path, i, s.ID, filepath.Base(tokensPath), t.ID, otherTokens)
+		return cli.Usagef("%s: row %d: id is %q, but %s has %q; %s", path, i, s.ID, store.Base(tokensPath), t.ID, otherTokens)
 	}
 	for j, pos := range s.Pos {
 		if pos < 1 || int(pos) >= len(t.InputIDs) {

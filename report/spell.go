@@ -4,14 +4,13 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"strconv"
 	"strings"
 	"unicode"
 	"unicode/utf8"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/tokenize/tokenizer"
 )
 
@@ -40,8 +39,8 @@ func (p *pass) vocabulary(o Options) (*vocabulary, error) {
 // openVocabulary takes the first _tokenizer.json of dirs.
 func openVocabulary(dirs ...string) (*vocabulary, error) {
 	for _, dir := range dirs {
-		path := filepath.Join(dir, "_tokenizer.json")
-		data, err := os.ReadFile(path)
+		path := store.Join(dir, "_tokenizer.json")
+		data, err := store.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}

@@ -7,10 +7,10 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path/filepath"
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/parquet"
 	"eaft/tokenize/tokenizer"
@@ -78,37 +78,32 @@ func (in *inputs) takeTokenizer(c *weights.Checkpoint, o *Options) error {
 		in.hashes["tokenizer"] = own
 		if have != "" && have != own {
 			return cli.Usagef("%s: the field tokenizer is %s, but the tokenizer of %s is %s; make the tokens again with tokenize --model %s",
-				filepath.Join(o.Tokens, parquet.ManifestName), have, c.Ref(), own, c.Ref())
+				store.Join(o.Tokens, parquet.ManifestName), have, c.Ref(), own, c.Ref())
 		}
 	}
 	if in.hashes["tokenizer"] == "" {
 		delete(in.hashes, "tokenizer")
 	}
-	in.tokenizer, err = os.ReadFile(filepath.Join(o.Tokens, tokenizerName))
+	in.tokenizer, err = store.ReadFile(store.Join(o.Tokens, tokenizerName))
 	if errors.Is(err, fs.ErrNotExist) {
 		in.tokenizer, err = own, nil
 	}
 	return err
 }
 
-// relative is the way from the scores to their tokens, with slashes.
+// relative is the way from the scores to their tokens, as store.Rel gives it.
 func relative(out, tokens string) (string, error) {
-	from, err := filepath.Abs(out)
-	if err != nil {
-		return "", err
-	}
-	to, err := filepath.Abs(tokens)
-	if err != nil {
-		return "", err
-	}
+	same := store.Same(out, tokens)
 	// Through a symbolic link it is the same folder too.
-	if a, err := os.Stat(from); err == nil {
-		if b, err := os.Stat(to); err == nil && os.SameFile(a, b) {
-			return "", cli.Usagef("--out %s is the folder of the tokens; choose another", out)
+	if a, err := os.Stat(store.Local(out)); err == nil {
+		if b, err := os.Stat(store.Local(tokens)); err == nil && os.SameFile(a, b) {
+			same = true
 		}
 	}
-	rel, err := filepath.Rel(from, to)
-	return filepath.ToSlash(rel), err
+	if same {
+		return "", cli.Usagef("--out %s is the folder of the tokens; choose another", out)
+	}
+	return store.Rel(out, tokens)
 }
 
 // shares are how many rows of each shard the limit leaves.
@@ -171,7 +166,7 @@ func (r *run) same(where string, have parquet.Meta) error {
 
 // finished checks a dataset that is complete and returns its summary.
 func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
-	if err := r.same(filepath.Join(r.o.Out, parquet.ManifestName), parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
+	if err := r.same(store.Join(r.o.Out, parquet.ManifestName), parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
 		K: m.K, StoreTopK: m.StoreTopK, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
 		return sum, err
 	}
@@ -179,15 +174,15 @@ func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
 		return sum, unusable(err)
 	}
 	if err := json.Unmarshal(m.Summary, &sum); err != nil {
-		return sum, cli.Usagef("%s: the field summary: %w; remove the file and run the stage again", filepath.Join(r.o.Out, parquet.ManifestName), err)
+		return sum, cli.Usagef("%s: the field summary: %w; remove the file and run the stage again", store.Join(r.o.Out, parquet.ManifestName), err)
 	}
 	return sum, nil
 }
 
 // kept is a shard that an earlier run finished, or nil.
 func (r *run) kept(i int) (*parquet.ShardInfo, parquet.Ledger, error) {
-	path := filepath.Join(r.o.Out, filepath.Base(r.data.Shards[i]))
-	st, err := os.Stat(path)
+	path := store.Join(r.o.Out, store.Base(r.data.Shards[i]))
+	st, err := store.Stat(path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, parquet.Ledger{}, nil
 	}
@@ -202,5 +197,5 @@ func (r *run) kept(i int) (*parquet.ShardInfo, parquet.Ledger, error) {
 		return nil, parquet.Ledger{}, err
 	}
 	sum, err := parquet.HashFile(path)
-	return &parquet.ShardInfo{Name: filepath.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}, meta.Ledger, err
+	return &parquet.ShardInfo{Name: store.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size, SHA256: sum}, meta.Ledger, err
 }

@@ -6,10 +6,9 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -36,26 +35,26 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string) (sum Summ
 		}
 		all = append(all, p)
 	}
-	if filepath.Clean(out) == filepath.Clean(tokensOut) {
+	if store.Same(out, tokensOut) {
 		return sum, cli.Usagef("--out and --tokens-out are both %s; choose two folders", out)
 	}
 	var undo []string
 	defer func() {
 		if err != nil {
 			for _, dir := range undo {
-				os.RemoveAll(dir)
+				store.RemoveAll(dir)
 			}
 		}
 	}()
 	for _, dir := range []string{out, tokensOut} {
-		if entries, err := os.ReadDir(dir); err == nil && len(entries) > 0 {
+		if entries, err := store.ReadDir(dir); err == nil && len(entries) > 0 {
 			return sum, cli.Usagef("%s is not empty; choose another folder or remove it", dir)
 		} else if err != nil && !errors.Is(err, fs.ErrNotExist) {
 			return sum, cli.Usagef("%w", err)
 		}
 	}
 	for _, dir := range []string{out, tokensOut} {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := store.MkdirAll(dir); err != nil {
 			return sum, err
 		}
 		undo = append(undo, dir)
@@ -67,7 +66,7 @@ func openPart(dir string) (p part, err error) {
 	if p.scores, err = parquet.OpenDataset(dir, parquet.SchemaScores); err != nil {
 		return p, unusable(err)
 	}
-	where := filepath.Join(dir, parquet.ManifestName)
+	where := store.Join(dir, parquet.ManifestName)
 	if n := p.scores.Manifest.Limit; n > 0 {
 		return p, cli.Usagef("%s: limit is %d: a trial of the first rows is no part; score all of them", where, n)
 	}
@@ -92,7 +91,7 @@ func (p part) matches(q part) error {
 		{"hashes.template of the tokens", q.tokens.Manifest.Hashes["template"], p.tokens.Manifest.Hashes["template"]},
 	} {
 		if f.have != f.want {
-			return cli.Usagef("%s: %s is %q, but %q in %s; parts of one annotation are made alike", filepath.Join(q.scores.Dir, parquet.ManifestName), f.field, f.have, f.want, p.scores.Dir)
+			return cli.Usagef("%s: %s is %q, but %q in %s; parts of one annotation are made alike", store.Join(q.scores.Dir, parquet.ManifestName), f.field, f.have, f.want, p.scores.Dir)
 		}
 	}
 	return nil
@@ -108,7 +107,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 	for _, p := range all {
 		tm.Ledger.Add(p.tokens.Manifest.Ledger)
 		for i, path := range p.tokens.Shards {
-			info, err := copyShard(path, filepath.Join(tokensOut, parquet.ShardName(len(tm.Shards), n)))
+			info, err := copyShard(path, store.Join(tokensOut, parquet.ShardName(len(tm.Shards), n)))
 			if err != nil {
 				return sum, err
 			}
@@ -127,7 +126,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 			if err := ctx.Err(); err != nil {
 				return sum, err
 			}
-			info, ledger, err := rewrite(path, filepath.Join(out, parquet.ShardName(len(m.Shards), n)), m)
+			info, ledger, err := rewrite(path, store.Join(out, parquet.ShardName(len(m.Shards), n)), m)
 			if err != nil {
 				return sum, err
 			}
@@ -136,14 +135,14 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 		}
 	}
 	for _, dir := range []string{out, tokensOut} {
-		data, err := os.ReadFile(filepath.Join(first.scores.Dir, tokenizerName))
+		data, err := store.ReadFile(store.Join(first.scores.Dir, tokenizerName))
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		if err != nil {
 			return sum, err
 		}
-		if err := parquet.WriteFileAtomic(filepath.Join(dir, tokenizerName), data); err != nil {
+		if err := parquet.WriteFileAtomic(store.Join(dir, tokenizerName), data); err != nil {
 			return sum, err
 		}
 	}
@@ -152,7 +151,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 	}
 	r := &run{inputs: &inputs{data: &parquet.Dataset{}}, o: &Options{Out: out, K: m.K}}
 	for _, s := range tm.Shards {
-		r.data.Shards = append(r.data.Shards, filepath.Join(tokensOut, s.Name))
+		r.data.Shards = append(r.data.Shards, store.Join(tokensOut, s.Name))
 	}
 	if sum, err = r.summarize(); err != nil {
 		return sum, err
@@ -179,7 +178,7 @@ func common(all []part, of func(part) *parquet.Manifest) map[string]string {
 }
 
 func copyShard(from, to string) (info parquet.ShardInfo, err error) {
-	data, err := os.ReadFile(from)
+	data, err := store.ReadFile(from)
 	if err != nil {
 		return info, err
 	}
@@ -187,7 +186,7 @@ func copyShard(from, to string) (info parquet.ShardInfo, err error) {
 		return info, err
 	}
 	sum, err := parquet.HashFile(to)
-	return parquet.ShardInfo{Name: filepath.Base(to), Bytes: int64(len(data)), SHA256: sum}, err
+	return parquet.ShardInfo{Name: store.Base(to), Bytes: int64(len(data)), SHA256: sum}, err
 }
 
 // rewrite copies a shard of scores row by row: its metadata names other tokens now.

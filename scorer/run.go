@@ -6,12 +6,11 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/model"
 	"eaft/model/weights"
@@ -30,7 +29,7 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	}
 	r := &run{inputs: in, o: &o, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
 		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
-	if err := os.MkdirAll(o.Out, 0o755); err != nil {
+	if err := store.MkdirAll(o.Out); err != nil {
 		return sum, false, err
 	}
 	m, err := parquet.ReadManifest(o.Out)
@@ -126,7 +125,7 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		return info, ledger, unusable(err)
 	}
 	defer in.Close()
-	w, err := parquet.CreateScores(filepath.Join(r.o.Out, filepath.Base(path)), r.o.StoreTopK)
+	w, err := parquet.CreateScores(store.Join(r.o.Out, store.Base(path)), r.o.StoreTopK)
 	if err != nil {
 		return info, ledger, err
 	}
@@ -208,7 +207,7 @@ func (r *run) score(ctx context.Context, path string, w *window, progress *cli.P
 // finish copies the tokenizer, sums the shards up and writes the manifest last.
 func (r *run) finish(m *parquet.Manifest) (Summary, error) {
 	if r.tokenizer != nil {
-		if err := parquet.WriteFileAtomic(filepath.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
+		if err := parquet.WriteFileAtomic(store.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
 			return Summary{}, err
 		}
 	}

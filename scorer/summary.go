@@ -6,9 +6,9 @@ import (
 	"fmt"
 	"io"
 	"math"
-	"path/filepath"
 
 	"eaft/eaft"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -94,7 +94,7 @@ func (a *stats) add(s *parquet.ScoresRow, i int) {
 func (r *run) summarize() (Summary, error) {
 	a := &stats{k: r.o.K}
 	for _, path := range r.data.Shards {
-		if err := a.shard(path, filepath.Join(r.o.Out, filepath.Base(path))); err != nil {
+		if err := a.shard(path, store.Join(r.o.Out, store.Base(path))); err != nil {
 			return Summary{}, err
 		}
 	}

@@ -10,11 +10,11 @@ import (
 	"io"
 	"io/fs"
 	"math"
-	"path/filepath"
 	"slices"
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
@@ -71,7 +71,7 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 			}
 		}
 	}
-	where := filepath.Join(dir, parquet.ManifestName)
+	where := store.Join(dir, parquet.ManifestName)
 	if have, want := d.Manifest.Ledger, ledger; have.RowsIn != want.RowsIn || have.RowsOut != want.RowsOut || have.Tokens != want.Tokens || have.Targets != want.Targets {
 		return v, cli.Usagef("%s: the ledger is %+v, but the shards' add up to %+v; score again in an empty folder", where, have, want)
 	}
@@ -95,7 +95,7 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 	asked := dir != ""
 	if !asked && d.Manifest.Tokens != "" {
-		dir = filepath.Join(d.Dir, filepath.FromSlash(d.Manifest.Tokens))
+		dir = store.Resolve(d.Dir, d.Manifest.Tokens)
 	}
 	if dir == "" {
 		return nil, nil
@@ -119,7 +119,7 @@ func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 		have = t.Manifest.ContentHash()
 	}
 	if want := d.Manifest.Hashes["tokens"]; want != "" && have != want {
-		return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens", filepath.Join(d.Dir, parquet.ManifestName), want, dir, have)
+		return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens", store.Join(d.Dir, parquet.ManifestName), want, dir, have)
 	}
 	if len(t.Shards) != len(d.Shards) {
 		return nil, cli.Usagef("%s: %d shards, but %s has %d; give the tokens that were scored with --tokens", d.Dir, len(d.Shards), dir, len(t.Shards))
@@ -251,7 +251,7 @@ func Recompute(ctx context.Context, dev compute.Device, c *weights.Checkpoint, d
 		return unusable(err)
 	}
 	m := d.Manifest
-	where := filepath.Join(dir, parquet.ManifestName)
+	where := store.Join(dir, parquet.ManifestName)
 	t, err := tokensOf(d, tokens)
 	if err != nil {
 		return err

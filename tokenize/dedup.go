@@ -6,11 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // Dedup says which rows are duplicates.
@@ -96,7 +96,7 @@ func (d *dedup) add(place int64, key contentKey, sig *signature) {
 
 // load remembers what an earlier run wrote of a shard.
 func (d *dedup) load(path string) error {
-	f, err := os.Open(path)
+	f, err := store.Open(path)
 	if err != nil {
 		return err
 	}

@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"errors"
 	"fmt"
 	"io"
 	"io/fs"
@@ -10,6 +11,7 @@ import (
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -42,13 +44,18 @@ func findSource(in string, stdin io.Reader, dir string) ([]*source, error) {
 		path, err := spool(stdin, dir)
 		return []*source{{path: path, name: stdinName}}, err
 	}
-	st, err := os.Stat(in)
+	in, dir = store.Local(in), store.Local(dir)
+	st, err := store.Stat(in)
 	switch {
-	case err == nil && st.IsDir():
+	case err == nil && st.Dir && store.IsURL(in):
+		return inPrefix(in, dir)
+	case err == nil && st.Dir:
 		return inFolder(in, dir)
 	case err == nil:
-		return []*source{{path: in, name: filepath.Base(in)}}, nil
-	case !strings.ContainsAny(in, "*?["):
+		return []*source{{path: in, name: store.Base(in)}}, nil
+	case store.IsURL(in) && strings.ContainsAny(in, "*[") && errors.Is(err, fs.ErrNotExist):
+		return inPattern(in)
+	case store.IsURL(in) || !strings.ContainsAny(in, "*?["):
 		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	paths, err := filepath.Glob(in)
@@ -76,7 +83,7 @@ var suffixes = []string{".jsonl", ".ndjson", ".json", ".csv", ".parquet"}
 // made.
 func inFolder(dir, made string) ([]*source, error) {
 	own, err := os.Stat(made)
-	if err != nil {
+	if err != nil && !store.IsURL(made) {
 		return nil, err
 	}
 	var out []*source
@@ -92,7 +99,7 @@ func inFolder(dir, made string) ([]*source, error) {
 			return nil
 		}
 		if d.IsDir() {
-			if st, err := d.Info(); err == nil && os.SameFile(st, own) {
+			if st, err := d.Info(); err == nil && own != nil && os.SameFile(st, own) {
 				return fs.SkipDir
 			}
 			return nil
@@ -141,5 +148,5 @@ func spool(stdin io.Reader, dir string) (path string, err error) {
 // createSpool makes a temporary file of the kind that parquet.CleanTemps removes
 // after a killed run.
 func createSpool(dir string) (*os.File, error) {
-	return os.CreateTemp(dir, ".spool-*.eaft-tmp")
+	return os.CreateTemp(store.TempDir(dir), ".spool-*.eaft-tmp")
 }

@@ -9,11 +9,10 @@ import (
 	"io"
 	"io/fs"
 	"maps"
-	"os"
-	"path/filepath"
 	"slices"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -35,7 +34,7 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 	}
 	r := &run{l: l.training(o.TrainOn), o: &o, dirs: o.dirs()}
 	for _, dir := range append(slices.Clone(r.dirs), o.Out) {
-		if err := os.MkdirAll(dir, 0o755); err != nil {
+		if err := store.MkdirAll(dir); err != nil {
 			return nil, false, err
 		}
 		if o.Only != nil {
@@ -102,10 +101,11 @@ func (s *set) add(info parquet.ShardInfo, ledger *parquet.Ledger, report *Report
 // tidy removes what is of no use: spools, and folders in which nothing came to be.
 func (r *run) tidy() {
 	parquet.CleanTemps(r.o.Out)
-	for _, dir := range r.dirs {
-		os.Remove(dir)
+	for _, dir := range append(slices.Clone(r.dirs), r.o.Out) {
+		if !store.IsURL(dir) { // a bucket has no empty folders
+			store.Remove(dir)
+		}
 	}
-	os.Remove(r.o.Out)
 }
 
 // read surveys the inputs and looks whether the run is finished already: then
@@ -278,7 +278,7 @@ func (r *run) finish(total int64) error {
 	}
 	var paths []string
 	for split, dir := range r.dirs {
-		paths = append(paths, filepath.Join(dir, "rejects.jsonl"))
+		paths = append(paths, store.Join(dir, "rejects.jsonl"))
 		if err := r.gatherRejects(split, paths[split]); err != nil {
 			return err
 		}
@@ -297,7 +297,7 @@ func (r *run) finish(total int64) error {
 		return cli.Usagef("no row can be used: %s; each is named in %s", Reasons(all.Dropped), paths[0])
 	}
 	for split, dir := range r.dirs {
-		if err := parquet.WriteFileAtomic(filepath.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
+		if err := parquet.WriteFileAtomic(store.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
 			return err
 		}
 		s := r.sets[split]
@@ -318,7 +318,7 @@ func (r *run) gatherRejects(split int, path string) (err error) {
 		return err
 	}
 	for i := range r.count {
-		part, err := os.Open(r.rejectsPart(split, i))
+		part, err := store.Open(r.rejectsPart(split, i))
 		if err == nil {
 			_, err = io.Copy(out, part)
 			part.Close()
@@ -339,7 +339,7 @@ func (r *run) removeParts() error {
 			paths = append(paths, r.rejectsPart(split, i))
 		}
 		for _, path := range paths {
-			if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := store.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return err
 			}
 		}

@@ -5,10 +5,9 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"os"
-	"path/filepath"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -33,15 +32,15 @@ type shard struct {
 
 // Names of a segment's parts.
 func (r *run) rejectsPart(split, i int) string {
-	return filepath.Join(r.dirs[split], fmt.Sprintf("rejects-%05d-of-%05d.jsonl", i, r.count))
+	return store.Join(r.dirs[split], fmt.Sprintf("rejects-%05d-of-%05d.jsonl", i, r.count))
 }
 
 func (r *run) seenPart(i int) string {
-	return filepath.Join(r.dirs[0], fmt.Sprintf("seen-%05d-of-%05d.bin", i, r.count))
+	return store.Join(r.dirs[0], fmt.Sprintf("seen-%05d-of-%05d.bin", i, r.count))
 }
 
 func (r *run) shardPath(split, i int) string {
-	return filepath.Join(r.dirs[split], parquet.ShardName(i, r.count))
+	return store.Join(r.dirs[split], parquet.ShardName(i, r.count))
 }
 
 func (r *run) newSegment(i int) (s *segment, err error) {
@@ -205,11 +204,11 @@ func (r *run) kept() ([]bool, error) {
 		kept[i] = true
 		for split := range r.dirs {
 			for _, path := range []string{r.rejectsPart(split, i), r.shardPath(split, i)} {
-				if _, err := os.Stat(path); err != nil {
+				if _, err := store.Stat(path); err != nil {
 					kept[i] = false
 				}
 			}
-			if _, err := os.Stat(r.shardPath(split, i)); err != nil {
+			if _, err := store.Stat(r.shardPath(split, i)); err != nil {
 				continue
 			}
 			meta, err := parquet.ReadMeta(r.shardPath(split, i))
@@ -221,7 +220,7 @@ func (r *run) kept() ([]bool, error) {
 			}
 			kept[i] = kept[i] && meta.Version == version.Version
 		}
-		if _, err := os.Stat(r.seenPart(i)); r.dedup != nil && err != nil {
+		if _, err := store.Stat(r.seenPart(i)); r.dedup != nil && err != nil {
 			kept[i] = false
 		}
 	}
@@ -245,7 +244,7 @@ func (r *run) keep(i int) error {
 		if err := json.Unmarshal(meta.Summary, report); err != nil {
 			return fmt.Errorf("%s: metadata eaft.summary: %w", path, err)
 		}
-		st, err := os.Stat(path)
+		st, err := store.Stat(path)
 		if err != nil {
 			return err
 		}
@@ -253,7 +252,7 @@ func (r *run) keep(i int) error {
 		if err != nil {
 			return err
 		}
-		info := parquet.ShardInfo{Name: filepath.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}
+		info := parquet.ShardInfo{Name: store.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size, SHA256: sum}
 		r.sets[split].add(info, &meta.Ledger, report)
 	}
 	return nil

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"hash"
 	"io"
-	"os"
 	"path/filepath"
 	"strings"
 
@@ -16,6 +15,7 @@ import (
 	"github.com/klauspost/compress/zstd"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -91,7 +91,7 @@ func (s *source) each(h hash.Hash, f func(key, raw []byte) error) (err error) {
 			err = cli.Usagef("%s: %w", s.path, err)
 		}
 	}()
-	file, err := os.Open(s.path)
+	file, err := store.Open(s.path)
 	if err != nil {
 		return err
 	}

@@ -3,12 +3,12 @@ package tokenize
 import (
 	"encoding/binary"
 	"fmt"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // trainSplit is the dataset of the rows that no other split takes.
@@ -71,9 +71,9 @@ func (o *Options) dirs() []string {
 	if len(o.Split) == 0 {
 		return []string{o.Out}
 	}
-	out := []string{filepath.Join(o.Out, trainSplit)}
+	out := []string{store.Join(o.Out, trainSplit)}
 	for _, s := range o.Split {
-		out = append(out, filepath.Join(o.Out, s.Name))
+		out = append(out, store.Join(o.Out, s.Name))
 	}
 	return out
 }

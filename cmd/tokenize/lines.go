@@ -4,11 +4,11 @@ import (
 	"bufio"
 	"encoding/json"
 	"io"
-	"os"
 
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/tokenize/tokenizer"
 )
 
@@ -71,7 +71,7 @@ func encode(args []string, std cli.IO) error {
 	}
 	var tok *tokenizer.Tokenizer
 	if *lang.tokenizer != "" && *lang.model == "" && *lang.template == "" {
-		data, err := os.ReadFile(*lang.tokenizer)
+		data, err := store.ReadFile(*lang.tokenizer)
 		if err != nil {
 			return &cli.Error{Code: cli.ExitUsage, Err: err}
 		}

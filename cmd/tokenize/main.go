@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/tokenize"
 	"eaft/tokenize/tokenizer"
@@ -161,7 +162,7 @@ func (f language) load() (*tokenize.Language, error) {
 		}
 	}
 	if *f.tokenizer != "" {
-		data, err := os.ReadFile(*f.tokenizer)
+		data, err := store.ReadFile(*f.tokenizer)
 		if err != nil {
 			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
@@ -170,7 +171,7 @@ func (f language) load() (*tokenize.Language, error) {
 		}
 	}
 	if *f.template != "" {
-		data, err := os.ReadFile(*f.template)
+		data, err := store.ReadFile(*f.template)
 		if err != nil {
 			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}

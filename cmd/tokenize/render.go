@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"os"
 
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/tokenize/template"
 )
@@ -49,7 +49,7 @@ func render(args []string, std cli.IO) error {
 	for _, path := range inputs {
 		in := io.NopCloser(std.In)
 		if path != "-" {
-			if in, err = os.Open(path); err != nil {
+			if in, err = store.Open(path); err != nil {
 				return &cli.Error{Code: cli.ExitUsage, Err: err}
 			}
 		}
@@ -79,7 +79,7 @@ func chatTemplate(model, file string) (t *template.Template, bos, eos string, er
 	}
 	switch {
 	case file != "":
-		data, err := os.ReadFile(file)
+		data, err := store.ReadFile(file)
 		if err != nil {
 			return nil, "", "", &cli.Error{Code: cli.ExitUsage, Err: err}
 		}

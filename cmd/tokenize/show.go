@@ -13,6 +13,7 @@ import (
 	"golang.org/x/term"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 	"eaft/tokenize/tokenizer"
 )
@@ -43,13 +44,13 @@ func show(args []string, std cli.IO) error {
 		}
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	data, err := os.ReadFile(filepath.Join(dir, "_tokenizer.json"))
+	data, err := store.ReadFile(store.Join(dir, "_tokenizer.json"))
 	if err != nil {
 		return cli.Usagef("%s: its tokens cannot be spelled: %w", dir, err)
 	}
 	tok, err := tokenizer.FromJSON(data)
 	if err != nil {
-		return cli.Usagef("%s: %w", filepath.Join(dir, "_tokenizer.json"), err)
+		return cli.Usagef("%s: %w", store.Join(dir, "_tokenizer.json"), err)
 	}
 	row, err := findRow(d, want)
 	if err != nil {

@@ -40,6 +40,13 @@ func Gatef(format string, a ...any) error {
 	return &Error{ExitGate, fmt.Errorf(format, a...)}
 }
 
+// Unavailable is an error of a service that may be over when the command is run
+// again: exit code 1, whatever the error is wrapped in.
+type Unavailable interface {
+	error
+	Unavailable()
+}
+
 // IO are a command's streams: results go to Out, everything else to Err.
 type IO struct {
 	In       io.Reader
@@ -49,9 +56,12 @@ type IO struct {
 // Code is the exit code that err asks for.
 func Code(err error) int {
 	var e *Error
+	var u Unavailable
 	switch {
 	case err == nil, errors.Is(err, pflag.ErrHelp):
 		return ExitDone
+	case errors.As(err, &u):
+		return ExitFailed // also where it kept an input from being read
 	case errors.As(err, &e):
 		return e.Code
 	case errors.Is(err, context.Canceled):
@@ -71,7 +81,7 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 	case code == ExitStopped:
 		fmt.Fprintf(os.Stderr, "%s: stopped; run the same command again: what is finished is kept\n", name)
 	case code != ExitDone:
-		fmt.Fprintf(os.Stderr, "%s: %v\n", name, err)
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, Redact(err.Error()))
 	}
 	return code
 }

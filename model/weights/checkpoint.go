@@ -10,11 +10,11 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
-	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
+	"eaft/internal/store"
 	"eaft/model/demo"
 )
 
@@ -55,11 +55,16 @@ type weightFile struct {
 
 // Open opens a Hugging Face folder (safetensors, sharded by
 // model.safetensors.index.json or not, or without weights), a .gguf file, or
-// "demo", the embedded model (a folder of that name is ./demo).
+// "demo", the embedded model (a folder of that name is ./demo). The folder or
+// file may be in a bucket.
 func Open(ref string) (*Checkpoint, error) {
 	if ref == "demo" {
 		return OpenFS(demo.FS, ref)
 	}
+	if store.IsURL(ref) {
+		return openURL(ref)
+	}
+	ref = store.Local(ref)
 	st, err := os.Stat(ref)
 	if err != nil {
 		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder or a .gguf file: %w", ref, err)
@@ -98,7 +103,7 @@ func openFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, 
 	var err error
 	c.config, err = c.File("config.json")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("%s: %w", path.Join(ref, "config.json"), err)
+		return nil, fmt.Errorf("%s: %w", store.Join(ref, "config.json"), err)
 	}
 	shards, index, err := c.shardNames()
 	if err != nil {
@@ -108,20 +113,20 @@ func openFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, 
 		data, done, err := load(name)
 		if err != nil {
 			c.Close()
-			return nil, fmt.Errorf("%s: %w", path.Join(ref, name), err)
+			return nil, fmt.Errorf("%s: %w", store.Join(ref, name), err)
 		}
 		c.close = append(c.close, done)
 		c.files = append(c.files, weightFile{name, data, mapped})
-		if err := readSafetensors(path.Join(ref, name), data, c.tensors); err != nil {
+		if err := readSafetensors(store.Join(ref, name), data, c.tensors); err != nil {
 			c.Close()
 			return nil, err
 		}
 	}
 	for name, shard := range index {
-		if t, ok := c.tensors[name]; !ok || path.Base(t.file) != shard {
+		if t, ok := c.tensors[name]; !ok || store.Base(t.file) != shard {
 			c.Close()
 			return nil, fmt.Errorf("%s: weight_map says %q holds tensor %q, but it does not; download the model again",
-				path.Join(ref, indexFile), shard, name)
+				store.Join(ref, indexFile), shard, name)
 		}
 	}
 	if c.config == nil && len(c.tensors) == 0 {

@@ -1,0 +1,146 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"os"
+	"sync"
+	"time"
+
+	"gocloud.dev/blob"
+	_ "gocloud.dev/blob/azureblob" // azblob://
+	_ "gocloud.dev/blob/gcsblob"   // gs://
+	_ "gocloud.dev/blob/s3blob"    // s3://
+	"gocloud.dev/gcerrors"
+
+	"eaft/internal/cli"
+)
+
+// An operation is tried this often. The pause before a try doubles from
+// firstPause to lastPause, give or take half; the providers' own libraries try
+// single requests again besides.
+const (
+	tries      = 6
+	firstPause = 250 * time.Millisecond
+	lastPause  = 8 * time.Second
+)
+
+// stall is how long a request may go on without a byte moving.
+var stall = 30 * time.Second
+
+var buckets struct {
+	sync.Mutex
+	open map[string]*blob.Bucket // by URL without key
+}
+
+// bucket opens the bucket of l, once for each process.
+func (l location) bucketOf() (*blob.Bucket, error) {
+	l.key = ""
+	buckets.Lock()
+	defer buckets.Unlock()
+	if b := buckets.open[l.String()]; b != nil {
+		return b, nil
+	}
+	open := l
+	if l.scheme == "s3" {
+		open.query = s3Query(l.query)
+	}
+	b, err := blob.OpenBucket(context.Background(), open.String())
+	if err != nil {
+		return nil, cli.Usagef("%s: %s", l.scheme+"://"+l.bucket, cli.Redact(err.Error()))
+	}
+	if buckets.open == nil {
+		buckets.open = map[string]*blob.Bucket{}
+	}
+	buckets.open[l.String()] = b
+	return b, nil
+}
+
+// at finds the bucket that a URL names.
+func at(name string) (*blob.Bucket, location, error) {
+	l, err := parse(name)
+	if err != nil {
+		return nil, l, err
+	}
+	b, err := l.bucketOf()
+	return b, l, err
+}
+
+// failure is what a provider said, for people: without its types, and without
+// what its URLs carry.
+type failure struct {
+	text    string
+	missing bool
+}
+
+func (f *failure) Error() string { return f.text }
+
+func (f *failure) Is(target error) bool { return f.missing && target == fs.ErrNotExist }
+
+// unavailable is a failure that may be over later.
+type unavailable struct{ failure }
+
+// Unavailable marks the error for cli.Code.
+func (*unavailable) Unavailable() {}
+
+// final reports errors that another try would meet again.
+func final(err error) bool {
+	switch gcerrors.Code(err) {
+	case gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.FailedPrecondition, gcerrors.Unimplemented:
+		return true
+	}
+	var changed *changedError
+	return errors.As(err, &changed)
+}
+
+// retry runs do until it succeeds, the error is final or the tries are used up.
+func (l location) retry(what string, do func() error) error {
+	pause := firstPause
+	for try := 1; ; try++ {
+		err := do()
+		switch {
+		case err == nil:
+			return nil
+		case gcerrors.Code(err) == gcerrors.NotFound:
+			return l.errOf(&failure{fmt.Sprintf("%s: %v", what, fs.ErrNotExist), true})
+		case final(err):
+			return l.errOf(&failure{text: fmt.Sprintf("%s: %s", what, cli.Redact(err.Error()))})
+		case try == tries:
+			return l.errOf(&unavailable{failure{text: fmt.Sprintf("%s failed %d times, last: %s; run the same command again when the store answers", what, tries, cli.Redact(err.Error()))}})
+		}
+		fmt.Fprintf(os.Stderr, "warning: %v; trying again (%d of %d)\n", l.errOf(fmt.Errorf("%s: %s", what, cli.Redact(err.Error()))), try+1, tries)
+		time.Sleep(pause/2 + rand.N(pause))
+		pause = min(2*pause, lastPause)
+	}
+}
+
+// errStall ends a request in which nothing moves.
+var errStall = errors.New("the store did not answer in time")
+
+// request is the context of one request, which ends when nothing moves.
+type request struct {
+	context.Context
+	cancel context.CancelCauseFunc
+	timer  *time.Timer
+}
+
+func newRequest() *request {
+	ctx, cancel := context.WithCancelCause(context.Background())
+	return &request{ctx, cancel, time.AfterFunc(stall, func() { cancel(errStall) })}
+}
+
+// moved says that bytes came or went.
+func (r *request) moved() { r.timer.Reset(stall) }
+
+// end gives the request's error its reason.
+func (r *request) end(err error) error {
+	r.timer.Stop()
+	if err != nil && errors.Is(context.Cause(r), errStall) {
+		err = errStall
+	}
+	r.cancel(nil)
+	return err
+}
