@@ -13,6 +13,7 @@ import (
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -86,11 +87,8 @@ func (in *auditInputs) open(flag, given, recorded, schema, what string) (*parque
 	// The audit of a run with scores has what the base said itself.
 	dispensable := what == "" || schema == parquet.SchemaScores && in.run.Hashes["scores"] != ""
 	if dir == "" && recorded != "" {
-		dir = filepath.FromSlash(recorded)
-		if !filepath.IsAbs(dir) {
-			dir = filepath.Join(in.audit.Dir, dir)
-		}
-		if _, err := os.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+		dir = store.Resolve(in.audit.Dir, recorded)
+		if _, err := os.Stat(dir); !store.IsURL(dir) && errors.Is(err, fs.ErrNotExist) {
 			if dispensable {
 				return nil, nil
 			}
@@ -145,8 +143,8 @@ func (in *auditInputs) fit(o *AuditOptions) error {
 		if err == nil && model != "" && m.Hashes["model"] != model {
 			err = cli.Usagef("%s: hashes.model is %q, but the model is %q: --scores are by the model that training started from, --after by the one that it made", filepath.Join(d.Dir, parquet.ManifestName), m.Hashes["model"], model)
 		}
-		if err == nil && m.Limit > 0 {
-			err = cli.Usagef("%s: limit is %d: score all rows", filepath.Join(d.Dir, parquet.ManifestName), m.Limit)
+		if rows := in.run.Ledger.RowsIn; err == nil && m.Limit > 0 && m.Limit < rows {
+			err = cli.Usagef("%s: limit is %d, but the run has read %d rows: score all of these", filepath.Join(d.Dir, parquet.ManifestName), m.Limit, rows)
 		}
 		if err != nil {
 			return err

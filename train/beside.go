@@ -1,6 +1,6 @@
 package train
 
-import "path/filepath"
+import "eaft/internal/store"
 
 // beside is the path of a folder as seen from dir, with slashes; the folder's
 // own path where there is no way from one to the other, "" for no folder.
@@ -8,17 +8,9 @@ func beside(dir, folder string) string {
 	if folder == "" {
 		return ""
 	}
-	from, err := filepath.Abs(dir)
+	rel, err := store.Rel(dir, folder)
 	if err != nil {
 		return folder
 	}
-	to, err := filepath.Abs(folder)
-	if err != nil {
-		return folder
-	}
-	rel, err := filepath.Rel(from, to)
-	if err != nil {
-		return to
-	}
-	return filepath.ToSlash(rel)
+	return rel
 }
