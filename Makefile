@@ -1,20 +1,22 @@
 # Needs Go 1.26 and nothing else; see CONTRIBUTING.md.
 export CGO_ENABLED = 0
+# Google's storage without gRPC, which it does not need: 19 MB less of each binary.
+TAGS = -tags disable_grpc_modules
 
 .PHONY: bench build test check demo demo-model generate stress
 
-# Without gRPC, which only Google's storage could use and does not need, and without symbols: half the size.
+# Without symbols: a quarter smaller.
 build:
-	go build -trimpath -tags disable_grpc_modules -ldflags="-s -w" -o bin/ ./cmd/...
+	go build -trimpath $(TAGS) -ldflags="-s -w" -o bin/ ./cmd/...
 
 test:
-	go test ./...
+	go test $(TAGS) ./...
 
 # What .ci/run asks beside the tests.
 check:
 	test -z "$$(gofmt -l $$(git ls-files '*.go'))"
-	go vet ./...
-	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 ./...
+	go vet $(TAGS) ./...
+	go run honnef.co/go/tools/cmd/staticcheck@v0.8.2 $(TAGS) ./...
 
 # The four stages on the corpus and the model that ship in the repository.
 demo: build
