@@ -25,18 +25,7 @@ func (a *Audit) Text(w io.Writer, colour bool) error {
 	if c := a.Conflicts; c != nil {
 		t.f("  conflicts of the base    %9s   (%s resolved, %s persisting; %s new; by %s)\n", thousands(c.Base), thousands(c.Resolved), thousands(c.Persisting), thousands(c.New), a.MeasuredBy)
 	}
-	for i, s := range a.Missing {
-		if i == 0 {
-			t.f("\n")
-		}
-		for j, line := range wrap(s, width-4) {
-			mark := "!"
-			if j > 0 {
-				mark = " "
-			}
-			t.f("  %s %s\n", t.paint(yellow, mark), line)
-		}
-	}
+	t.warnings(a.Missing)
 	for _, table := range a.tables() {
 		t.title(table.title, table.note)
 		t.table(table)

@@ -16,6 +16,19 @@ type Condition struct {
 	bound          float64
 }
 
+// ParseConditions reads several; see ParseCondition.
+func ParseConditions(list []string) ([]Condition, error) {
+	var out []Condition
+	for _, s := range list {
+		c, err := ParseCondition(s)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, c)
+	}
+	return out, nil
+}
+
 // ParseCondition reads "conflict_rate>0.03"; the operators are >, >=, <, <=, ==
 // and !=. The path goes down the JSON by names; in a list the name is that of
 // an element ("by_class.digit.conflict_rate"), or its place.

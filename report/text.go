@@ -83,7 +83,12 @@ func (t *text) header(r *Report) {
 	if c := r.Calibration; c != nil {
 		t.f("  calibration error        %9s   (of the top token, in %s targets of ordinary text)\n", num(c.ECE), thousands(c.Targets))
 	}
-	for i, s := range r.Warnings {
+	t.warnings(r.Warnings)
+}
+
+// warnings sets off what the reader must know of the numbers.
+func (t *text) warnings(list []string) {
+	for i, s := range list {
 		if i == 0 {
 			t.f("\n")
 		}

@@ -320,17 +320,11 @@ func (h *heldOut) keep() error {
 	if err := os.RemoveAll(fresh); err != nil {
 		return err
 	}
-	var err error
-	if h.o.LoRA > 0 && !h.o.Merge {
-		err = h.m.SaveAdapter(fresh, h.o.Model)
-	} else {
-		err = h.o.saveBest(h.m, fresh, h.from)
-	}
-	if err != nil {
+	if err := h.o.saveBest(h.m, fresh, h.from); err != nil {
 		return err
 	}
 	name, measure := h.o.best()
-	err = writeJSON(filepath.Join(fresh, "best.json"), map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue})
+	err := writeJSON(filepath.Join(fresh, "best.json"), map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue})
 	if err != nil {
 		return err
 	}

@@ -2,14 +2,13 @@ package main
 
 import (
 	"bytes"
-	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
-	"strconv"
 	"testing"
 
+	"eaft/internal/scripts"
 	"github.com/rogpeppe/go-internal/testscript"
 )
 
@@ -55,25 +54,8 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "same": same, "flip": flip, "cpglob": cpglob},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": scripts.Code, "same": same, "flip": flip, "cpglob": cpglob},
 	})
-}
-
-// code runs a command that must end with an exit code: code 2 pipeline ...
-func code(ts *testscript.TestScript, neg bool, args []string) {
-	want, err := strconv.Atoi(args[0])
-	ts.Check(err)
-	err = ts.Exec(args[1], args[2:]...)
-	got := 0
-	var exit *exec.ExitError
-	if errors.As(err, &exit) {
-		got = exit.ExitCode()
-	} else {
-		ts.Check(err)
-	}
-	if got != want {
-		ts.Fatalf("exit code %d, want %d", got, want)
-	}
 }
 
 // one is the only path that fits a pattern.

@@ -43,5 +43,5 @@ func runDiff(ctx context.Context, args []string, std cli.IO) error {
 	if *asJSON {
 		return report.JSON(std.Out, d)
 	}
-	return d.Text(std.Out, colours(std))
+	return d.Text(std.Out, std.Colours())
 }

@@ -3,11 +3,9 @@ package main
 import (
 	"bytes"
 	"context"
-	"os"
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
@@ -67,15 +65,11 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 		}
 		o.WhatIf = append(o.WhatIf, c)
 	}
-	var conditions []report.Condition
-	for _, f := range *failIf {
-		c, err := report.ParseCondition(f)
-		if err != nil {
-			return cli.Usagef("--fail-if: %w", err)
-		}
-		conditions = append(conditions, c)
+	conditions, err := report.ParseConditions(*failIf)
+	if err != nil {
+		return cli.Usagef("--fail-if: %w", err)
 	}
-	colour := colours(std)
+	colour := std.Colours()
 	if fs.Changed("row") {
 		for _, f := range []string{"html", "html-rows", "calibration", "what-if", "fail-if", "worst", "pairs"} {
 			if fs.Changed(f) {
@@ -147,9 +141,4 @@ func cutFlags(fs *pflag.FlagSet) func(scores string) (report.Options, error) {
 		}
 		return o, nil
 	}
-}
-
-func colours(std cli.IO) bool {
-	f, ok := std.Out.(*os.File)
-	return ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd()))
 }

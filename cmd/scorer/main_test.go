@@ -8,6 +8,7 @@ import (
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"eaft/internal/cli"
+	"eaft/internal/scripts"
 	"eaft/parquet"
 )
 
@@ -27,7 +28,7 @@ func TestScripts(t *testing.T) {
 			e.Setenv("MODEL", llama)
 			return writeTokens(filepath.Join(e.WorkDir, "tok"))
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": code, "cut": cut, "sed": sed},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": scripts.Code, "cut": cut, "sed": sed},
 	})
 }
 

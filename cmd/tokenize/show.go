@@ -4,13 +4,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"path/filepath"
 	"strconv"
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
@@ -56,9 +54,7 @@ func show(args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	file, ok := std.Out.(*os.File)
-	colour := ok && term.IsTerminal(int(file.Fd())) && os.Getenv("NO_COLOR") == ""
-	_, err = io.WriteString(std.Out, marked(row, tok, colour))
+	_, err = io.WriteString(std.Out, marked(row, tok, std.Colours()))
 	return err
 }
 

@@ -4,12 +4,10 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
-	"golang.org/x/term"
 
 	"eaft/internal/cli"
 	"eaft/model/weights"
@@ -52,13 +50,9 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("want one folder of a run, got %d arguments; see train audit --help", fs.NArg())
 	}
 	o.Run, o.Log = fs.Arg(0), std.Err
-	var conditions []report.Condition
-	for _, f := range *failIf {
-		c, err := report.ParseCondition(f)
-		if err != nil {
-			return cli.Usagef("--fail-if: %w", err)
-		}
-		conditions = append(conditions, c)
+	conditions, err := report.ParseConditions(*failIf)
+	if err != nil {
+		return cli.Usagef("--fail-if: %w", err)
 	}
 	if o.After != "" {
 		var err error
@@ -86,8 +80,7 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 	if *asJSON {
 		err = report.JSON(std.Out, r)
 	} else {
-		f, ok := std.Out.(*os.File)
-		err = r.Text(std.Out, ok && os.Getenv("NO_COLOR") == "" && term.IsTerminal(int(f.Fd())))
+		err = r.Text(std.Out, std.Colours())
 	}
 	if err == nil && len(failed) > 0 {
 		err = cli.Gatef("--fail-if: %s", strings.Join(failed, "; "))

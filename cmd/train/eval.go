@@ -71,8 +71,9 @@ type evaluation struct {
 	maxNew, batch      int
 	window, stride, at int
 
-	c *weights.Checkpoint
-	m *model.Model
+	operands compute.DType // of dtype
+	c        *weights.Checkpoint
+	m        *model.Model
 }
 
 func evaluate(ctx context.Context, args []string, std cli.IO) error {
@@ -134,7 +135,7 @@ func (e *evaluation) check() (run func(*evaluation) error, err error) {
 			return nil, cli.Usagef("--%s is not of task %s", f, e.task)
 		}
 	}
-	if _, err := compute.ParseDType(e.dtype); err != nil {
+	if e.operands, err = compute.ParseDType(e.dtype); err != nil {
 		return nil, cli.Usagef("--dtype: %w", err)
 	}
 	switch {
@@ -156,15 +157,11 @@ func (e *evaluation) check() (run func(*evaluation) error, err error) {
 
 // load opens the model. The caller closes e.c.
 func (e *evaluation) load() error {
-	dtype, err := compute.ParseDType(e.dtype)
-	if err != nil {
-		return cli.Usagef("--dtype: %w", err)
-	}
 	dev, err := cpu.New(e.threads)
 	if err != nil {
 		return err
 	}
-	if e.m, err = model.Load(dev, e.c, model.Options{DType: dtype}); err != nil {
+	if e.m, err = model.Load(dev, e.c, model.Options{DType: e.operands}); err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	return addAdapter(e.m, e.adapter)

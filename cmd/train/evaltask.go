@@ -74,6 +74,24 @@ func (x *examples) close() error {
 	return parquet.WriteFileAtomic(x.path, x.b.Bytes())
 }
 
+// bar is the progress of a task, which begins when the task says of how many.
+type bar struct {
+	*cli.Progress
+	err  io.Writer
+	unit string
+	at   int
+}
+
+func (e *evaluation) bar(unit string) *bar { return &bar{err: e.std.Err, unit: unit} }
+
+func (b *bar) to(done, of int, note string) {
+	if b.Progress == nil {
+		b.Progress = cli.NewProgress(b.err, "eval", b.unit, int64(of), 0)
+	}
+	b.Add(int64(done-b.at), note)
+	b.at = done
+}
+
 func (e *evaluation) choice() error {
 	f, err := eval.ParseFields(e.fields)
 	if err != nil {
@@ -81,15 +99,8 @@ func (e *evaluation) choice() error {
 	}
 	return e.withModel(func(l *eval.Language, _ *tokenize.Language, lines *examples) error {
 		t := &eval.Choice{Fields: f, Prompt: e.prompt, Texts: e.form == "texts", Labels: e.labels, Limit: e.limit}
-		var bar *cli.Progress
-		at := 0
-		r, err := t.Run(e.ctx, e.m, l, e.source(), addLine[eval.Chosen](lines), func(done, of int) {
-			if bar == nil {
-				bar = cli.NewProgress(e.std.Err, "eval", "questions", int64(of), 0)
-			}
-			bar.Add(int64(done-at), "")
-			at = done
-		})
+		bar := e.bar("questions")
+		r, err := t.Run(e.ctx, e.m, l, e.source(), addLine[eval.Chosen](lines), func(done, of int) { bar.to(done, of, "") })
 		if err != nil {
 			return err
 		}
@@ -123,13 +134,9 @@ func (e *evaluation) match() error {
 		if l.Chat == nil {
 			t.Until = eval.DefaultUntil
 		}
-		var bar *cli.Progress
-		began := time.Now()
+		bar, began := e.bar("questions"), time.Now()
 		r, err := t.Run(e.ctx, e.m, l, e.source(), addLine[eval.Matched](lines), func(done, of int, tokens int64) {
-			if bar == nil {
-				bar = cli.NewProgress(e.std.Err, "eval", "questions", int64(of), 0)
-			}
-			bar.Add(1, fmt.Sprintf("%.0f tokens/s", float64(tokens)/time.Since(began).Seconds()))
+			bar.to(done, of, fmt.Sprintf("%.0f tokens/s", float64(tokens)/time.Since(began).Seconds()))
 		})
 		if err != nil {
 			return err
@@ -150,15 +157,8 @@ func (e *evaluation) perplexity() error {
 			return err
 		}
 		t := &eval.Perplexity{Window: e.window, Stride: e.stride, MaxTokens: e.at}
-		var bar *cli.Progress
-		at := 0
-		r, err := t.Run(e.ctx, e.m, l, text, addLine[eval.Window](lines), func(done, of int) {
-			if bar == nil {
-				bar = cli.NewProgress(e.std.Err, "eval", "tokens", int64(of), 0)
-			}
-			bar.Add(int64(done-at), "")
-			at = done
-		})
+		bar := e.bar("tokens")
+		r, err := t.Run(e.ctx, e.m, l, text, addLine[eval.Window](lines), func(done, of int) { bar.to(done, of, "") })
 		if err != nil {
 			return err
 		}

@@ -1,12 +1,9 @@
 package weights
 
 import (
-	"bufio"
 	"encoding/binary"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 	"slices"
 )
 
@@ -23,44 +20,12 @@ const ggufAlignment = 32
 // WriteGGUF writes version 3 of the format (ggml/docs/gguf.md), one row of a
 // tensor in memory at a time. A tensor's DType is F32, F16 or BF16. The file
 // appears whole or not at all.
-func WriteGGUF(path string, metadata []KeyValue, tensors []Named) (err error) {
+func WriteGGUF(path string, metadata []KeyValue, tensors []Named) error {
 	header, err := ggufHeader(metadata, tensors)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			f.Close()
-			os.Remove(f.Name())
-			err = fmt.Errorf("%s: %w", path, err)
-		}
-	}()
-	w := bufio.NewWriterSize(f, 1<<20)
-	w.Write(header) // a failure sticks in w until Flush
-	for _, t := range tensors {
-		if err := writeTensor(w, t); err != nil {
-			return fmt.Errorf("tensor %q: %w", t.Name, err)
-		}
-		size, _ := sizeOf(Info{t.DType, t.Shape})
-		w.Write(make([]byte, aligned(size)-size))
-	}
-	if err := w.Flush(); err != nil {
-		return err
-	}
-	if err := f.Chmod(0o644); err != nil {
-		return err
-	}
-	if err := f.Sync(); err != nil {
-		return err
-	}
-	if err := f.Close(); err != nil {
-		return err
-	}
-	return os.Rename(f.Name(), path)
+	return writeFile(path, header, tensors, ggufAlignment)
 }
 
 func aligned(n int) int { return (n + ggufAlignment - 1) / ggufAlignment * ggufAlignment }

@@ -21,11 +21,17 @@ type Named struct {
 
 // WriteSafetensors writes tensors in their order, one row in memory at a time.
 // The file appears whole or not at all.
-func WriteSafetensors(path string, tensors []Named, meta map[string]string) (err error) {
+func WriteSafetensors(path string, tensors []Named, meta map[string]string) error {
 	header, err := safetensorsHeader(tensors, meta)
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
+	return writeFile(path, header, tensors, 1)
+}
+
+// writeFile writes a header and tensors behind it, each filled up to a multiple of
+// alignment, as a file that appears whole and durable or not at all.
+func writeFile(path string, header []byte, tensors []Named, alignment int) (err error) {
 	f, err := os.CreateTemp(filepath.Dir(path), "."+filepath.Base(path)+".tmp-*")
 	if err != nil {
 		return err
@@ -43,6 +49,8 @@ func WriteSafetensors(path string, tensors []Named, meta map[string]string) (err
 		if err := writeTensor(w, t); err != nil {
 			return fmt.Errorf("tensor %q: %w", t.Name, err)
 		}
+		size, _ := sizeOf(Info{t.DType, t.Shape}) // the header has it already
+		w.Write(make([]byte, (alignment-size%alignment)%alignment))
 	}
 	if err := w.Flush(); err != nil {
 		return err

@@ -116,15 +116,22 @@ func components(raw json.RawMessage) ([]component, error) {
 	return []component{p}, nil
 }
 
+// chains are the components of the normalizer and of the pre-tokenizer.
+func (f *file) chains() (norm, pre []component, err error) {
+	if norm, err = components(f.normalizer); err != nil {
+		return nil, nil, fmt.Errorf("tokenizer.json: normalizer: %w", err)
+	}
+	if pre, err = components(f.preTokenizer); err != nil {
+		return nil, nil, fmt.Errorf("tokenizer.json: pre_tokenizer: %w", err)
+	}
+	return norm, pre, nil
+}
+
 // exportGPT2 finds the name that llama.cpp has for the pre-tokenizer.
 func (v *GGUFVocab) exportGPT2(f *file) error {
-	norm, err := components(f.normalizer)
+	norm, pre, err := f.chains()
 	if err != nil {
-		return fmt.Errorf("tokenizer.json: normalizer: %w", err)
-	}
-	pre, err := components(f.preTokenizer)
-	if err != nil {
-		return fmt.Errorf("tokenizer.json: pre_tokenizer: %w", err)
+		return err
 	}
 	have := preTokenizer{ignoreMerges: f.model.IgnoreMerges}
 	for _, p := range norm {
@@ -165,13 +172,9 @@ func (v *GGUFVocab) exportSPM(f *file) error {
 	if !f.model.ByteFallback {
 		return fmt.Errorf("tokenizer.json: a BPE on characters without byte_fallback is no kind of llama.cpp's")
 	}
-	norm, err := components(f.normalizer)
+	norm, pre, err := f.chains()
 	if err != nil {
-		return fmt.Errorf("tokenizer.json: normalizer: %w", err)
-	}
-	pre, err := components(f.preTokenizer)
-	if err != nil {
-		return fmt.Errorf("tokenizer.json: pre_tokenizer: %w", err)
+		return err
 	}
 	// Llama 2's form, as ConvertGGUF writes it: others put the first space elsewhere.
 	prefix := len(norm) == 2 && norm[0].Type == "Prepend" && norm[0].Prepend == "▁"
