@@ -59,15 +59,18 @@ func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.We
 }
 
 // gate writes what comes of the factors gr and ur of row i from column j on; it
-// writes over gr.
+// may write over gr.
 func (e *engine[F]) gate(act *matrix[F], factors [2]*matrix[F], i, j int, gr, ur []F) {
 	for f, row := range [2][]F{gr, ur} {
 		if factors[f] != nil {
 			e.streamRow(factors[f], i, j, row)
 		}
 	}
-	e.k.swiglu(gr, gr, ur)
-	e.writeRow(act, i, j, gr)
+	if act.half != nil {
+		e.k.swigluHalf(act.halfRow(i)[j:][:len(gr)], gr, ur)
+		return
+	}
+	e.k.swiglu(act.row(i)[j:][:len(gr)], gr, ur)
 }
 
 // writeRow writes to row i from column j on.

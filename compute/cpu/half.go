@@ -98,13 +98,13 @@ type halfTile struct {
 // halfKernels multiplies and packs bfloat16. Without micro the operands are
 // widened and multiplied by the float32 kernel.
 type halfKernels struct {
-	rows   int  // of the largest tile
-	even   bool // rows are cut into blocks of equal height; otherwise full ones and a rest
-	step   int  // pairs that micro takes at once; longer sums are cut there
-	panels int  // of one call of micro, at most
-	tile   int  // bytes of the panels of a tile, see tilePanels
-	micro  func(t *halfTile)
-	row    func(t *halfTile) // four panels of one row; nil: micro is as good
+	rows   int              // of the largest tile
+	even   bool             // rows are cut into blocks of equal height; otherwise full ones and a rest
+	step   int              // pairs that micro takes at once; longer sums are cut there
+	panels int              // of one call of micro, at most
+	tile   int              // bytes of the panels of a tile, see tilePanels
+	micro  func(t halfTile) // by value: a pointer would put each on the heap
+	row    func(t halfTile) // four panels of one row; nil: micro is as good
 
 	// interleave: dst[i][c] = (src[2i][c], src[2i+1][c]) for pairs i and 32
 	// columns c; rows of src are ld apart.

@@ -30,6 +30,9 @@ func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, src
 func streamBF16(dst *uint16, src *float32, n int)
 
 //go:noescape
+func swigluBF16(dst *uint16, gate, up *float32, n int)
+
+//go:noescape
 func narrowBF16(dst *uint16, src *float32, n int)
 
 // hasBF16 names what bf16_amd64.s uses beside AMX: VDPBF16PS and
@@ -45,8 +48,10 @@ func hasAMX() bool { return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && permitTi
 func withHalf(k *kernels[float32]) {
 	k.narrow = narrowWith(narrowBF16)
 	k.narrowStream = narrowStreamWith(streamBF16, k.narrow)
+	k.swigluHalf = swigluHalfWith(swigluBF16)
 	k.half = halfKernels{
-		rows: halfTileRows, even: true, step: 768, panels: 1, tile: 256 << 10, micro: microBF16, row: rowBF16,
+		rows: halfTileRows, even: true, step: 768, panels: 1, tile: 256 << 10,
+		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },
 		interleave: func(dst, src []uint16, ld, pairs int) {
 			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]
 			interleaveAVX512(&dst[0], &src[0], ld, pairs)
@@ -64,9 +69,9 @@ const halfTileRows = 14
 func withAMX(k *kernels[float32]) {
 	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 288, 16, nil
 	k.half.tile = 640 << 10 // its machines have second caches of 2 MiB
-	k.half.micro = func(t *halfTile) {
+	k.half.micro = func(t halfTile) {
 		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])
-		microAMX(t)
+		microAMX(&t)
 	}
 }
 

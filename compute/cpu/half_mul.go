@@ -44,7 +44,7 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 		t.a, t.pairs = unsafe.Pointer(&a.data[0]), pairs
 		for ; full >= 4; full -= 4 {
 			t.b, t.c = unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])
-			h.row(&t)
+			h.row(t)
 			if n -= 4 * halfPanel; n == 0 {
 				return
 			}
@@ -69,7 +69,7 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 						t.next = uintptr(unsafe.Pointer(&a.data[hi*a.ld+2*k]))
 					}
 				}
-				h.micro(&t)
+				h.micro(t)
 				t.next += uintptr(t.panels * t.pairs / 16 * 2 * lineBytes)
 			}
 		}
@@ -85,7 +85,7 @@ func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []
 					t.acc = 1
 				}
 				t.b, t.c = unsafe.Pointer(&b[full*size+k*2*halfPanel]), unsafe.Pointer(&edge[0])
-				h.micro(&t)
+				h.micro(t)
 			}
 			for r := range t.rows {
 				copy(c[(lo+r)*ldc+j:][:n-j], edge[r*halfPanel:])

@@ -61,9 +61,7 @@ func (h *headGrad[F]) gradient(row, base []F, i, lo int) {
 		return
 	}
 	h.e.k.expSum(row, h.lse[i])
-	for j := range row {
-		row[j] *= h.coef[i]
-	}
+	h.e.k.scale(row, row, h.coef[i])
 	if y := int(h.targets[i]) - lo; y >= 0 && y < len(row) {
 		row[y] -= h.coef[i]
 	}

@@ -17,6 +17,7 @@ type vector[F real] struct {
 	// rope: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin), sin times sign.
 	rope       func(x1, x2, cos, sin []F, sign F)
 	swiglu     func(dst, gate, up []F)
+	swigluHalf func(dst []uint16, gate, up []F) // rounded to bfloat16; may write over gate
 	swigluBack func(dgate, dup, dy, gate, up []F)
 	adamw      func(p, g, m, v []F, c *adamwCoef[F])
 
@@ -37,7 +38,7 @@ func portableVector[F real]() vector[F] {
 	return vector[F]{
 		dot: dotGo[F], dot3: dot3Go[F], max: maxGo[F],
 		axpy: axpyGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
-		rope: ropeGo[F], swiglu: swigluGo[F], swigluBack: swigluBackGo[F], adamw: adamwGo[F],
+		rope: ropeGo[F], swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
 		sumStream: sumGo[F], narrowStream: narrow[F],
 	}
@@ -132,6 +133,15 @@ func swigluGo[F real](dst, gate, up []F) {
 	gate, up = gate[:len(dst)], up[:len(dst)]
 	for i, g := range gate {
 		dst[i] = F(g/(1+expOf(-g))) * up[i]
+	}
+}
+
+// swigluHalf joins swiglu and narrow.
+func swigluHalf[F real](swiglu func(dst, gate, up []F), narrow func(dst []uint16, src []F)) func(dst []uint16, gate, up []F) {
+	return func(dst []uint16, gate, up []F) {
+		gate = gate[:len(dst)]
+		swiglu(gate, gate, up)
+		narrow(dst, gate)
 	}
 }
 

@@ -131,6 +131,21 @@ func swigluWith(f func(dst, gate, up *float32, n int)) func(dst, gate, up []floa
 	}
 }
 
+func swigluHalfWith(f func(dst *uint16, gate, up *float32, n int)) func(dst []uint16, gate, up []float32) {
+	return func(dst []uint16, gate, up []float32) {
+		n, gate, up := body(len(dst)), gate[:len(dst)], up[:len(dst)]
+		if n > 0 {
+			f(unsafe.SliceData(dst), at(gate), at(up), n)
+		}
+		if n < len(dst) {
+			var h [lanes]uint16
+			q, r := padded(gate[n:]), padded(up[n:])
+			f(&h[0], &q[0], &r[0], lanes)
+			copy(dst[n:], h[:])
+		}
+	}
+}
+
 func swigluBackWith(f func(dgate, dup, dy, gate, up *float32, n int)) func(dgate, dup, dy, gate, up []float32) {
 	return func(dgate, dup, dy, gate, up []float32) {
 		n, dup, dy, gate, up := body(len(dgate)), dup[:len(dgate)], dy[:len(dgate)], gate[:len(dgate)], up[:len(dgate)]
@@ -251,6 +266,7 @@ func vectorAVX2() vector[float32] {
 		mulAdd:     normWith(mulAddAVX2),
 		rope:       ropeWith(ropeAVX2),
 		swiglu:     swigluWith(swigluAVX2),
+		swigluHalf: swigluHalf(swigluWith(swigluAVX2), narrowWith(narrowAVX2)),
 		swigluBack: swigluBackWith(swigluBackAVX2),
 		adamw:      adamwWith(adamwAVX2),
 		widen:      widenWith(widenAVX2),
@@ -275,6 +291,7 @@ func vectorAVX512() vector[float32] {
 		mulAdd:     normWith(mulAddAVX512),
 		rope:       ropeWith(ropeAVX512),
 		swiglu:     swigluWith(swigluAVX512),
+		swigluHalf: swigluHalf(swigluWith(swigluAVX512), narrowWith(narrowAVX512)),
 		swigluBack: swigluBackWith(swigluBackAVX512),
 		adamw:      adamwWith(adamwAVX512),
 		widen:      widenWith(widenAVX512),

@@ -278,7 +278,7 @@ func TestTilesBetweenGuards(t *testing.T) {
 			out := last[float32](c, 4*halfPanel)
 			four := newGuarded(t, 2*4*pairs*2*halfPanel)
 			panels := last[uint16](four, 4*pairs*2*halfPanel)
-			h.row(&halfTile{a: unsafe.Pointer(&last[uint16](a, ld)[0]), b: unsafe.Pointer(&panels[0]), c: unsafe.Pointer(&out[0]),
+			h.row(halfTile{a: unsafe.Pointer(&last[uint16](a, ld)[0]), b: unsafe.Pointer(&panels[0]), c: unsafe.Pointer(&out[0]),
 				pairs: pairs, bs: 2 * pairs * 2 * halfPanel, panels: 4, rows: 1})
 		}
 		src := last[uint16](a, 32*ld)

@@ -48,13 +48,13 @@ func softmax() {
 		horizontal("VMAXPS", 4)
 		p("\tVMOVAPS Z0, Z4 // new maximum\n\tVMOVSS (R13), X10 // sum\n\tVUCOMISS X4, X11\n\tJEQ same%d", n)
 		p("\tVSUBPS Z4, Z11, Z0\n\tVMULPS Z20, Z0, Z0")
-		z.exp()
+		z.expNegative()
 		p("\tVMULSS X1, X10, X10\n\tVMOVSS X4, (R12)\n\tMOVQ R9, AX\n\tMOVQ 208(DI), BX")
 		p("fade%d:\n\tVMULPS (AX), Z1, Z0\n\tVMOVUPS Z0, (AX)\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ fade%d", n, n)
 		p("same%d:\n\tVPXORD Z5, Z5, Z5\n\tVPXORD Z6, Z6, Z6", n)
 		for v := range n {
 			p("\tVSUBPS Z4, Z%d, Z0\n\tVMULPS Z20, Z0, Z0", 24+v)
-			z.exp()
+			z.expNegative()
 			p("\tVMOVAPS Z1, Z%d\n\tVADDPS Z1, Z%d, Z%d", 24+v, 5+v%2, 5+v%2)
 		}
 		p("\tVADDPS Z6, Z5, Z5")

@@ -354,8 +354,21 @@ func streamBF16() {
 	p("\tVZEROUPPER\n\tRET")
 }
 
+// swigluBF16 is swiglu with its result rounded as narrowBF16 does.
+func swigluBF16() {
+	z := isa{"BF16", "Z", 64, 14}
+	z.loop("swiglu", "dst *uint16, gate, up *float32", "", 32, []int{2, 4, 4}, z.sigmoidConstants, func(o func(i int) string) {
+		z.swiglu(o(1), o(2))
+		vcvtneps2bf16(1, 1)
+		p("\tVMOVUPS Y1, %s", o(0))
+	})
+	ret()
+}
+
 func bf16Kernels() {
 	header()
+	constants()
+	sigmoidData()
 	microBF16()
 	rowBF16()
 	microAMX()
@@ -364,5 +377,6 @@ func bf16Kernels() {
 	transpose()
 	narrowBF16()
 	streamBF16()
+	swigluBF16()
 	save("bf16_amd64.s")
 }

@@ -112,13 +112,20 @@ func constants() {
 	p("GLOBL ·iota<>(SB), RODATA|NOPTR, $64")
 }
 
+// expc is the address of a constant of exp.
+func expc(i int) string { return fmt.Sprintf("·expc<>+%d(SB)", 64*i) }
+
 // exp: register 1 = e^(register 0), which keeps the clamped argument.
 // Clobbers 2, 3, K3. NaN comes through because it is the second source of the clamps.
 func (s isa) exp() {
-	r := s.r
-	c := func(i int) string { return fmt.Sprintf("·expc<>+%d(SB)", 64*i) }
+	p("\tVMOVUPS %s, %s2\n\tVMINPS %s0, %s2, %s0", expc(1), s.r, s.r, s.r, s.r)
+	s.expNegative()
+}
+
+// expNegative is exp of what is not above 0.
+func (s isa) expNegative() {
+	r, c := s.r, expc
 	p("\tVMOVUPS %s, %s2\n\tVMAXPS %s0, %s2, %s0", c(0), r, r, r, r)
-	p("\tVMOVUPS %s, %s2\n\tVMINPS %s0, %s2, %s0", c(1), r, r, r, r)
 	p("\tVMULPS %s, %s0, %s2", c(2), r, r)
 	if r == "Z" {
 		p("\tVRNDSCALEPS $8, Z2, Z2 // n")
@@ -205,10 +212,10 @@ func (s isa) headRow() {
 			p("\tVMOVUPS %d(DI), Y11\n\tVMOVAPS Y%d, Y4", g, 12+g/32)
 		}
 		p("\tVMOVUPS %d(DI), %s8 // sum\n\tVMOVUPS %d(DI), %s9 // weighted sum\n\tVSUBPS %s4, %s11, %s0", 64+g, r, 128+g, r, r, r, r)
-		s.exp()
+		s.expNegative()
 		p("\tVFMADD231PS %s0, %s8, %s9\n\tVMULPS %s1, %s8, %s8\n\tVMULPS %s1, %s9, %s9", r, r, r, r, r, r, r, r, r)
 		p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\nsecond%d:\n\tVMOVUPS %d(SI), %s0\n\tVSUBPS %s4, %s0, %s0", g, g, r, r, r, r)
-		s.exp()
+		s.expNegative()
 		p("\tVADDPS %s1, %s8, %s8\n\tVFMADD231PS %s0, %s1, %s9\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ second%d", r, r, r, r, r, r, g)
 		p("\tVMOVUPS %s4, %d(DI)\n\tVMOVUPS %s8, %d(DI)\n\tVMOVUPS %s9, %d(DI)", r, g, r, 64+g, r, 128+g)
 	}

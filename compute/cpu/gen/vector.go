@@ -1,6 +1,9 @@
 package main
 
-import "fmt"
+import (
+	"fmt"
+	"math"
+)
 
 // Element-wise loops over whole 16s; Go handles what is left in a padded copy.
 // In a body, o is the offset of the current register's part of the 16 elements.
@@ -126,6 +129,60 @@ func (s isa) roundConstants() {
 	}
 }
 
+// sigmoidConst: the sign of a float, and the quadratic that is closest to 1/x in
+// [1, 2] by relative error, from degree 2 down: 1 - x p(x) = T3(3 - 2x) / T3(3),
+// with T3 Chebyshev's polynomial.
+var sigmoidConst = []uint32{1 << 31, math.Float32bits(32. / 99), math.Float32bits(-144. / 99), math.Float32bits(210. / 99)}
+
+func sigmoidData() {
+	for i, c := range sigmoidConst {
+		for l := range 16 {
+			p("DATA ·sigc<>+%d(SB)/4, $0x%08x", 64*i+4*l, c)
+		}
+	}
+	p("GLOBL ·sigc<>(SB), RODATA|NOPTR, $%d", 64*len(sigmoidConst))
+}
+
+// sigmoidConstants: registers 8 and 10 to 12, and 1 in 9.
+func (s isa) sigmoidConstants() {
+	for i, reg := range []int{8, 10, 11, 12} {
+		s.load(fmt.Sprintf("·sigc<>+%d(SB)", 64*i), reg)
+	}
+	s.load(expc(12), 9)
+}
+
+// sigmoid: register 4 = 1 / (1 + e^-gate), register 7 = gate. With t = e^-|gate|
+// and d = 1 + t in [1, 2] it is 1/d or t/d, which neither overflows nor is
+// denormal. 1/d = y (1 + e + e^2 + ...) with e = 1 - d y is off by e^4 < 2e-8: a
+// division takes three times as long, and hardware's approximations differ.
+// Clobbers 0 to 3 and 5.
+func (s isa) sigmoid(gate string) {
+	s.load(gate, 7)
+	s.op("VPOR", 8, 7, 0)
+	s.expNegative() // t
+	s.op("VADDPS", 9, 1, 2)
+	s.op("VMOVAPS", 10, 3)
+	s.op("VFMADD213PS", 11, 2, 3)
+	s.op("VFMADD213PS", 12, 2, 3) // y
+	s.op("VFNMADD213PS", 9, 3, 2) // e
+	s.op("VMULPS", 2, 2, 4)       // e^2
+	s.op("VFMADD213PS", 3, 3, 2)  // y (1 + e)
+	s.op("VFMADD213PS", 2, 2, 4)  // y (1 + e) (1 + e^2)
+	if s.r == "Z" {
+		p("\tVPTESTMD Z8, Z7, K2\n\tVMULPS Z1, Z4, K2, Z4")
+		return
+	}
+	s.op("VBLENDVPS", 7, 1, 9, 5)
+	s.op("VMULPS", 5, 4, 4)
+}
+
+// swiglu: register 1 = silu(gate) * up.
+func (s isa) swiglu(gate, up string) {
+	s.sigmoid(gate)
+	s.op("VMULPS", 4, 7, 1)
+	s.op("VMULPS", up, 1, 1)
+}
+
 func (s isa) vectors() {
 	f := 4 // bytes of a float32
 	none := func() {}
@@ -197,40 +254,23 @@ func (s isa) vectors() {
 		s.store(1, o(1))
 	})
 	ret()
-	// sigmoid: register 1 = 1 / (1 + e^-gate), register 7 = gate; 9 holds 1.
-	sigmoid := func(gate string) {
-		s.load(gate, 7)
-		s.zero(0)
-		s.op("VSUBPS", 7, 0, 0)
-		s.exp()
-		s.op("VADDPS", 9, 1, 1)
-		s.op("VDIVPS", 1, 9, 1)
-	}
-	one := func() { s.op("VBROADCASTSS", fmt.Sprintf("·expc<>+%d(SB)", 64*12), 9) }
-	s.loop("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, one, func(o func(i int) string) {
-		// gate / (1 + e^-gate), so that e^-gate = Inf gives 0
-		s.load(o(1), 7)
-		s.zero(0)
-		s.op("VSUBPS", 7, 0, 0)
-		s.exp()
-		s.op("VADDPS", 9, 1, 1)
-		s.op("VDIVPS", 1, 7, 1)
-		s.op("VMULPS", o(2), 1, 1)
+	s.loop("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
+		s.swiglu(o(1), o(2))
 		s.store(1, o(0))
 	})
 	ret()
-	s.loop("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, one, func(o func(i int) string) {
-		sigmoid(o(3))
-		s.op("VMULPS", 1, 7, 2) // silu
+	s.loop("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
+		s.sigmoid(o(3))
+		s.op("VMULPS", 4, 7, 2) // silu
 		s.load(o(2), 3)         // dy
 		s.load(o(4), 6)         // up
-		s.op("VMULPS", 6, 3, 4)
-		s.op("VSUBPS", 1, 9, 5)
-		s.op("VFMADD213PS", 1, 2, 5) // s + silu (1 - s)
+		s.op("VMULPS", 6, 3, 1)
+		s.op("VSUBPS", 4, 9, 5)
+		s.op("VFMADD213PS", 4, 2, 5) // s + silu (1 - s)
 		s.op("VMULPS", 2, 3, 3)
 		s.store(3, o(1))
-		s.op("VMULPS", 5, 4, 4)
-		s.store(4, o(0))
+		s.op("VMULPS", 5, 1, 1)
+		s.store(1, o(0))
 		s.op("VMULPS", 6, 2, 2)
 		s.store(2, o(2))
 	})
@@ -310,6 +350,7 @@ func (s isa) sumSquares() {
 func vectorKernels() {
 	header()
 	constants()
+	sigmoidData()
 	for _, s := range sets {
 		s.vectors()
 	}
