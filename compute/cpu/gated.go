@@ -165,6 +165,13 @@ type gatedBack[F real] struct {
 // gradients, and writes the product of the factors to act.
 func (b *gatedBack[F]) tile(act *matrix[F], lo, hi, j int, t tileOf[F]) {
 	e, n := b.e, t.n
+	if e.k.swigluBackHalf != nil && b.dg.half != nil && b.du.half != nil && act.half != nil && b.g.half != nil && b.u.half != nil {
+		for i := lo; i < hi; i++ {
+			part := func(m *matrix[F]) []uint16 { return m.halfRow(i)[j:][:n] }
+			e.k.swigluBackHalf(part(b.dg), part(b.du), part(act), t.row(i-lo), part(b.g), part(b.u))
+		}
+		return
+	}
 	buf := e.buf.get(4 * n)
 	defer e.buf.put(buf)
 	dg, du, g, u := buf[:n], buf[n:][:n], buf[2*n:][:n], buf[3*n:]

@@ -33,6 +33,9 @@ func streamBF16(dst *uint16, src *float32, n int)
 func swigluBF16(dst *uint16, gate, up *float32, n int)
 
 //go:noescape
+func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)
+
+//go:noescape
 func narrowBF16(dst *uint16, src *float32, n int)
 
 // hasBF16 names what bf16_amd64.s uses beside AMX: VDPBF16PS and
@@ -49,6 +52,7 @@ func withHalf(k *kernels[float32]) {
 	k.narrow = narrowWith(narrowBF16)
 	k.narrowStream = narrowStreamWith(streamBF16, k.narrow)
 	k.swigluHalf = swigluHalfWith(swigluBF16)
+	k.swigluBackHalf = swigluBackHalfWith(swigluBackBF16)
 	k.half = halfKernels{
 		rows: halfTileRows, even: true, step: 768, panels: 1, tile: 256 << 10,
 		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },

@@ -19,7 +19,10 @@ type vector[F real] struct {
 	swiglu     func(dst, gate, up []F)
 	swigluHalf func(dst []uint16, gate, up []F) // rounded to bfloat16; may write over gate
 	swigluBack func(dgate, dup, dy, gate, up []F)
-	adamw      func(p, g, m, v []F, c *adamwCoef[F])
+	// swigluBackHalf is swigluBack with all but dy in bfloat16, and silu(gate) * up
+	// in act; nil: in steps.
+	swigluBackHalf func(dgate, dup, act []uint16, dy []F, gate, up []uint16)
+	adamw          func(p, g, m, v []F, c *adamwCoef[F])
 
 	round      func(dst, src []F)        // to bfloat16
 	widen      func(dst []F, s []uint16) // from bfloat16

@@ -163,6 +163,25 @@ func swigluBackWith(f func(dgate, dup, dy, gate, up *float32, n int)) func(dgate
 	}
 }
 
+func swigluBackHalfWith(f func(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)) func(dgate, dup, act []uint16, dy []float32, gate, up []uint16) {
+	return func(dgate, dup, act []uint16, dy []float32, gate, up []uint16) {
+		n, dup, act, dy, gate, up := body(len(dgate)), dup[:len(dgate)], act[:len(dgate)], dy[:len(dgate)], gate[:len(dgate)], up[:len(dgate)]
+		if n > 0 {
+			f(&dgate[0], &dup[0], &act[0], at(dy), &gate[0], &up[0], n)
+		}
+		if n < len(dgate) {
+			var h [5][lanes]uint16
+			p := padded(dy[n:])
+			copy(h[3][:], gate[n:])
+			copy(h[4][:], up[n:])
+			f(&h[0][0], &h[1][0], &h[2][0], &p[0], &h[3][0], &h[4][0], lanes)
+			copy(dgate[n:], h[0][:])
+			copy(dup[n:], h[1][:])
+			copy(act[n:], h[2][:])
+		}
+	}
+}
+
 func adamwWith(f func(p, dp, m, v *float32, n int, c *adamwCoef[float32])) func(p, g, m, v []float32, c *adamwCoef[float32]) {
 	return func(p, g, m, v []float32, c *adamwCoef[float32]) {
 		n, g, m, v := body(len(p)), g[:len(p)], m[:len(p)], v[:len(p)]

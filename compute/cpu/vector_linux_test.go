@@ -185,6 +185,53 @@ func TestReductions(t *testing.T) {
 	})
 }
 
+// The gates that round have the bits of a gate and then of rounding.
+func TestGatesRounded(t *testing.T) {
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		var mem [5]*guarded
+		for i := range mem {
+			mem[i] = newGuarded(t, 2*1500)
+		}
+		wide := newGuarded(t, 4*1500)
+		for _, n := range vectorLengths() {
+			for _, place := range []func(g *guarded, n int) []uint16{first[uint16], last[uint16]} {
+				r := rand.New(rand.NewPCG(uint64(n), 8))
+				var half [5][]uint16 // dgate, dup, act, gate, up
+				for i := range half {
+					half[i] = place(mem[i], n)
+					ker.narrow(half[i], random[float32](r, n))
+				}
+				gate, up, dy := make([]float32, n), make([]float32, n), last[float32](wide, n)
+				copy(dy, random[float32](r, n))
+				ker.widen(gate, half[3])
+				ker.widen(up, half[4])
+				round := func(x []float32) []uint16 {
+					h := make([]uint16, n)
+					ker.narrow(h, x)
+					return h
+				}
+				out := make([]float32, n)
+				ker.swiglu(out, gate, up)
+				ker.swigluHalf(half[2], slices.Clone(gate), up)
+				if !slices.Equal(half[2], round(out)) {
+					t.Fatalf("swigluHalf of %d: %v, want %v", n, half[2], round(out))
+				}
+				if ker.swigluBackHalf == nil {
+					continue
+				}
+				dgate, dup, act := make([]float32, n), make([]float32, n), slices.Clone(dy)
+				ker.swigluBack(dgate, dup, act, gate, up)
+				ker.swigluBackHalf(half[0], half[1], half[2], dy, half[3], half[4])
+				for i, want := range [][]float32{dgate, dup, act} {
+					if !slices.Equal(half[i], round(want)) {
+						t.Fatalf("swigluBackHalf of %d: result %d is %v, want %v", n, i, half[i], round(want))
+					}
+				}
+			}
+		}
+	})
+}
+
 // What is written past the caches has the bits of what is written through them.
 func TestNarrowStream(t *testing.T) {
 	eachISA(t, func(t *testing.T, ker *kernels[float32]) {

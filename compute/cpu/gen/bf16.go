@@ -365,6 +365,23 @@ func swigluBF16() {
 	ret()
 }
 
+// swigluBackBF16 is swigluBack of factors in bfloat16, all its results rounded.
+func swigluBackBF16() {
+	z := isa{"BF16", "Z", 64, 14}
+	z.loop("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", "", 56, []int{2, 2, 2, 4, 2, 2}, z.sigmoidConstants, func(o func(i int) string) {
+		z.load(o(3), 13)
+		for i, reg := range []int{7, 6} {
+			p("\tVPMOVZXWD %s, Z%d\n\tVPSLLD $16, Z%d, Z%d", o(4+i), reg, reg, reg)
+		}
+		z.swigluBack()
+		for i, reg := range []int{1, 3, 2} {
+			vcvtneps2bf16(reg, reg)
+			p("\tVMOVUPS Y%d, %s", reg, o(i))
+		}
+	})
+	ret()
+}
+
 func bf16Kernels() {
 	header()
 	constants()
@@ -378,5 +395,6 @@ func bf16Kernels() {
 	narrowBF16()
 	streamBF16()
 	swigluBF16()
+	swigluBackBF16()
 	save("bf16_amd64.s")
 }

@@ -32,7 +32,7 @@ func (s isa) line(name string, regs ...any) string {
 	return out
 }
 
-var pointers = []string{"SI", "DI", "R8", "R9", "R10"}
+var pointers = []string{"SI", "DI", "R8", "R9", "R10", "R11"}
 
 // loop declares name<ISA>(args, n int, more) and runs body for each register of
 // each 16 elements; sizes are the bytes of an element of each pointer, in order.
@@ -151,13 +151,12 @@ func (s isa) sigmoidConstants() {
 	s.load(expc(12), 9)
 }
 
-// sigmoid: register 4 = 1 / (1 + e^-gate), register 7 = gate. With t = e^-|gate|
+// sigmoid: register 4 = 1 / (1 + e^-gate) of the gate in register 7. With t = e^-|gate|
 // and d = 1 + t in [1, 2] it is 1/d or t/d, which neither overflows nor is
 // denormal. 1/d = y (1 + e + e^2 + ...) with e = 1 - d y is off by e^4 < 2e-8: a
 // division takes three times as long, and hardware's approximations differ.
 // Clobbers 0 to 3 and 5.
-func (s isa) sigmoid(gate string) {
-	s.load(gate, 7)
+func (s isa) sigmoid() {
 	s.op("VPOR", 8, 7, 0)
 	s.expNegative() // t
 	s.op("VADDPS", 9, 1, 2)
@@ -178,9 +177,23 @@ func (s isa) sigmoid(gate string) {
 
 // swiglu: register 1 = silu(gate) * up.
 func (s isa) swiglu(gate, up string) {
-	s.sigmoid(gate)
+	s.load(gate, 7)
+	s.sigmoid()
 	s.op("VMULPS", 4, 7, 1)
 	s.op("VMULPS", up, 1, 1)
+}
+
+// swigluBack: registers 1, 3 and 2 = dgate, dup and silu(gate) * up of the gate in
+// 7, dy in 13 and up in 6.
+func (s isa) swigluBack() {
+	s.sigmoid()
+	s.op("VMULPS", 4, 7, 2) // silu
+	s.op("VMULPS", 6, 13, 1)
+	s.op("VSUBPS", 4, 9, 5)
+	s.op("VFMADD213PS", 4, 2, 5) // s + silu (1 - s)
+	s.op("VMULPS", 2, 13, 3)
+	s.op("VMULPS", 5, 1, 1)
+	s.op("VMULPS", 6, 2, 2)
 }
 
 func (s isa) vectors() {
@@ -260,18 +273,12 @@ func (s isa) vectors() {
 	})
 	ret()
 	s.loop("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
-		s.sigmoid(o(3))
-		s.op("VMULPS", 4, 7, 2) // silu
-		s.load(o(2), 3)         // dy
-		s.load(o(4), 6)         // up
-		s.op("VMULPS", 6, 3, 1)
-		s.op("VSUBPS", 4, 9, 5)
-		s.op("VFMADD213PS", 4, 2, 5) // s + silu (1 - s)
-		s.op("VMULPS", 2, 3, 3)
+		s.load(o(3), 7)
+		s.load(o(2), 13)
+		s.load(o(4), 6)
+		s.swigluBack()
 		s.store(3, o(1))
-		s.op("VMULPS", 5, 1, 1)
 		s.store(1, o(0))
-		s.op("VMULPS", 6, 2, 2)
 		s.store(2, o(2))
 	})
 	ret()
