@@ -107,8 +107,9 @@ func run(ctx context.Context) error {
 	if !o.write {
 		return nil
 	}
-	if err := splice("README.md", short); err != nil {
+	isa := b.report.Versions["ISA"]
+	if err := splice("README.md", isa, short); err != nil {
 		return err
 	}
-	return splice(filepath.Join("docs", "benchmarks.md"), long)
+	return splice(filepath.Join("docs", "benchmarks.md"), isa, long)
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"os"
+	"regexp"
 	"slices"
 	"strings"
 )
@@ -78,8 +79,8 @@ func (r *report) machine() string {
 // short is the README's table.
 func (r *report) short() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s, %d rows of %s through the chat template\n(%d tokens, %d trained targets), bf16, %s. Tokens/s and peak memory, medians of %s in turn:\n\n",
-		r.Model, r.Rows, r.Corpus, r.Tokens, r.Targets, count(r.Threads, "thread"), count(r.Rounds, "round"))
+	fmt.Fprintf(&b, "%s\n\n%s, %d rows of %s through the chat template\n(%d tokens, %d trained targets), bf16, %s. Tokens/s and peak memory, medians of %s in turn:\n\n",
+		r.machine(), r.Model, r.Rows, r.Corpus, r.Tokens, r.Targets, count(r.Threads, "thread"), count(r.Rounds, "round"))
 	b.WriteString("| work | eaft | rival | | ratio |\n|---|---|---|---|---|\n")
 	for _, work := range works {
 		rate, mem, _ := r.median(ours, work)
@@ -92,7 +93,6 @@ func (r *report) short() string {
 			}
 		}
 	}
-	fmt.Fprintf(&b, "\n%s\n", r.machine())
 	return b.String()
 }
 
@@ -139,22 +139,33 @@ func count(n int, what string) string {
 	return fmt.Sprintf("%d %ss", n, what)
 }
 
-// Marks between which a file carries what bench wrote.
-const (
-	begin = "<!-- bench: begin, written by make bench -->\n"
-	end   = "<!-- bench: end -->\n"
-)
+// marks are the lines between which a file carries what bench wrote of an
+// instruction set.
+func marks(isa string) (begin, end string) {
+	return "<!-- bench " + isa + ": begin, written by make bench -->\n", "<!-- bench " + isa + ": end -->\n"
+}
 
-// splice puts text between the marks of a file.
-func splice(path, text string) error {
+var lastEnd = regexp.MustCompile(`(?s).*<!-- bench \S+: end -->\n`)
+
+// splice puts text between the marks of an instruction set in a file, or behind
+// the last block of another one.
+func splice(path, isa, text string) error {
 	data, err := os.ReadFile(path)
 	if err != nil {
 		return err
 	}
-	before, rest, ok := strings.Cut(string(data), begin)
-	_, after, ok2 := strings.Cut(rest, end)
-	if !ok || !ok2 {
+	page := string(data)
+	begin, end := marks(isa)
+	if before, rest, ok := strings.Cut(page, begin); ok {
+		_, after, ok := strings.Cut(rest, end)
+		if !ok {
+			return fmt.Errorf("%s: the line %q is missing", path, strings.TrimSpace(end))
+		}
+		return os.WriteFile(path, []byte(before+begin+text+end+after), 0o666)
+	}
+	at := lastEnd.FindStringIndex(page)
+	if at == nil {
 		return fmt.Errorf("%s: the lines %q and %q are missing", path, strings.TrimSpace(begin), strings.TrimSpace(end))
 	}
-	return os.WriteFile(path, []byte(before+begin+text+end+after), 0o666)
+	return os.WriteFile(path, []byte(page[:at[1]]+"\n"+begin+text+end+page[at[1]:]), 0o666)
 }

@@ -27,19 +27,30 @@ func TestReport(t *testing.T) {
 
 func TestSplice(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "page.md")
-	if err := os.WriteFile(path, []byte("a\n"+begin+"old\n"+end+"b\n"), 0o666); err != nil {
-		t.Fatal(err)
+	block := func(isa, text string) string {
+		begin, end := marks(isa)
+		return begin + text + end
 	}
-	if err := splice(path, "new\n"); err != nil {
-		t.Fatal(err)
-	}
-	if data, err := os.ReadFile(path); err != nil || string(data) != "a\n"+begin+"new\n"+end+"b\n" {
-		t.Errorf("%v: %q", err, data)
-	}
-	if err := os.WriteFile(path, []byte("a\n"+begin), 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if err := splice(path, "new\n"); err == nil {
-		t.Error("a page without the marks is written")
+	for _, c := range []struct{ page, isa, want string }{
+		{"a\n" + block("amx", "old\n") + "b\n", "amx", "a\n" + block("amx", "new\n") + "b\n"},
+		{"a\n" + block("amx", "old\n") + "b\n", "avx2", "a\n" + block("amx", "old\n") + "\n" + block("avx2", "new\n") + "b\n"},
+		{"a\n" + block("amx", "old\n") + block("avx2", "old\n"), "amx", "a\n" + block("amx", "new\n") + block("avx2", "old\n")},
+		{"a\n", "amx", ""},
+		{"<!-- bench amx: begin, written by make bench -->\n", "amx", ""},
+	} {
+		if err := os.WriteFile(path, []byte(c.page), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		err := splice(path, c.isa, "new\n")
+		data, readErr := os.ReadFile(path)
+		if readErr != nil {
+			t.Fatal(readErr)
+		}
+		switch {
+		case c.want == "" && (err == nil || string(data) != c.page):
+			t.Errorf("%q: a page without the marks is written: %q", c.page, data)
+		case c.want != "" && (err != nil || string(data) != c.want):
+			t.Errorf("%q: %v, %q; want %q", c.page, err, data, c.want)
+		}
 	}
 }
