@@ -2,6 +2,7 @@ package parquet
 
 import (
 	"io"
+	"os"
 	"path/filepath"
 	"testing"
 )
@@ -50,4 +51,22 @@ func BenchmarkReadTokens(b *testing.B) {
 		}
 		r.Close()
 	}
+}
+
+// BenchmarkWriteShard writes the rows of the shard that EAFT_SHARD names; see
+// docs/benchmarks.md.
+func BenchmarkWriteShard(b *testing.B) {
+	path := os.Getenv("EAFT_SHARD")
+	if path == "" {
+		b.Skip("EAFT_SHARD is not set")
+	}
+	rows, err := readTokens(path)
+	if err != nil {
+		b.Fatal(err)
+	}
+	out, n := filepath.Join(b.TempDir(), "x.parquet"), int64(0)
+	for b.Loop() {
+		n = writeTokens(b, out, rows).Bytes
+	}
+	b.ReportMetric(float64(n)/1e6, "MB-file")
 }

@@ -20,7 +20,7 @@ type column struct {
 	file   *file
 	groups []pq.RowGroup // still to be read
 	group  int           // number of the first of groups
-	index  int           // of the leaf
+	leaf   *pq.Column
 	kind   pq.Kind
 	list   bool
 	nullOK bool // a null list reads as an empty one
@@ -83,7 +83,7 @@ func newColumn(f *file, path string, list bool) (*column, error) {
 		return nil, err
 	}
 	c := &column{
-		name: path, file: f, groups: f.pq.RowGroups(), index: int(leaf.Index()), kind: leaf.Type().Kind(),
+		name: path, file: f, groups: f.pq.RowGroups(), leaf: leaf, kind: leaf.Type().Kind(),
 		list: list, maxDef: byte(leaf.MaxDefinitionLevel()),
 	}
 	switch {
@@ -126,14 +126,14 @@ func (c *column) load(inRow bool) error {
 			if inRow || len(c.groups) == 0 {
 				return io.EOF
 			}
-			meta := &c.file.pq.Metadata().RowGroups[c.group].Columns[c.index].MetaData
-			if err := checkChunk(c.file.f, c.file.size, meta); err != nil {
+			meta := &c.file.pq.Metadata().RowGroups[c.group].Columns[c.leaf.Index()].MetaData
+			if err := checkChunk(c.file.f, c.file.size, c.leaf, meta); err != nil {
 				return fmt.Errorf("column %s: %w", c.name, err)
 			}
 			chunks := c.groups[0].ColumnChunks()
 			c.groups = c.groups[1:]
 			c.group++
-			c.pages = chunks[c.index].Pages()
+			c.pages = chunks[c.leaf.Index()].Pages()
 		}
 		if c.page != nil {
 			pq.Release(c.page)

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 
+	pq "github.com/parquet-go/parquet-go"
 	"github.com/parquet-go/parquet-go/encoding/thrift"
 	"github.com/parquet-go/parquet-go/format"
 )
@@ -17,9 +18,9 @@ const (
 	maxHeader     = 16 << 20
 )
 
-// checkChunk walks the page headers of a column chunk before the library, which
+// checkChunk walks the pages of a leaf's column chunk before the library, which
 // allocates what they announce, reads them.
-func checkChunk(r io.ReaderAt, size int64, meta *format.ColumnMetaData) error {
+func checkChunk(r io.ReaderAt, size int64, leaf *pq.Column, meta *format.ColumnMetaData) error {
 	switch meta.Codec {
 	case format.Uncompressed, format.Snappy, format.Gzip, format.Zstd, format.Brotli:
 	default:
@@ -33,13 +34,16 @@ func checkChunk(r io.ReaderAt, size int64, meta *format.ColumnMetaData) error {
 	if at < 4 || end < at || end > size {
 		return fmt.Errorf("bytes %d to %d in a file of %d", at, end, size)
 	}
+	runs := newRunChecker(leaf, meta.Codec)
+	defer runs.close()
 	for left := meta.NumValues; at < end && left > 0; {
 		var h format.PageHeader
 		n, err := pageHeader(r, at, end, &h)
 		if err != nil {
 			return fmt.Errorf("page header at byte %d: %w", at, err)
 		}
-		at += n + int64(h.CompressedPageSize)
+		body := at + n
+		at = body + int64(h.CompressedPageSize)
 		if h.CompressedPageSize < 0 || at > end {
 			return fmt.Errorf("a page of %d bytes ends after its column", h.CompressedPageSize)
 		}
@@ -70,6 +74,11 @@ func checkChunk(r io.ReaderAt, size int64, meta *format.ColumnMetaData) error {
 			return fmt.Errorf("a page of %d values where %d are left of the column", values, left)
 		}
 		left -= values
+		if h.DataPageHeader.Valid || h.DataPageHeaderV2.Valid {
+			if err := runs.check(r, body, &h); err != nil {
+				return fmt.Errorf("page at byte %d: %w", body, err)
+			}
+		}
 	}
 	return nil
 }

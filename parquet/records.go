@@ -25,6 +25,7 @@ type Records struct {
 	rows   pq.Rows
 	batch  []pq.Row
 	n, at  int
+	under  []*pq.Column // the leaves
 	leaves [][]pq.Value
 	out    []byte
 }
@@ -69,6 +70,7 @@ func OpenRecords(path string) (r *Records, err error) {
 		r.err = fmt.Errorf("%s: %w", path, err)
 	} else {
 		r.root, r.groups, r.leaves = root, r.pq.RowGroups(), make([][]pq.Value, root.leaves)
+		r.under = leavesOf(r.pq.Root(), nil)
 	}
 	return r, nil
 }
@@ -117,6 +119,17 @@ func newNode(c *pq.Column, depth, first, def, rep int) (*node, error) {
 	return n, nil
 }
 
+// leavesOf appends the leaves below a column in their order.
+func leavesOf(c *pq.Column, to []*pq.Column) []*pq.Column {
+	if c.Leaf() {
+		return append(to, c)
+	}
+	for _, child := range c.Columns() {
+		to = leavesOf(child, to)
+	}
+	return to
+}
+
 // Next is the next row as JSON, valid until the next call; io.EOF at the end.
 func (r *Records) Next() (raw []byte, err error) {
 	err = r.next(func() error {
@@ -153,7 +166,7 @@ func (r *Records) load() error {
 			g := len(r.pq.RowGroups()) - len(r.groups)
 			for i := range r.pq.Metadata().RowGroups[g].Columns {
 				meta := &r.pq.Metadata().RowGroups[g].Columns[i].MetaData
-				if err := checkChunk(r.f, r.size, meta); err != nil {
+				if err := checkChunk(r.f, r.size, r.under[i], meta); err != nil {
 					return fmt.Errorf("column %d: %w", i, err)
 				}
 			}

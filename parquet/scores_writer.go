@@ -1,6 +1,6 @@
 package parquet
 
-import "github.com/parquet-go/parquet-go/compress/zstd"
+import "github.com/klauspost/compress/zstd"
 
 // ScoresWriter writes a shard of scores/1. One of plain and wide is set.
 type ScoresWriter struct {
@@ -14,9 +14,9 @@ type ScoresWriter struct {
 func CreateScores(path string, storeTopK int) (w *ScoresWriter, err error) {
 	w = &ScoresWriter{storeTopK: storeTopK}
 	if storeTopK > 0 {
-		w.wide, err = newShardWriter[scoresTopKRow](path, SchemaScores, zstd.DefaultLevel)
+		w.wide, err = newShardWriter[scoresTopKRow](path, SchemaScores, zstd.SpeedDefault)
 	} else {
-		w.plain, err = newShardWriter[ScoresRow](path, SchemaScores, zstd.DefaultLevel)
+		w.plain, err = newShardWriter[ScoresRow](path, SchemaScores, zstd.SpeedDefault)
 	}
 	return w, err
 }

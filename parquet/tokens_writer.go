@@ -3,7 +3,7 @@ package parquet
 import (
 	"errors"
 
-	"github.com/parquet-go/parquet-go/compress/zstd"
+	"github.com/klauspost/compress/zstd"
 )
 
 // TokensWriter writes a shard of tokens/1. One of plain and weighted is set.

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/klauspost/compress/zstd"
 	pq "github.com/parquet-go/parquet-go"
-	"github.com/parquet-go/parquet-go/compress/zstd"
 
 	"eaft/internal/store"
 	"eaft/internal/version"
@@ -33,16 +33,16 @@ type shardWriter[T any] struct {
 
 // pageBytes is the size of a page before compression; of 256 KB, which is the
 // library's choice, zstd makes 6% more.
-const pageBytes = 1 << 20
+const pageBytes = 3 << 19
 
-func newShardWriter[T any](path, schema string, level zstd.Level) (*shardWriter[T], error) {
+func newShardWriter[T any](path, schema string, level zstd.EncoderLevel) (*shardWriter[T], error) {
 	tmp, err := store.Create(path)
 	if err != nil {
 		return nil, err
 	}
 	config := pq.DefaultWriterConfig()
 	config.CreatedBy = "eaft version " + version.Version + " (build " + version.Version + ")"
-	config.Compression = &zstd.Codec{Level: level}
+	config.Compression = newCodec(level)
 	config.PageBufferSize = pageBytes
 	// Bounds of texts would repeat them in the footer.
 	config.SkipPageBounds = [][]string{{"text"}}
@@ -137,7 +137,7 @@ type AuditWriter struct{ *shardWriter[AuditRow] }
 
 // CreateAudit starts a shard that Commit will name path.
 func CreateAudit(path string) (*AuditWriter, error) {
-	w, err := newShardWriter[AuditRow](path, SchemaAudit, zstd.DefaultLevel)
+	w, err := newShardWriter[AuditRow](path, SchemaAudit, zstd.SpeedDefault)
 	return &AuditWriter{w}, err
 }
 

@@ -53,45 +53,60 @@ type dedup struct {
 	exact map[contentKey]int64
 	near  *nearIndex // nil: only exact copies
 	name  func(place int64) string
-	part  []byte // what the shard at hand adds, for a run that goes on later
 }
 
-func newDedup(o *Dedup, name func(int64) string) *dedup {
+// newDedup keeps what does not fit into memory in dir; nil where o is nil.
+func newDedup(o *Dedup, dir string, name func(int64) string) (d *dedup, err error) {
 	if o == nil {
-		return nil
+		return nil, nil
 	}
-	d := &dedup{exact: map[contentKey]int64{}, name: name}
+	d = &dedup{exact: map[contentKey]int64{}, name: name}
 	if o.Near > 0 {
-		d.near = newNearIndex(o.Near)
+		d.near, err = newNearIndex(o.Near, dir)
 	}
-	return d
+	return d, err
 }
 
-// see reports a duplicate of a row seen before, else remembers the row.
-func (d *dedup) see(place int64, key contentKey, sig *signature) *reject {
+func (d *dedup) close() {
+	if d != nil && d.near != nil {
+		d.near.close()
+	}
+}
+
+// see reports a duplicate of a row seen before, else remembers the row, in part
+// too for a run that goes on later.
+func (d *dedup) see(place int64, key contentKey, sig *signature, part io.Writer) (*reject, error) {
 	if first, ok := d.exact[key]; ok {
-		return &reject{duplicate, "the same content as " + d.name(first)}
+		return &reject{duplicate, "the same content as " + d.name(first)}, nil
 	}
 	if d.near != nil {
-		if first, similarity, ok := d.near.find(sig); ok {
-			return &reject{nearDuplicate, fmt.Sprintf("%.2f similar to %s", similarity, d.name(first))}
+		first, similarity, ok, err := d.near.find(sig)
+		if err != nil {
+			return nil, err
+		}
+		if ok {
+			return &reject{nearDuplicate, fmt.Sprintf("%.2f similar to %s", similarity, d.name(first))}, nil
 		}
 	}
-	d.add(place, key, sig)
-	d.part = append(binary.LittleEndian.AppendUint64(d.part, uint64(place)), key[:]...)
+	if err := d.add(place, key, sig); err != nil {
+		return nil, err
+	}
+	b := append(binary.LittleEndian.AppendUint64(nil, uint64(place)), key[:]...)
 	if d.near != nil {
 		for _, v := range sig {
-			d.part = binary.LittleEndian.AppendUint32(d.part, v)
+			b = binary.LittleEndian.AppendUint32(b, v)
 		}
 	}
-	return nil
+	_, err := part.Write(b)
+	return nil, err
 }
 
-func (d *dedup) add(place int64, key contentKey, sig *signature) {
+func (d *dedup) add(place int64, key contentKey, sig *signature) error {
 	d.exact[key] = place
-	if d.near != nil {
-		d.near.add(sig, place)
+	if d.near == nil {
+		return nil
 	}
+	return d.near.add(sig, place)
 }
 
 // load remembers what an earlier run wrote of a shard.
@@ -117,6 +132,8 @@ func (d *dedup) load(path string) error {
 		for i := 24; i < size; i += 4 {
 			sig[(i-24)/4] = binary.LittleEndian.Uint32(b[i:])
 		}
-		d.add(int64(binary.LittleEndian.Uint64(b)), contentKey(b[8:24]), sig)
+		if err := d.add(int64(binary.LittleEndian.Uint64(b)), contentKey(b[8:24]), sig); err != nil {
+			return err
+		}
 	}
 }

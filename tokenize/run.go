@@ -209,7 +209,11 @@ func (r *run) shards(ctx context.Context) error {
 	for i := range n {
 		ends = append(ends, total*(i+1)/n)
 	}
-	r.dedup = newDedup(r.o.Dedup, r.placeName)
+	var err error
+	if r.dedup, err = newDedup(r.o.Dedup, r.o.Out, r.placeName); err != nil {
+		return err
+	}
+	defer r.dedup.close()
 	for split := range r.dirs {
 		r.sets[split].manifest = &parquet.Manifest{Schema: schema, Version: version.Version, Hashes: r.hashes[split]}
 	}

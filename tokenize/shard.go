@@ -18,14 +18,45 @@ import (
 type segment struct {
 	r      *run
 	i      int
-	shards []*shard // by split
+	shards []*shard  // by split
+	seen   *partFile // nil: duplicates stay
+}
+
+// partFile is a file beside the shards.
+type partFile struct {
+	*bufio.Writer
+	file *parquet.AtomicFile
+}
+
+func createPart(path string) (*partFile, error) {
+	f, err := parquet.CreateAtomic(path)
+	if err != nil {
+		return nil, err
+	}
+	return &partFile{bufio.NewWriter(f), f}, nil
+}
+
+func (p *partFile) commit() error {
+	if err := p.Flush(); err != nil {
+		return err
+	}
+	f := p.file
+	p.file = nil
+	return f.Commit()
+}
+
+// abort does nothing after commit.
+func (p *partFile) abort() {
+	if p != nil && p.file != nil {
+		p.file.Abort()
+		p.file = nil
+	}
 }
 
 // shard is one dataset's.
 type shard struct {
 	rows    *parquet.TokensWriter
-	rejects *parquet.AtomicFile
-	lines   *bufio.Writer
+	rejects *partFile
 	ledger  parquet.Ledger
 	report  Report
 }
@@ -56,10 +87,14 @@ func (r *run) newSegment(i int) (s *segment, err error) {
 			return nil, err
 		}
 		s.shards = append(s.shards, &d)
-		if d.rejects, err = parquet.CreateAtomic(r.rejectsPart(split, i)); err != nil {
+		if d.rejects, err = createPart(r.rejectsPart(split, i)); err != nil {
 			return nil, err
 		}
-		d.lines = bufio.NewWriter(d.rejects)
+	}
+	if r.dedup != nil {
+		if s.seen, err = createPart(r.seenPart(i)); err != nil {
+			return nil, err
+		}
 	}
 	return s, nil
 }
@@ -103,7 +138,10 @@ func (s *segment) take(rec record, res *result) error {
 	d := s.shards[res.split]
 	d.ledger.RowsIn++
 	if res.why == nil && s.r.dedup != nil {
-		res.why = s.r.dedup.see(rec.place, res.key, res.signature)
+		var err error
+		if res.why, err = s.r.dedup.see(rec.place, res.key, res.signature, s.seen); err != nil {
+			return err
+		}
 	}
 	if res.why != nil {
 		return d.reject(rec, res.why)
@@ -133,7 +171,7 @@ func (s *segment) take(rec record, res *result) error {
 func (d *shard) reject(rec record, why *reject) error {
 	d.ledger.Add(parquet.Ledger{Dropped: map[string]int64{why.reason: 1}})
 	d.report.example(why.reason, Example{rec.source, rec.row, why.detail})
-	enc := json.NewEncoder(d.lines)
+	enc := json.NewEncoder(d.rejects)
 	enc.SetEscapeHTML(false)
 	return enc.Encode(struct {
 		Source string `json:"source"`
@@ -154,20 +192,14 @@ func (s *segment) commit() (err error) {
 		if err := d.ledger.Check(); err != nil {
 			return fmt.Errorf("internal error: shard %d: %w", s.i, err)
 		}
-		if err := d.lines.Flush(); err != nil {
-			return err
-		}
-		rejects := d.rejects
-		d.rejects = nil
-		if err := rejects.Commit(); err != nil {
+		if err := d.rejects.commit(); err != nil {
 			return err
 		}
 	}
-	if dd := s.r.dedup; dd != nil {
-		if err := parquet.WriteFileAtomic(s.r.seenPart(s.i), dd.part); err != nil {
+	if s.seen != nil {
+		if err := s.seen.commit(); err != nil {
 			return err
 		}
-		dd.part = dd.part[:0]
 	}
 	for split, d := range s.shards {
 		summary, err := json.Marshal(&d.report)
@@ -189,11 +221,9 @@ func (s *segment) commit() (err error) {
 func (s *segment) abort() {
 	for _, d := range s.shards {
 		d.rows.Abort()
-		if d.rejects != nil {
-			d.rejects.Abort()
-			d.rejects = nil
-		}
+		d.rejects.abort()
 	}
+	s.seen.abort()
 }
 
 // kept tells which segments an earlier run finished: all of their shards and
