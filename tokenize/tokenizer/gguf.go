@@ -34,20 +34,21 @@ const (
 // preTokenizer is what a tokenizer.ggml.pre stands for.
 type preTokenizer struct {
 	nfc, digits, ignoreMerges bool
+	bos                       bool     // BOS before a text, where the file does not say
 	regexes                   []string // none: ByteLevel's own
 }
 
 // preTokenizers are llama.cpp's names (src/llama-vocab.cpp) and what the models'
 // own tokenizer.json say. transformers' conversion of SmolLM2 forgets the digits.
 var preTokenizers = func() map[string]preTokenizer {
-	llama3 := preTokenizer{ignoreMerges: true, regexes: []string{patternLlama3}}
+	llama3 := preTokenizer{ignoreMerges: true, bos: true, regexes: []string{patternLlama3}}
 	qwen2 := preTokenizer{nfc: true, regexes: []string{patternQwen2}}
 	return map[string]preTokenizer{
 		"gpt-2": {}, "smollm": {digits: true}, "starcoder": {digits: true}, "refact": {digits: true},
 		"llama-bpe": llama3, "llama3": llama3, "llama-v3": llama3,
 		"qwen2": qwen2, "deepseek-r1-qwen": qwen2, "qwen35": {nfc: true, regexes: []string{patternQwen35}},
-		"gpt-4o": {ignoreMerges: true, regexes: []string{patternO200K}}, "tekken": {ignoreMerges: true, regexes: []string{patternTekken}},
-		"glm4": llama3, "chatglm-bpe": {regexes: []string{patternLlama3}},
+		"gpt-4o": {ignoreMerges: true, regexes: []string{patternO200K}}, "tekken": {ignoreMerges: true, bos: true, regexes: []string{patternTekken}},
+		"glm4": {ignoreMerges: true, regexes: []string{patternLlama3}}, "chatglm-bpe": {regexes: []string{patternLlama3}},
 		"deepseek-v3": {regexes: []string{patternDigits3, patternHan, patternDeepSeek}},
 	}
 }()
@@ -89,6 +90,9 @@ func (v *GGUFVocab) typed() error {
 func (v *GGUFVocab) token(which string, id, otherwise int32) (string, error) {
 	if id < 0 {
 		id = otherwise
+	}
+	if id < 0 {
+		return "", fmt.Errorf("tokenizer.ggml.%s_token_id is missing, and a text is to have that token", which)
 	}
 	if int(id) >= len(v.Tokens) {
 		return "", fmt.Errorf("tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", which, id, len(v.Tokens))
@@ -158,6 +162,16 @@ func convertGPT2(v GGUFVocab) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.BOS < 0 {
+		v.AddBOS, pre.bos = nil, false
+	}
+	if v.EOS < 0 {
+		v.AddEOS = nil
+	}
+	post, err := v.addedAround(vocab, pre.bos, false, -1, -1)
+	if err != nil {
+		return nil, err
+	}
 	byteLevel := func(regex bool) object {
 		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
 	}
@@ -176,7 +190,7 @@ func convertGPT2(v GGUFVocab) ([]byte, error) {
 	return encodeJSON(object{
 		"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": normalizer,
 		"pre_tokenizer":  object{"type": "Sequence", "pretokenizers": seq},
-		"post_processor": nil, "decoder": byteLevel(true),
+		"post_processor": post, "decoder": byteLevel(true),
 		"model": object{
 			"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
 			"fuse_unk": false, "byte_fallback": false, "ignore_merges": pre.ignoreMerges, "vocab": vocab, "merges": v.Merges,

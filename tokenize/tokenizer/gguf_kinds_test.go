@@ -122,7 +122,7 @@ func TestConvertKinds(t *testing.T) {
 }
 
 func TestConvertKindsRefuses(t *testing.T) {
-	no := false
+	yes, no := true, false
 	for _, c := range []struct {
 		style  string
 		change func(v *GGUFVocab)
@@ -140,6 +140,7 @@ func TestConvertKindsRefuses(t *testing.T) {
 		{"t5", func(v *GGUFVocab) { v.Tokens[7] = "" }, "tokens[7] is empty"},
 		{"t5", func(v *GGUFVocab) { v.UNK = 1 << 20 }, "tokenizer.ggml.unknown_token_id"},
 		{"t5", func(v *GGUFVocab) { v.EOS = 1 << 20 }, "tokenizer.ggml.eos_token_id"},
+		{"t5", func(v *GGUFVocab) { v.AddBOS = &yes }, "tokenizer.ggml.bos_token_id is missing"},
 		{"t5", func(v *GGUFVocab) { v.AddSpacePrefix = &no }, "add_space_prefix is false"},
 	} {
 		tok := load(t, c.style)
