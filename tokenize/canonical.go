@@ -59,13 +59,9 @@ func (l *layout) canonical(record *template.Dict) (*template.Dict, error) {
 }
 
 // pair makes prompt and completion, or a conversation if there is more than
-// these two.
+// these two texts.
 func (l *layout) pair(record, out *template.Dict) error {
-	user, err := l.fields.textOf(record, "user")
-	if err != nil {
-		return err
-	}
-	assistant, err := l.fields.textOf(record, "assistant")
+	prompt, answers, err := l.sides(record)
 	if err != nil {
 		return err
 	}
@@ -73,13 +69,78 @@ func (l *layout) pair(record, out *template.Dict) error {
 	if err != nil {
 		return err
 	}
-	if len(before) == 0 {
-		out.Set("prompt", user)
-		out.Set("completion", assistant)
+	if first, ok := firstOf(prompt); ok && first.Values["role"] == "system" && len(before) > 0 && role(before[0]) == "system" {
+		before = before[1:]
+	}
+	tools, err := l.tools(record)
+	if err != nil {
+		return err
+	}
+	if len(before) == 0 && tools == nil && len(prompt) == 1 && len(answers) == 1 && isText(prompt[0], "user") && isText(answers[0], "assistant") {
+		out.Set("prompt", prompt[0].(*template.Dict).Values["content"])
+		out.Set("completion", answers[0].(*template.Dict).Values["content"])
 		return nil
 	}
-	out.Set("messages", append(before, message("user", user), message("assistant", assistant)))
+	out.Set("messages", slices.Concat(before, prompt, answers))
+	if tools != nil {
+		out.Set("tools", tools)
+	}
 	return nil
+}
+
+// isText reports whether a message is a role's text and nothing else.
+func isText(m any, role string) bool {
+	d := m.(*template.Dict)
+	_, text := d.Values["content"].(string)
+	return text && len(d.Keys) == 2 && d.Values["role"] == role
+}
+
+// sides are the prompt's messages and the completion's: each is a text, or a list of
+// messages (TRL). Of a prompt's own assistant messages none is trained.
+func (l *layout) sides(record *template.Dict) (prompt, answers []any, err error) {
+	for _, side := range []struct {
+		target string
+		out    *[]any
+	}{{"user", &prompt}, {"assistant", &answers}} {
+		field := l.fields[side.target]
+		list, ok := messagesIn(record, field)
+		if !ok {
+			text, err := l.fields.textOf(record, side.target)
+			if err != nil {
+				return nil, nil, err
+			}
+			*side.out = []any{message(side.target, text)}
+			continue
+		}
+		answered := false
+		for i, e := range list {
+			m, ok := e.(*template.Dict)
+			if !ok {
+				return nil, nil, rejectf(wrongType, "%s[%d] is %s where an object is needed", field, i, kindOf(e))
+			}
+			who, ok := m.Values["role"].(string)
+			if !ok {
+				return nil, nil, rejectf(missingField, "no %s[%d].role", field, i)
+			}
+			answered = answered || who == "assistant"
+			if _, given := m.Get("train"); side.target == "user" && who == "assistant" && !given {
+				m.Set("train", false)
+			}
+			*side.out = append(*side.out, m)
+		}
+		if side.target == "assistant" && !answered {
+			return nil, nil, rejectf(emptyAnswer, "%s has no assistant message", field)
+		}
+	}
+	return prompt, answers, nil
+}
+
+// messagesIn is the field's list of messages, if it is one.
+func messagesIn(record *template.Dict, field string) ([]any, bool) {
+	v, _ := find(record, field)
+	list, _ := v.([]any)
+	_, ok := firstOf(list)
+	return list, ok
 }
 
 // before is the system message and the turns of the history.

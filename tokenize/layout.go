@@ -74,6 +74,11 @@ func detect(record *template.Dict) *layout {
 			if pair[0] == "instruction" && has("context") { // Dolly
 				l.fields["user"] += "+context"
 			}
+			for _, field := range pair {
+				if _, ok := messagesIn(record, field); ok {
+					l.also("tools")
+				}
+			}
 			return l.also("system")
 		}
 	}

@@ -32,10 +32,13 @@ func (t TrainOn) check() error {
 	return cli.Usagef("--train-on %q: use assistant, last or all", string(t))
 }
 
-// training is l for conversations of which t is trained.
-func (l *Language) training(t TrainOn) *Language {
+// with is l for a run with the options o.
+func (l *Language) with(o *Options) *Language {
 	out := *l
-	out.trainOn = t
+	out.trainOn = o.TrainOn
+	if o.NoSpecialTokens {
+		out.bounds = bounds{}
+	}
 	return &out
 }
 
@@ -93,7 +96,7 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 		return rejectf(templateError, "%v", err)
 	}
 	turns := newTurns(out, len(messages))
-	l.encodeText(row, out.Text.S, nil)
+	l.encodeText(row, out.Text.S)
 	if l.trainOn == All {
 		copy(row.Labels, row.InputIDs)
 	}

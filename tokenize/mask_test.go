@@ -217,7 +217,7 @@ func TestTrainOn(t *testing.T) {
 				t.Fatal(err)
 			}
 			row := &parquet.TokensRow{}
-			if err := l.training(c.on).fillConversation(v.([]any), nil, row); err != nil {
+			if err := l.with(&Options{TrainOn: c.on}).fillConversation(v.([]any), nil, row); err != nil {
 				t.Errorf("%s, %s: %v", layout, c.name, err)
 			} else if got := trained(l, row); got != c.want {
 				t.Errorf("%s, %s: trained %q, want %q", layout, c.name, got, c.want)

@@ -54,6 +54,8 @@ type Options struct {
 	Log io.Writer `json:"-"`
 
 	TrainOn TrainOn `json:"train_on"` // "": assistant
+	// NoSpecialTokens leaves plain texts without BOS and EOS.
+	NoSpecialTokens bool `json:"no_special_tokens,omitempty"`
 }
 
 func (o *Options) check() error {
@@ -99,11 +101,12 @@ type Language struct {
 	BOS, EOS  string
 	chat      *chat
 	trainOn   TrainOn
+	bounds    bounds
 }
 
 // NewLanguage prepares a tokenizer and a chat template (Jinja; "" for none).
 func NewLanguage(tok *tokenizer.Tokenizer, source, bos, eos string) (*Language, error) {
-	l := &Language{Tokenizer: tok, Template: source, BOS: bos, EOS: eos}
+	l := &Language{Tokenizer: tok, Template: source, BOS: bos, EOS: eos, bounds: boundsOf(tok, eos)}
 	if strings.TrimSpace(source) == "" {
 		return l, nil
 	}

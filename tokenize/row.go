@@ -84,7 +84,7 @@ func (l *Language) fill(record *template.Dict, row *parquet.TokensRow) error {
 		if err != nil {
 			return err
 		}
-		l.encodeText(row, text, []byteRange{{0, len(text)}})
+		l.encodePlain(row, text, 0)
 		return nil
 	}
 	return l.fillTokens(record.Values["input_ids"], record, row)
@@ -106,7 +106,7 @@ func textField(record *template.Dict, field string) (string, error) {
 }
 
 // fillPair reads prompt and completion: a conversation of two turns, or, for a
-// model without a template, the two texts and the end-of-sequence token.
+// model without a template, one plain text.
 func (l *Language) fillPair(record *template.Dict, row *parquet.TokensRow) error {
 	prompt, err := textField(record, "prompt")
 	if err != nil {
@@ -119,8 +119,7 @@ func (l *Language) fillPair(record *template.Dict, row *parquet.TokensRow) error
 	if l.chat != nil {
 		return l.fillMessages([]any{message("user", prompt), message("assistant", completion)}, nil, row)
 	}
-	text := prompt + completion + l.EOS
-	l.encodeText(row, text, []byteRange{{len(prompt), len(text)}})
+	l.encodePlain(row, prompt+completion, len(prompt))
 	return nil
 }
 
@@ -163,18 +162,13 @@ func (l *Language) fillMessages(messages []any, tools any, row *parquet.TokensRo
 	return l.fillConversation(messages, tools, row)
 }
 
-// encodeText encodes text once and labels the tokens that begin in a trained
-// range. A token that begins before it is one that the prompt already has.
-func (l *Language) encodeText(row *parquet.TokensRow, text string, trained []byteRange) {
+// encodeText encodes text once; none of it is trained yet.
+func (l *Language) encodeText(row *parquet.TokensRow, text string) {
 	e := l.Tokenizer.Encode(text)
 	row.Text, row.InputIDs, row.TokenStart, row.TokenEnd = text, e.IDs, e.Starts, e.Ends
 	row.Labels = make([]int32, len(e.IDs))
 	for i := range row.Labels {
 		row.Labels[i] = ignored
-	}
-	for _, r := range trained {
-		lo, hi := tokensIn(row, r)
-		copy(row.Labels[lo:hi], row.InputIDs[lo:hi])
 	}
 }
 

@@ -32,7 +32,7 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 	if err := o.check(); err != nil {
 		return nil, false, err
 	}
-	r := &run{l: l.training(o.TrainOn), o: &o, dirs: o.dirs()}
+	r := &run{l: l.with(&o), o: &o, dirs: o.dirs()}
 	for _, dir := range append(slices.Clone(r.dirs), o.Out) {
 		if err := store.MkdirAll(dir); err != nil {
 			return nil, false, err
@@ -164,12 +164,27 @@ func (r *run) survey(s *source) error {
 	if err := s.survey(r.o.Map); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.o.Log, "%s: %s, %d records: %s\n", s.name, s.container, s.records, s.layout)
+	fmt.Fprintf(r.o.Log, "%s: %s, %d records: %s%s\n", s.name, s.container, s.records, s.layout, r.around(s.layout))
 	s.layout.plainCalls = r.l.chat != nil && !r.l.chat.writesCalls()
 	if tools := s.layout.fields["tools"]; s.layout.plainCalls && tools != "" && !s.layout.absent["tools"] {
 		fmt.Fprintf(r.o.Log, "%s: the chat template writes no tools: %s is left out, and function calls are written as their text\n", s.name, tools)
 	}
 	return nil
+}
+
+// around says what is put around rows that no chat template renders.
+func (r *run) around(l *layout) string {
+	if l.fields["text"] == "" && (l.fields["user"] == "" || r.l.chat != nil) || r.o.NoSpecialTokens {
+		return ""
+	}
+	before, after := r.l.Tokenizer.Decode(r.l.bounds.before), r.l.Tokenizer.Decode(r.l.bounds.after)
+	switch {
+	case after == "":
+		return "; no end-of-sequence token is known, so that rows have none"
+	case before == "":
+		return fmt.Sprintf("; each row ends with %s", after)
+	}
+	return fmt.Sprintf("; each row begins with %s and ends with %s", before, after)
 }
 
 // same refuses a folder that holds something made otherwise.

@@ -97,7 +97,9 @@ func TestContainers(t *testing.T) {
 		{"a.csv", "\xEF\xBB\xBF" + strings.ReplaceAll(table, "\n", "\r\n"), "CSV"},
 		{"a.csv.zst", zstdOf(table), "CSV, zstd"},
 	} {
-		rows, log := made(t, l, options(t.TempDir(), write(t, c.name, c.content)))
+		o := options(t.TempDir(), write(t, c.name, c.content))
+		o.NoSpecialTokens = true
+		rows, log := made(t, l, o)
 		if len(rows) != 2 || rows[0].Text != "one" || rows[1].Text != `two, "2"` || rows[1].Row != 1 {
 			t.Errorf("%s %s: rows %+v", c.container, c.name, rows)
 		}
@@ -150,6 +152,7 @@ func TestInputsThatAreNoFiles(t *testing.T) {
 		}
 	}
 	sources := func(o Options) (out []string) {
+		o.NoSpecialTokens = true
 		rows, _ := made(t, l, o)
 		for _, r := range rows {
 			out = append(out, r.Source+"="+r.Text)
@@ -173,7 +176,7 @@ func TestInputsThatAreNoFiles(t *testing.T) {
 	}
 	for _, text := range []string{`{"text":"the in"}`, "text\nthe in\n", gzipped(`[{"text":"the in"}]`)} {
 		o := options(t.TempDir(), "-")
-		o.Stdin = strings.NewReader(text)
+		o.Stdin, o.NoSpecialTokens = strings.NewReader(text), true
 		if got := sources(o); !slices.Equal(got, []string{"stdin=the in"}) {
 			t.Errorf("stdin %q: %v", text, got)
 		}

@@ -94,7 +94,10 @@ func TestMasks(t *testing.T) {
 		{"two answers in a row", `{"messages":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"assistant","content":"c"}]}`,
 			"b<|im_end|>|c<|im_end|>", options("x", "x")},
 		{"prompt and completion", `{"q":"7 + 5","a":"12"}`, "12<|im_end|>", pair},
-		{"text", `{"t":"It is Zeba"}`, "It is Zeba", text},
+		{"prompt and completion of messages", `{"prompt":[{"role":"user","content":"a"},{"role":"assistant","content":"b"},{"role":"user","content":"c"}],"completion":[{"role":"assistant","content":"d"},{"role":"user","content":"e"},{"role":"assistant","content":"f"}]}`,
+			"d<|im_end|>|f<|im_end|>", options("x", "x")},
+		{"text", `{"t":"It is Zeba"}`, "It is Zeba<|im_end|>", text},
+		{"text that has its end", `{"t":"It is Zeba<|im_end|>"}`, "It is Zeba<|im_end|>", text},
 		{"tokens", `{"input_ids":[5,6,7,8],"labels":[-100,-100,7,8]}`, l.Tokenizer.Decode([]int32{7, 8}), options("x", "x")},
 	} {
 		row, err := encodeOne(l, &c.o, c.record)

@@ -49,6 +49,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	lang := languageFlags(fs)
 	trainOn := fs.String("train-on", string(tokenize.Assistant), "which turns of a chat are trained: assistant, last or all; a message's train field overrides it")
 	o := tokenize.Options{Log: std.Err}
+	fs.BoolVar(&o.NoSpecialTokens, "no-special-tokens", false, "no BOS before and no EOS after plain texts, and pairs of a model without a chat template")
 	fs.StringVar(&o.Out, "out", "", "folder for the dataset")
 	maps := fs.StringArray("map", nil, "which field is what, instead of what is detected: user=FIELD,assistant=FIELD and others; see docs/corpora.md")
 	prompt := fs.String("prompt-field", "", "short for --map user=FIELD")

@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"bytes"
 	"encoding/binary"
 	"fmt"
 	"math"
@@ -63,6 +64,12 @@ func (m *Metadata) Int32s(key string) ([]int32, bool) {
 // Float32s returns an array of float32.
 func (m *Metadata) Float32s(key string) ([]float32, bool) {
 	v, ok := m.values[key].([]float32)
+	return v, ok
+}
+
+// Bytes returns an array of 8-bit integers.
+func (m *Metadata) Bytes(key string) ([]byte, bool) {
+	v, ok := m.values[key].([]byte)
 	return v, ok
 }
 
@@ -158,8 +165,8 @@ func (r *ggufReader) scalar(typ uint32) any {
 	return math.Float64frombits(binary.LittleEndian.Uint64(b))
 }
 
-// array keeps texts, 32-bit integers and float32, which something reads, and skips
-// the rest.
+// array keeps texts, 8-bit and 32-bit integers and float32, which something reads, and
+// skips the rest.
 func (r *ggufReader) array() any {
 	typ, n := r.u32(), r.u64()
 	switch {
@@ -198,6 +205,8 @@ func (r *ggufReader) array() any {
 			out[i] = math.Float32frombits(binary.LittleEndian.Uint32(b[4*i:]))
 		}
 		return out
+	case typ == typeU8 || typ == typeI8:
+		return bytes.Clone(r.bytes(n))
 	case scalarSize(typ) > 0:
 		if n > uint64(len(r.data)) {
 			r.fail("an array of %d values does not fit into the file", n)

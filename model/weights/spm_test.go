@@ -1,6 +1,7 @@
 package weights
 
 import (
+	"encoding/binary"
 	"fmt"
 	"math"
 	"os"
@@ -65,5 +66,86 @@ func TestSentencePieceVocabulary(t *testing.T) {
 	}
 	if s := strings.Join(got, "|"); s != "<s>|ab|c|▁a|</s>" {
 		t.Error("tokens", s)
+	}
+}
+
+// TestUnigramAndWordPieceVocabularies reads the keys that the kinds t5 and bert have
+// beside those of the others.
+func TestUnigramAndWordPieceVocabularies(t *testing.T) {
+	trie := []uint32{1 << 10, 0} // without entries
+	charsmap := []byte{8, 0, 0, 0}
+	for _, u := range trie {
+		charsmap = binary.LittleEndian.AppendUint32(charsmap, u)
+	}
+	for _, c := range []struct {
+		model        string
+		tokens       []string
+		types        []int32
+		scores       []float32
+		flags        map[string]bool
+		ids          map[string]uint32
+		text, pieces string
+		normalizer   string
+	}{
+		{
+			model: "t5", tokens: []string{"<pad>", "</s>", "<unk>", "▁a", "b", "▁"}, types: []int32{3, 3, 2, 1, 1, 1}, scores: []float32{0, 0, 0, -1, -2, -3},
+			flags: map[string]bool{"add_space_prefix": true, "remove_extra_whitespaces": true}, ids: map[string]uint32{"unknown": 2, "eos": 1},
+			text: "a   b", pieces: "▁a|▁|b|</s>", normalizer: `"precompiled_charsmap":"CAAAAAAEAAAAAAAA"`,
+		},
+		{
+			model: "bert", tokens: []string{"[UNK]", "[CLS]", "[SEP]", "▁a", "B", "▁é"}, types: []int32{3, 3, 3, 1, 1, 1},
+			flags: map[string]bool{"normalizer.lowercase": false}, ids: map[string]uint32{"unknown": 0, "bos": 1, "seperator": 2},
+			text: "aB é B", pieces: "[CLS]|▁a|B|▁é|[UNK]|[SEP]", normalizer: `"lowercase":false`,
+		},
+	} {
+		const prefix = "tokenizer.ggml."
+		kv := []KeyValue{{prefix + "model", c.model}, {prefix + "tokens", c.tokens}, {prefix + "token_type", c.types}}
+		if c.scores != nil {
+			kv = append(kv, KeyValue{prefix + "scores", c.scores})
+		}
+		for name, b := range c.flags {
+			kv = append(kv, KeyValue{prefix + name, b})
+		}
+		for name, id := range c.ids {
+			kv = append(kv, KeyValue{prefix + name + "_token_id", id})
+		}
+		header, err := ggufHeader(kv, nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if c.model == "t5" { // arrays of bytes are read only
+			header = slices.Clone(header)
+			header[16]++ // keys
+			at := 24
+			entry := binary.LittleEndian.AppendUint64(nil, uint64(len(prefix+"precompiled_charsmap")))
+			entry = append(entry, prefix+"precompiled_charsmap"...)
+			entry = binary.LittleEndian.AppendUint32(entry, typeArray)
+			entry = binary.LittleEndian.AppendUint32(entry, typeU8)
+			entry = binary.LittleEndian.AppendUint64(entry, uint64(len(charsmap)))
+			header = slices.Insert(header, at, append(entry, charsmap...)...)
+			header = append(header, make([]byte, aligned(len(header))-len(header))...)
+		}
+		file := filepath.Join(t.TempDir(), "vocab.gguf")
+		if err := os.WriteFile(file, header, 0o600); err != nil {
+			t.Fatal(err)
+		}
+		data, err := open(t, file).TokenizerJSON()
+		if err != nil {
+			t.Fatal(err)
+		}
+		if !strings.Contains(string(data), c.normalizer) {
+			t.Errorf("%s: no %s in %s", c.model, c.normalizer, data)
+		}
+		tok, err := tokenizer.FromJSON(data)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for _, id := range tok.EncodeSpecial(c.text).IDs {
+			got = append(got, c.tokens[id])
+		}
+		if s := strings.Join(got, "|"); s != c.pieces {
+			t.Errorf("%s: %s, want %s", c.model, s, c.pieces)
+		}
 	}
 }

@@ -20,7 +20,7 @@ func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
 		}
 		return data, err
 	}
-	v := tokenizer.GGUFVocab{BOS: -1, EOS: -1, PAD: -1, UNK: -1}
+	v := tokenizer.GGUFVocab{BOS: -1, EOS: -1, PAD: -1, UNK: -1, SEP: -1}
 	var ok bool
 	if v.Tokens, ok = c.gguf.Strings("tokenizer.ggml.tokens"); !ok {
 		return nil, ErrNoTokenizer
@@ -31,12 +31,16 @@ func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
 	v.Merges, _ = c.gguf.Strings("tokenizer.ggml.merges")
 	v.Scores, _ = c.gguf.Float32s("tokenizer.ggml.scores")
 	v.Name, _ = c.gguf.String("general.name")
-	for key, flag := range map[string]**bool{"add_bos_token": &v.AddBOS, "add_eos_token": &v.AddEOS, "add_space_prefix": &v.AddSpacePrefix} {
+	v.CharsMap, _ = c.gguf.Bytes("tokenizer.ggml.precompiled_charsmap")
+	for key, flag := range map[string]**bool{
+		"add_bos_token": &v.AddBOS, "add_eos_token": &v.AddEOS, "add_space_prefix": &v.AddSpacePrefix, "remove_extra_whitespaces": &v.RemoveExtraSpaces,
+		"normalizer.lowercase": &v.Lowercase, "normalizer.strip_accents": &v.StripAccents,
+	} {
 		if b, ok := c.gguf.Bool("tokenizer.ggml." + key); ok {
 			*flag = &b
 		}
 	}
-	for key, id := range map[string]*int32{"bos": &v.BOS, "eos": &v.EOS, "padding": &v.PAD, "unknown": &v.UNK} {
+	for key, id := range map[string]*int32{"bos": &v.BOS, "eos": &v.EOS, "padding": &v.PAD, "unknown": &v.UNK, "seperator": &v.SEP} {
 		if n, ok := c.gguf.Uint("tokenizer.ggml." + key + "_token_id"); ok {
 			if n >= uint64(len(v.Tokens)) {
 				return nil, fmt.Errorf("%s: tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", c.ref, key, n, len(v.Tokens))

@@ -255,15 +255,16 @@ func (e *encoder) pop() candidate {
 // merge can join them. Characters are taken as ASCII, the space sign (as 0) and
 // all others, U+0000 and U+0001 among them (as 1).
 func (m *bpe) partition(spell []string) {
+	made, merged := make([]bool, len(spell)), make([]bool, len(spell)) // by id: in their order the spellings lie in a row
 	for _, e := range m.merges.entries {
-		if e.key == 0 {
-			continue
+		if e.key != 0 {
+			a, b := e.pair()
+			made[e.id], merged[a], merged[b] = true, true, true
 		}
-		a, b := e.pair()
-		for _, id := range []int32{a, b} {
-			if id == m.unk || len(spell[id]) == 6 && spell[id][:3] == "<0x" {
-				return // such a symbol's characters are not the text's
-			}
+	}
+	for id, s := range spell {
+		if merged[id] && (int32(id) == m.unk || len(s) == 6 && s[:3] == "<0x") {
+			return // such a symbol's characters are not the text's
 		}
 	}
 	complete := m.fallback
@@ -281,12 +282,12 @@ func (m *bpe) partition(spell []string) {
 			apart[a][b] = complete || known
 		}
 	}
-	for _, e := range m.merges.entries {
-		if e.key == 0 {
+	for id, s := range spell {
+		if !made[id] {
 			continue
 		}
 		last := -1
-		for _, r := range spell[e.id] {
+		for _, r := range s {
 			k := kind(r)
 			if last >= 0 {
 				apart[last][k] = false

@@ -14,11 +14,14 @@ type GGUFVocab struct {
 	Name                           string // general.name
 	Model, Pre                     string
 	Tokens                         []string
-	Types                          []int32   // llama.cpp's llama_token_type; may be empty
-	Scores                         []float32 // of the kind llama
+	Types                          []int32   // llama.cpp's llama_token_type; of the kind gpt2 it may be empty
+	Scores                         []float32 // of the kinds llama and t5
 	Merges                         []string  // of the kind gpt2
-	BOS, EOS, PAD, UNK             int32     // -1: none
+	CharsMap                       []byte    // of the kind t5: precompiled_charsmap; may be empty
+	BOS, EOS, PAD, UNK, SEP        int32     // -1: none
 	AddBOS, AddEOS, AddSpacePrefix *bool     // nil: not said
+	RemoveExtraSpaces              *bool     // of the kind t5: remove_extra_whitespaces
+	Lowercase, StripAccents        *bool     // of the kind bert: normalizer.lowercase and .strip_accents
 }
 
 // llama.cpp's token types (include/llama.h, enum llama_token_type).
@@ -31,21 +34,21 @@ const (
 // preTokenizer is what a tokenizer.ggml.pre stands for.
 type preTokenizer struct {
 	nfc, digits, ignoreMerges bool
+	bos                       bool     // BOS before a text, where the file does not say
 	regexes                   []string // none: ByteLevel's own
 }
 
 // preTokenizers are llama.cpp's names (src/llama-vocab.cpp) and what the models'
 // own tokenizer.json say. transformers' conversion of SmolLM2 forgets the digits.
 var preTokenizers = func() map[string]preTokenizer {
-	llama3 := preTokenizer{ignoreMerges: true, regexes: []string{patternLlama3}}
+	llama3 := preTokenizer{ignoreMerges: true, bos: true, regexes: []string{patternLlama3}}
 	qwen2 := preTokenizer{nfc: true, regexes: []string{patternQwen2}}
-	glm4 := preTokenizer{regexes: []string{patternLlama3}}
 	return map[string]preTokenizer{
 		"gpt-2": {}, "smollm": {digits: true}, "starcoder": {digits: true}, "refact": {digits: true},
 		"llama-bpe": llama3, "llama3": llama3, "llama-v3": llama3,
 		"qwen2": qwen2, "deepseek-r1-qwen": qwen2, "qwen35": {nfc: true, regexes: []string{patternQwen35}},
-		"gpt-4o": {ignoreMerges: true, regexes: []string{patternO200K}}, "tekken": {ignoreMerges: true, regexes: []string{patternTekken}},
-		"glm4": glm4, "chatglm-bpe": glm4,
+		"gpt-4o": {ignoreMerges: true, regexes: []string{patternO200K}}, "tekken": {ignoreMerges: true, bos: true, regexes: []string{patternTekken}},
+		"glm4": {ignoreMerges: true, regexes: []string{patternLlama3}}, "chatglm-bpe": {regexes: []string{patternLlama3}},
 		"deepseek-v3": {regexes: []string{patternDigits3, patternHan, patternDeepSeek}},
 	}
 }()
@@ -57,11 +60,65 @@ func ConvertGGUF(v GGUFVocab) ([]byte, error) {
 		return convertGPT2(v)
 	case "llama":
 		return convertSPM(v)
+	case "bert":
+		return convertBERT(v)
+	case "t5":
+		return convertT5(v)
 	}
-	return nil, fmt.Errorf("tokenizer.ggml.model %q is not known: gpt2 (byte-level BPE) and llama (SentencePiece BPE) are; take tokenizer.json from the original model", v.Model)
+	return nil, fmt.Errorf("tokenizer.ggml.model %q is not known: gpt2 (byte-level BPE), llama (SentencePiece BPE), bert (WordPiece) and t5 (Unigram) are; take tokenizer.json from the original model", v.Model)
 }
 
 type object = map[string]any
+
+// said is *b, or what llama.cpp takes where the file says nothing.
+func said(b *bool, otherwise bool) bool {
+	if b != nil {
+		return *b
+	}
+	return otherwise
+}
+
+// typed makes sure of the tokens' types, without which specials are not known.
+func (v *GGUFVocab) typed() error {
+	if len(v.Types) != len(v.Tokens) {
+		return fmt.Errorf("tokenizer.ggml.token_type has %d entries for %d tokens", len(v.Types), len(v.Tokens))
+	}
+	return nil
+}
+
+// token is the text of a special token, of id otherwise where the file has none.
+func (v *GGUFVocab) token(which string, id, otherwise int32) (string, error) {
+	if id < 0 {
+		id = otherwise
+	}
+	if id < 0 {
+		return "", fmt.Errorf("tokenizer.ggml.%s_token_id is missing, and a text is to have that token", which)
+	}
+	if int(id) >= len(v.Tokens) {
+		return "", fmt.Errorf("tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", which, id, len(v.Tokens))
+	}
+	return v.Tokens[id], nil
+}
+
+// template is the post-processor that puts special tokens, with their ids in vocab,
+// before and after a text; "" is none.
+func template(vocab map[string]int, before, after string) any {
+	if before == "" && after == "" {
+		return nil
+	}
+	specials := object{}
+	around := func(out []any, s string) []any {
+		if s == "" {
+			return out
+		}
+		specials[s] = object{"id": s, "ids": []int{vocab[s]}, "tokens": []string{s}}
+		return append(out, object{"SpecialToken": object{"id": s, "type_id": 0}})
+	}
+	single := append(around(nil, before), object{"Sequence": object{"id": "A", "type_id": 0}})
+	single = around(single, after)
+	pair := append(slices.Clone(single), object{"Sequence": object{"id": "B", "type_id": 1}})
+	return object{"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials}
+}
 
 // vocabulary is the ids of the tokens, which must differ, and those that are cut
 // out of a text before anything else: of the types unknown, control (both
@@ -105,6 +162,16 @@ func convertGPT2(v GGUFVocab) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	if v.BOS < 0 {
+		v.AddBOS, pre.bos = nil, false
+	}
+	if v.EOS < 0 {
+		v.AddEOS = nil
+	}
+	post, err := v.addedAround(vocab, pre.bos, false, -1, -1)
+	if err != nil {
+		return nil, err
+	}
 	byteLevel := func(regex bool) object {
 		return object{"type": "ByteLevel", "add_prefix_space": false, "trim_offsets": true, "use_regex": regex}
 	}
@@ -123,7 +190,7 @@ func convertGPT2(v GGUFVocab) ([]byte, error) {
 	return encodeJSON(object{
 		"version": "1.0", "truncation": nil, "padding": nil, "added_tokens": added, "normalizer": normalizer,
 		"pre_tokenizer":  object{"type": "Sequence", "pretokenizers": seq},
-		"post_processor": nil, "decoder": byteLevel(true),
+		"post_processor": post, "decoder": byteLevel(true),
 		"model": object{
 			"type": "BPE", "dropout": nil, "unk_token": nil, "continuing_subword_prefix": nil, "end_of_word_suffix": nil,
 			"fuse_unk": false, "byte_fallback": false, "ignore_merges": pre.ignoreMerges, "vocab": vocab, "merges": v.Merges,

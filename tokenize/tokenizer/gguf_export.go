@@ -16,7 +16,7 @@ const (
 
 // exportedPre are the names of tokenizer.ggml.pre that ExportGGUF gives, of those
 // that mean the same the first.
-var exportedPre = []string{"gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "gpt-4o", "tekken", "glm4", "deepseek-v3"}
+var exportedPre = []string{"gpt-2", "smollm", "llama-bpe", "qwen2", "qwen35", "gpt-4o", "tekken", "chatglm-bpe", "deepseek-v3"}
 
 // probe is a text on which a tokenizer and its conversion must agree.
 const probe = "Hello, world! It's 3.14159 and 1234567 things:\n\n\tdef f(x):\r\n        return x**2  # naïve café\n" +
@@ -38,7 +38,7 @@ func ExportGGUF(data []byte, size int) (*GGUFVocab, error) {
 	if f.model.Type != "BPE" {
 		return nil, fmt.Errorf("tokenizer.json: model.type is %q: BPE alone is written to a GGUF", f.model.Type)
 	}
-	v := &GGUFVocab{BOS: -1, EOS: -1, PAD: -1, UNK: -1}
+	v := &GGUFVocab{BOS: -1, EOS: -1, PAD: -1, UNK: -1, SEP: -1}
 	if err := v.list(f, size); err != nil {
 		return nil, err
 	}

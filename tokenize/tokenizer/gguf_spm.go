@@ -35,17 +35,8 @@ func convertSPM(v GGUFVocab) ([]byte, error) {
 	if name := strings.ToLower(v.Name); strings.Contains(name, "phi-3") || strings.Contains(name, "phi3") {
 		return nil, fmt.Errorf("general.name %q: the special tokens of Phi-3 take the white space after them, which a GGUF does not say; take tokenizer.json from the original model", v.Name)
 	}
-	if len(v.Types) != len(v.Tokens) {
-		return nil, fmt.Errorf("tokenizer.ggml.token_type has %d entries for %d tokens", len(v.Types), len(v.Tokens))
-	}
-	v.Types = slices.Clone(v.Types)
-	for id, s := range v.Tokens {
-		if s == "" {
-			return nil, fmt.Errorf("tokenizer.ggml.tokens[%d] is empty", id)
-		}
-		if v.Types[id] != typeUserDefined && slices.Contains(controlTexts, s) {
-			v.Types[id] = typeControl
-		}
+	if err := v.markControl(); err != nil {
+		return nil, err
 	}
 	vocab, added, err := v.vocabulary(true)
 	if err != nil {
@@ -61,53 +52,17 @@ func convertSPM(v GGUFVocab) ([]byte, error) {
 			return nil, fmt.Errorf("tokenizer.ggml.tokens: the byte token <0x%02X> is missing: characters without a token need it; take tokenizer.json from the original model", c)
 		}
 	}
-	// What llama.cpp takes where the file says nothing.
-	says := func(b *bool, otherwise bool) bool {
-		if b != nil {
-			return *b
-		}
-		return otherwise
-	}
-	token := func(which string, id, otherwise int32) (string, error) {
-		if id < 0 {
-			id = otherwise
-		}
-		if int(id) >= len(v.Tokens) {
-			return "", fmt.Errorf("tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", which, id, len(v.Tokens))
-		}
-		return v.Tokens[id], nil
-	}
-	unk, err := token("unknown", v.UNK, 0)
+	unk, err := v.token("unknown", v.UNK, 0)
 	if err != nil {
 		return nil, err
 	}
-	single, specials := []any{object{"Sequence": object{"id": "A", "type_id": 0}}}, object{}
-	special := func(s string) object {
-		specials[s] = object{"id": s, "ids": []int{vocab[s]}, "tokens": []string{s}}
-		return object{"SpecialToken": object{"id": s, "type_id": 0}}
-	}
-	if says(v.AddBOS, true) {
-		s, err := token("bos", v.BOS, 1)
-		if err != nil {
-			return nil, err
-		}
-		single = slices.Insert(single, 0, any(special(s)))
-	}
-	if says(v.AddEOS, false) {
-		s, err := token("eos", v.EOS, 2)
-		if err != nil {
-			return nil, err
-		}
-		single = append(single, special(s))
-	}
-	var post any
-	if len(specials) > 0 {
-		pair := append(slices.Clone(single), object{"Sequence": object{"id": "B", "type_id": 1}})
-		post = object{"type": "TemplateProcessing", "single": single, "pair": pair, "special_tokens": specials}
+	post, err := v.addedAround(vocab, true, false, 1, 2)
+	if err != nil {
+		return nil, err
 	}
 	normalizers := []any{object{"type": "Replace", "pattern": object{"String": " "}, "content": "▁"}}
 	decoders := []any{object{"type": "Replace", "pattern": object{"String": "▁"}, "content": " "}, object{"type": "ByteFallback"}, object{"type": "Fuse"}}
-	if says(v.AddSpacePrefix, true) {
+	if said(v.AddSpacePrefix, true) {
 		normalizers = slices.Insert(normalizers, 0, any(object{"type": "Prepend", "prepend": "▁"}))
 		decoders = append(decoders, object{"type": "Strip", "content": " ", "start": 1, "stop": 0})
 	}
@@ -124,6 +79,41 @@ func convertSPM(v GGUFVocab) ([]byte, error) {
 			"fuse_unk": true, "byte_fallback": true, "ignore_merges": false, "vocab": vocab, "merges": pairs,
 		},
 	})
+}
+
+// markControl makes control tokens of those that llama.cpp knows by their texts.
+func (v *GGUFVocab) markControl() error {
+	if err := v.typed(); err != nil {
+		return err
+	}
+	v.Types = slices.Clone(v.Types)
+	for id, s := range v.Tokens {
+		if s == "" {
+			return fmt.Errorf("tokenizer.ggml.tokens[%d] is empty", id)
+		}
+		if v.Types[id] != typeUserDefined && slices.Contains(controlTexts, s) {
+			v.Types[id] = typeControl
+		}
+	}
+	return nil
+}
+
+// addedAround is the post-processor that adds BOS and EOS; where the file does not
+// say whether, or which they are, it is as given.
+func (v *GGUFVocab) addedAround(vocab map[string]int, addBOS, addEOS bool, bos, eos int32) (any, error) {
+	var before, after string
+	var err error
+	if said(v.AddBOS, addBOS) {
+		if before, err = v.token("bos", v.BOS, bos); err != nil {
+			return nil, err
+		}
+	}
+	if said(v.AddEOS, addEOS) {
+		if after, err = v.token("eos", v.EOS, eos); err != nil {
+			return nil, err
+		}
+	}
+	return template(vocab, before, after), nil
 }
 
 // maxMergeText bounds the texts of all merges, which need not be short for a small

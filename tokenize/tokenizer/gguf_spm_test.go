@@ -1,15 +1,11 @@
 package tokenizer
 
 import (
-	"bytes"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"math"
 	"math/rand/v2"
 	"os"
-	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -21,7 +17,7 @@ import (
 // higher. Published ones score likewise.
 func spmVocab(t *testing.T, style string) (v GGUFVocab, tok *Tokenizer) {
 	tok = load(t, style)
-	v = GGUFVocab{Model: "llama", BOS: -1, EOS: -1, PAD: -1, UNK: -1}
+	v = GGUFVocab{Model: "llama", BOS: -1, EOS: -1, PAD: -1, UNK: -1, SEP: -1}
 	for id := range tok.VocabSize() {
 		v.Tokens, v.Types = append(v.Tokens, tok.spell[id]), append(v.Types, 1)
 		v.Scores = append(v.Scores, float32(-10_000-id))
@@ -245,36 +241,4 @@ func TestSPMReference(t *testing.T) {
 			compareWithPython(t, file, 300)
 		}
 	}
-}
-
-// llamaCPP runs spm.py: ids without and with special tokens.
-func llamaCPP(t *testing.T, v GGUFVocab, texts []string) [][2][]int32 {
-	in, err := json.Marshal(map[string]any{"tokens": v.Tokens, "scores": v.Scores, "types": v.Types, "texts": texts,
-		"add_space_prefix": *v.AddSpacePrefix, "add_bos_token": *v.AddBOS, "add_eos_token": *v.AddEOS})
-	if err != nil {
-		t.Fatal(err)
-	}
-	cmd := exec.Command(os.Getenv("EAFT_PYTHON"), "testdata/spm.py", filepath.Join(t.TempDir(), "vocab.gguf"))
-	cmd.Stdin, cmd.Stderr = bytes.NewReader(in), os.Stderr
-	out, err := cmd.Output()
-	if exit := (*exec.ExitError)(nil); errors.As(err, &exit) && exit.ExitCode() == 3 {
-		t.Skip("gguf or llama-cpp-python is not installed")
-	}
-	if err != nil {
-		t.Fatal(err)
-	}
-	var all [][2][]int32
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var ids [2][]int32
-		if err := dec.Decode(&ids); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, ids)
-	}
-	if len(all) != len(texts) {
-		t.Fatalf("%d answers for %d texts", len(all), len(texts))
-	}
-	return all
 }

@@ -17,6 +17,7 @@ type file struct {
 	normalizer, preTokenizer, decoder, postProcessor json.RawMessage
 	model                                            modelJSON
 	vocab                                            []token
+	listed                                           bool // the vocabulary is a list, with scores
 	names                                            *names
 	merges                                           [][3]int32 // two tokens and what they become
 }
@@ -109,9 +110,26 @@ func readFile(s string) (*file, error) {
 		return nil, r.fail("text after the end")
 	}
 	if f.model.Type == "" {
-		return nil, fmt.Errorf("model.type is missing: BPE, Unigram and WordPiece are known")
+		if f.model.Type = f.kind(); f.model.Type == "" {
+			return nil, fmt.Errorf("model.type is missing, and its fields are not those of BPE, Unigram or WordPiece")
+		}
 	}
 	return f, nil
+}
+
+// kind is the model's, which files of before 2021 (T5's and BERT's among them) leave
+// to its fields (huggingface/tokenizers, models/mod.rs, ModelUntagged).
+func (f *file) kind() string {
+	m := &f.model
+	switch {
+	case f.listed:
+		return "Unigram"
+	case f.merges != nil:
+		return "BPE"
+	case m.UnkToken != nil && m.Prefix != nil && m.MaxChars != nil:
+		return "WordPiece"
+	}
+	return ""
 }
 
 // readModel keeps vocabulary and merges apart from the small fields.
@@ -163,6 +181,7 @@ func (f *file) readVocab(r *scan) error {
 	f.vocab = make([]token, 0, min(len(r.s)/40, 1<<18))
 	r.space()
 	if r.i < len(r.s) && r.s[r.i] == '[' {
+		f.listed = true
 		return r.array(func(i int) error {
 			t := token{id: int32(i)}
 			if i >= maxVocab {

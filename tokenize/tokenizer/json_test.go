@@ -77,7 +77,7 @@ func TestUnknownKinds(t *testing.T) {
 func TestConvertGGUF(t *testing.T) {
 	for style, pre := range map[string]string{"smollm2": "smollm", "qwen2": "qwen2", "gpt2": "gpt-2", "deepseek": "deepseek-v3", "tekken": "tekken", "o200k": "gpt-4o", "llama3": "llama-bpe"} {
 		tok := load(t, style)
-		v := GGUFVocab{Model: "gpt2", Pre: pre, BOS: -1, EOS: -1, PAD: -1, UNK: -1}
+		v := GGUFVocab{Model: "gpt2", Pre: pre, BOS: -1, EOS: -1, PAD: -1, UNK: -1, SEP: -1}
 		for id := range tok.VocabSize() {
 			v.Tokens, v.Types = append(v.Tokens, tok.spell[id]), append(v.Types, 1)
 		}

@@ -4,7 +4,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"strconv"
 	"strings"
 )
 
@@ -176,14 +175,6 @@ func (r *scan) id() (int32, error) {
 		return 0, fmt.Errorf("the impossible id %s", strings.TrimSpace(r.s[from:min(len(r.s), from+12)]))
 	}
 	return int32(n), nil
-}
-
-func (r *scan) float() (float64, error) {
-	f, err := strconv.ParseFloat(r.word(), 64)
-	if err != nil {
-		return 0, r.fail("a number was expected")
-	}
-	return f, nil
 }
 
 // pair reads "a b" or ["a", "b"].

@@ -27,5 +27,7 @@ def expect(text):
 
 if __name__ == "__main__":
     t = Tokenizer.from_file(sys.argv[1])
+    t.no_truncation()  # as transformers has it unless it is asked for
+    t.no_padding()
     for text in json.load(sys.stdin):
         print(json.dumps(expect(text)))
