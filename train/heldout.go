@@ -237,7 +237,7 @@ func (h *heldOut) begin(state HeldOutState) error {
 		return err
 	}
 	var err error
-	path := filepath.Join(h.o.Out, EvalName)
+	path := filepath.Join(h.o.dir, EvalName)
 	if h.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666); err != nil {
 		return err
 	}
@@ -311,11 +311,11 @@ func (h *heldOut) choose(step int) error {
 }
 
 // fresh is where the best model is written before it gets its name.
-func (h *heldOut) fresh() string { return filepath.Join(h.o.Out, "."+BestName+hiddenSuffix) }
+func (h *heldOut) fresh() string { return filepath.Join(h.o.dir, "."+BestName+hiddenSuffix) }
 
 // keep puts the model into the folder of the best one, whole or not at all.
 func (h *heldOut) keep() error {
-	dir := filepath.Join(h.o.Out, BestName)
+	dir := filepath.Join(h.o.dir, BestName)
 	fresh := h.fresh()
 	if err := os.RemoveAll(fresh); err != nil {
 		return err

@@ -285,3 +285,21 @@ func Fetch(name, dir string) (*os.File, error) {
 	}
 	return out, nil
 }
+
+// Download copies an object to a file of this machine.
+func Download(name, path string) error {
+	f, err := Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, f); err != nil {
+		out.Close()
+		return fmt.Errorf("copying %s: %w", name, err)
+	}
+	return out.Close()
+}
