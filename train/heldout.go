@@ -11,6 +11,7 @@ import (
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
@@ -34,8 +35,9 @@ func ParseHeldOut(args []string) ([]HeldOutSet, error) {
 	seen := map[string]bool{}
 	for _, arg := range args {
 		name, dir, ok := strings.Cut(arg, "=")
+		ok = ok && !store.IsURL(name) // = in what follows a URL's question mark
 		if !ok {
-			name, dir = filepath.Base(strings.TrimPrefix(arg, "tokens:")), strings.TrimPrefix(arg, "tokens:")
+			name, dir = store.Base(strings.TrimPrefix(arg, "tokens:")), strings.TrimPrefix(arg, "tokens:")
 		}
 		switch {
 		case name == "" || dir == "" || strings.ContainsAny(name, ":/"):
