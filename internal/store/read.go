@@ -2,6 +2,8 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -264,6 +266,20 @@ func ReadFile(name string) ([]byte, error) {
 	var b bytes.Buffer
 	_, err = io.Copy(&b, f)
 	return b.Bytes(), err
+}
+
+// Hash is "sha256:" and the hex digest of a file's bytes.
+func Hash(name string) (string, error) {
+	f, err := Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
 // Fetch copies an object into an unnamed file of this machine, for what must be
