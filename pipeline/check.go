@@ -102,7 +102,7 @@ func (c *Config) check(r *reader) error {
 		}
 	}
 	if store.IsURL(c.Out) {
-		return cli.Usagef("%s: out: the run's folder must be one of this machine or of a file system that all machines share; for results in a bucket run the stages there, with --shard for several machines (docs/pipeline.md, Without a shared file system)", at("out"))
+		return cli.Usagef("%s: out: the run's folder must be one of this machine or of a file system that all machines share; for results in a bucket run the stages there, with --shard for several machines (docs/storage.md)", at("out"))
 	}
 	if filepath.Clean(c.Out) == "." {
 		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))

@@ -215,6 +215,28 @@ func TestS3(t *testing.T) {
 			}
 		})
 	}
+	// Machines that share nothing but the bucket make shards side by side.
+	t.Run("shards", func(t *testing.T) {
+		p := &place{t: t, root: s3test.URL("shards"), env: s3test.Env(s.Endpoint), dir: files.dir}
+		watch(t, s, "shards", want)
+		for i, args := range p.stages(s3test.URL("in/corpus.jsonl")) {
+			if i < 2 {
+				var wg sync.WaitGroup
+				for _, part := range []string{"0,2/3", "1/3"} {
+					wg.Go(func() {
+						cmd := p.command(append(args[:len(args):len(args)], "--shard="+part))
+						cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir())
+						if out, err := cmd.CombinedOutput(); err != nil {
+							t.Errorf("%v: %v\n%s", cmd.Args, err, out)
+						}
+					})
+				}
+				wg.Wait()
+			}
+			p.do(args, cli.ExitDone)
+		}
+		sameObjects(t, s, "shards", want)
+	})
 	t.Run("killed", func(t *testing.T) {
 		p := &place{t: t, root: s3test.URL("killed"), env: append(s3test.Env(s.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
 		watch(t, s, "killed", want)
