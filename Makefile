@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 # Google's storage without gRPC, which it does not need: 19 MB less of each binary.
 TAGS = -tags disable_grpc_modules
 
-.PHONY: bench build test check demo demo-model generate stress
+.PHONY: bench build test test-s3 check demo demo-model generate stress
 
 # Without symbols: a quarter smaller.
 build:
@@ -11,6 +11,11 @@ build:
 
 test:
 	go test $(TAGS) ./...
+
+# What reads and writes buckets, on a real S3 server with faults before it.
+test-s3:
+	GOBIN=$(CURDIR)/bin/test go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
+	EAFT_VERSITYGW=$(CURDIR)/bin/test/versitygw go test $(TAGS) -count=1 -parallel 16 -run 'S3|Server|Faults|Away|Bucket|Unsent' ./internal/store ./train ./cmd/train ./cmd/pipeline
 
 # What .ci/run asks beside the tests.
 check:

@@ -7,6 +7,7 @@ import (
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // Value is what a flag of the stage is set to; its default if the run does not
@@ -48,6 +49,20 @@ func (c *Config) splits() (names []string) {
 	return names
 }
 
+// heldOut is what train.eval means by a name: an evaluation of this run that has
+// tokens, or a split; nil, if neither has it.
+func (c *Config) heldOut(name string) *Eval {
+	for i := range c.Eval {
+		if e := &c.Eval[i]; e.Name == name && (e.Split != "" || len(e.Corpora) > 0) {
+			return e
+		}
+	}
+	if slices.Contains(c.splits(), name) {
+		return &Eval{Name: name, Split: name}
+	}
+	return nil
+}
+
 // check refuses what does not go together.
 func (c *Config) check(r *reader) error {
 	at := func(field string) string {
@@ -74,6 +89,20 @@ func (c *Config) check(r *reader) error {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
 			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
 		}
+	}
+	if c.Train != nil {
+		for _, v := range c.Train.Value("eval") {
+			_, dir, named := strings.Cut(v, "=")
+			if !named || store.IsURL(v) {
+				dir = v
+			}
+			if c.heldOut(v) == nil && !c.isThere(dir) {
+				return cli.Usagef("%s: train.eval: %q is no evaluation in eval with corpora or a split, no split of tokenize.split, and no folder", c.Train.find("eval").Where, v)
+			}
+		}
+	}
+	if store.IsURL(c.Out) {
+		return cli.Usagef("%s: out: the run's folder must be one of this machine or of a file system that all machines share; for results in a bucket run the stages there, with --shard for several machines (docs/storage.md)", at("out"))
 	}
 	if filepath.Clean(c.Out) == "." {
 		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))

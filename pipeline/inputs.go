@@ -3,6 +3,7 @@ package pipeline
 import (
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"io/fs"
 	"os"
@@ -10,46 +11,101 @@ import (
 	"sort"
 
 	"eaft/internal/cli"
-	"eaft/parquet"
+	"eaft/internal/store"
 )
 
-// hashPath is over the content of a file, of all files in a folder, or of all
-// that a pattern fits, and over their names in it.
-func (c *Config) hashPath(p string) (string, error) {
-	full := p
-	if !filepath.IsAbs(p) {
-		full = filepath.Join(c.Dir, p)
+// input is the full name of a path in the run's file.
+func (c *Config) input(p string) string {
+	if store.IsURL(p) {
+		return p
 	}
-	st, err := os.Stat(full)
-	if err == nil && st.Mode().IsRegular() {
-		return parquet.HashFile(full)
+	if p = store.Local(p); filepath.IsAbs(p) {
+		return p
 	}
-	var paths []string
-	if err == nil {
+	return filepath.Join(c.Dir, p)
+}
+
+// files are what a path in the run's file names: one file, all files in a folder,
+// or all that a pattern fits. one says that the path is the file's own.
+func (c *Config) files(p string) (paths []string, one bool, err error) {
+	full := c.input(p)
+	st, err := store.Stat(full)
+	switch {
+	case err == nil && st.Regular:
+		return []string{full}, true, nil
+	case err != nil && !errors.Is(err, fs.ErrNotExist):
+		return nil, false, err
+	case err == nil && store.IsURL(full):
+		keys, err := store.Keys(full)
+		for _, k := range keys {
+			paths = append(paths, store.Join(full, k))
+		}
+		return paths, false, err
+	case err == nil:
 		err = filepath.WalkDir(full, func(path string, d fs.DirEntry, err error) error {
 			if err == nil && d.Type().IsRegular() {
 				paths = append(paths, path)
 			}
 			return err
 		})
-		if err != nil {
-			return "", err
-		}
-	} else if paths, err = filepath.Glob(full); err != nil || len(paths) == 0 {
-		return "", cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", c.Path, p, c.Dir)
+	case store.IsURL(full):
+		paths, err = store.Glob(full)
+	default:
+		paths, err = filepath.Glob(full)
+	}
+	if err == nil && len(paths) == 0 {
+		err = cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", c.Path, p, c.Dir)
 	}
 	sort.Strings(paths)
+	return paths, false, err
+}
+
+// hashPath is over the content of a file, of all files in a folder, or of all
+// that a pattern fits, and over their names in it.
+func (c *Config) hashPath(m *memo, p string) (string, error) {
+	paths, one, err := c.files(p)
+	if err != nil {
+		return "", err
+	}
+	if one {
+		return m.hash(paths[0], paths, func() (string, error) { return store.Hash(paths[0]) })
+	}
 	h := sha256.New()
 	for _, path := range paths {
-		sum, err := parquet.HashFile(path)
+		sum, err := m.hash(path, []string{path}, func() (string, error) { return store.Hash(path) })
 		if err != nil {
 			return "", err
 		}
-		rel, err := filepath.Rel(c.Dir, path)
-		if err != nil {
-			return "", err
+		name := path
+		if !store.IsURL(path) {
+			if name, err = filepath.Rel(c.Dir, path); err != nil {
+				return "", err
+			}
 		}
-		fmt.Fprintf(h, "%s  %q\n", sum, filepath.ToSlash(rel))
+		fmt.Fprintf(h, "%s  %q\n", sum, filepath.ToSlash(name))
 	}
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
+// hashModel is the model's hash. Of a hub id, and of the model that is part of the
+// programs, it is not known which files it stands for, and it is taken each time.
+func (c *Config) hashModel(m *memo, hash func(ref string) (string, error)) (string, error) {
+	take := func() (string, error) { return hash(c.Model) }
+	if _, err := store.Stat(c.input(c.Model)); err != nil || c.Model == "demo" {
+		return take()
+	}
+	paths, _, err := c.files(c.Model)
+	if err != nil {
+		return "", err
+	}
+	return m.hash("model "+c.input(c.Model), paths, take)
+}
+
+// isThere reports whether a path in the run's file is of something.
+func (c *Config) isThere(p string) bool {
+	_, err := os.Stat(c.input(p))
+	if store.IsURL(p) {
+		_, err = store.Stat(p)
+	}
+	return err == nil
 }

@@ -10,23 +10,24 @@ import (
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/lock"
 )
 
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out", "lock")
-	a, err := lock(t.Context(), path, false, false, "busy")
+	a, err := acquire(t.Context(), path, false, false, "busy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	if o := holder(path); o == nil || o.PID != os.Getpid() {
+	if o := lock.Holder(path); o == nil || o.PID != os.Getpid() {
 		t.Errorf("holder is %v", o)
 	}
-	if _, err := lock(t.Context(), path, false, false, "busy"); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "busy (process ") {
+	if _, err := acquire(t.Context(), path, false, false, "busy"); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "busy (process ") {
 		t.Errorf("a second: %v", err)
 	}
 	ctx, cancel := context.WithTimeout(t.Context(), 250*time.Millisecond)
 	defer cancel()
-	if _, err := lock(ctx, path, false, true, "busy"); err != context.DeadlineExceeded {
+	if _, err := acquire(ctx, path, false, true, "busy"); err != context.DeadlineExceeded {
 		t.Errorf("one that waits: %v", err)
 	}
 	// A child that holds it open outlives the holder's close.
@@ -36,53 +37,24 @@ func TestLock(t *testing.T) {
 		t.Skip(err)
 	}
 	a.Close()
-	if _, err := lock(t.Context(), path, false, false, "busy"); err == nil {
+	if _, err := acquire(t.Context(), path, false, false, "busy"); err == nil {
 		t.Error("the lock is free while a child holds it")
 	}
 	cmd.Wait()
-	b, err := lock(t.Context(), path, true, false, "busy")
+	b, err := acquire(t.Context(), path, true, false, "busy")
 	if err != nil {
 		t.Fatal(err)
 	}
-	c, err := lock(t.Context(), path, true, false, "busy")
+	c, err := acquire(t.Context(), path, true, false, "busy")
 	if err != nil {
 		t.Errorf("shared with another: %v", err)
 	}
-	if _, err := lock(t.Context(), path, false, false, "busy"); err == nil {
+	if _, err := acquire(t.Context(), path, false, false, "busy"); err == nil {
 		t.Error("alone beside those that share")
 	}
 	b.Close()
 	c.Close()
-	if o := holder(path); o != nil {
+	if o := lock.Holder(path); o != nil {
 		t.Errorf("free, and %v holds it", o)
-	}
-}
-
-func TestDead(t *testing.T) {
-	cmd := exec.Command("sleep", "60")
-	if err := cmd.Start(); err != nil {
-		t.Skip(err)
-	}
-	o := parseOwner(self().String())
-	if o != self() || o.dead() {
-		t.Errorf("%+v reads back as %+v, dead %v", self(), o, o.dead())
-	}
-	o.PID, o.Start = cmd.Process.Pid, started(cmd.Process.Pid)
-	if o.dead() {
-		t.Error("a process that lives is dead")
-	}
-	other := o
-	other.Start = "1"
-	if _, err := os.Stat("/proc/self/stat"); err == nil && !other.dead() {
-		t.Error("a number that went to another process is taken for the first")
-	}
-	cmd.Process.Kill()
-	cmd.Wait()
-	if !o.dead() {
-		t.Error("a process that ended lives")
-	}
-	o.Host = "elsewhere"
-	if o.dead() {
-		t.Error("another machine's process cannot be known to be dead")
 	}
 }

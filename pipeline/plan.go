@@ -101,10 +101,15 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	steps, err := p.Steps(Facts{p.ModelHash, isa})
+	m := openMemo(p.at(p.Out, hashesName))
+	if p.Verify {
+		m.known = nil
+	}
+	steps, err := p.Steps(Facts{p.ModelHash, isa, m})
 	if err != nil {
 		return nil, err
 	}
+	m.save()
 	var last map[string]map[string]string // parts by step
 	if err := readJSON(p.at(p.Out, stateName), &last); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err

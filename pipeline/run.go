@@ -29,7 +29,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held, err := lock(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
+	held, err := acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
 		return err
 	}
@@ -114,7 +114,7 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 	var alone *os.File
 	if pl.Shards >= 0 && p.Workers < 2 {
 		var err error
-		if alone, err = lock(ctx, p.at(pl.Folder, workersLock), false, p.Wait, "workers are at the shards of "+pl.Name); err != nil {
+		if alone, err = acquire(ctx, p.at(pl.Folder, workersLock), false, p.Wait, "workers are at the shards of "+pl.Name); err != nil {
 			return err
 		}
 		defer alone.Close()
@@ -147,7 +147,7 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 	if pl.Shards >= 0 && p.Workers > 1 {
 		a.Workers = p.Workers
 		if peak, err = p.share(ctx, plan, pl); err == nil {
-			if alone, err = lock(ctx, p.at(pl.Folder, workersLock), false, true, ""); err == nil {
+			if alone, err = acquire(ctx, p.at(pl.Folder, workersLock), false, true, ""); err == nil {
 				defer alone.Close()
 			}
 		}
@@ -237,7 +237,7 @@ func (p *Pipeline) say(what, name, event string, fields ...string) {
 // Clean removes what the run, as its file is now, does not refer to: folders of
 // steps with another key. dry only names them.
 func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
-	held, err := lock(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
+	held, err := acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
 		return err
 	}
@@ -268,7 +268,7 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 		if dry {
 			continue
 		}
-		busy, err := lock(ctx, filepath.Join(dir, workersLock), false, p.Wait, "workers are at the shards of "+r.Step)
+		busy, err := acquire(ctx, filepath.Join(dir, workersLock), false, p.Wait, "workers are at the shards of "+r.Step)
 		if err != nil {
 			return err
 		}

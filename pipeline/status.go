@@ -9,6 +9,7 @@ import (
 	"text/tabwriter"
 	"time"
 
+	"eaft/internal/lock"
 	"eaft/parquet"
 )
 
@@ -47,8 +48,8 @@ func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	st := p.status(plan)
-	if o := holder(p.at(p.Out, lockName)); o != nil {
-		st.Running = fmt.Sprintf("process %d on %s", o.PID, o.Host)
+	if o := lock.Holder(p.at(p.Out, lockName)); o != nil {
+		st.Running = o.Name()
 	}
 	return st, nil
 }

@@ -6,12 +6,13 @@ import (
 	"encoding/json"
 	"fmt"
 	"maps"
-	"os"
 	"path"
 	"path/filepath"
 	"regexp"
 	"slices"
+	"strings"
 
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -47,15 +48,16 @@ var schemas = map[string]string{"tokenize": parquet.SchemaTokens, "score": parqu
 type Facts struct {
 	ModelHash func(ref string) (string, error)
 	ISA       string // on which the run is computed
+	memo      *memo
 }
 
 // Steps are the stages of the run in order, with their keys. It reads all inputs.
 func (c *Config) Steps(f Facts) ([]*Step, error) {
-	model, err := f.ModelHash(c.Model)
+	model, err := c.hashModel(f.memo, f.ModelHash)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{c: c, isa: f.ISA, model: model}
+	b := &builder{c: c, memo: f.memo, isa: f.ISA, model: model}
 	tok := b.tokenize("tokenize", c.Corpora, &c.Tokenize)
 	data := tok.out()
 	if len(c.splits()) > 0 {
@@ -67,22 +69,27 @@ func (c *Config) Steps(f Facts) ([]*Step, error) {
 	inspect := b.add(&Step{Name: "inspect", kind: "inspect", Needs: []*Step{score}, Shards: -1, Stdout: "out/report.json"}, &c.Inspect)
 	inspect.Args = append([]string{"inspect", score.out(), "--json", "--html", path.Join(inspect.out(), "report.html")}, c.Inspect.args()...)
 	inspect.Markers = []string{"out/report.html", "out/report.json"}
+	b.tok = tok
 	var train *Step
 	if c.Train != nil {
+		o, needs, parts := b.heldOut(c.Train)
 		// What the gates of inspect refuse is not trained on.
-		train = b.add(&Step{Name: "train", kind: "train", Needs: []*Step{tok, score}, After: []*Step{inspect}, Shards: -1, Stdout: "summary.txt"}, c.Train)
-		train.Args = append([]string{"--model", c.Model, "--tokens", data, "--scores", score.out(), "--out", train.out()}, c.Train.args()...)
+		train = b.add(&Step{Name: "train", kind: "train", Needs: append([]*Step{tok, score}, needs...), After: []*Step{inspect}, Parts: parts, Shards: -1, Stdout: "summary.txt"}, o)
+		train.Args = append([]string{"--model", c.Model, "--tokens", data, "--scores", score.out(), "--out", train.out()}, o.args()...)
 		train.Markers = []string{"out/run.json"}
 	}
 	for i := range c.Eval {
-		b.eval(&c.Eval[i], tok, train)
+		b.eval(&c.Eval[i], train)
 	}
 	return b.steps, b.err
 }
 
 type builder struct {
 	c          *Config
+	memo       *memo
 	isa, model string
+	tok        *Step            // of the corpora
+	own        map[string]*Step // tokenize of evaluations, by their names
 	steps      []*Step
 	err        error
 }
@@ -93,7 +100,7 @@ func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
 		s.Shards = -1 // whether a row repeats is known when all before it are read
 	}
 	for i, p := range corpora {
-		hash, err := b.c.hashPath(p)
+		hash, err := b.c.hashPath(b.memo, p)
 		if err != nil && b.err == nil {
 			b.err = err
 		}
@@ -112,15 +119,58 @@ func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
 	return s
 }
 
-func (b *builder) eval(e *Eval, tok, train *Step) {
+// tokens are those of an evaluation: the step that makes them, and their folder;
+// nil without.
+func (b *builder) tokens(e *Eval) (*Step, string) {
+	switch {
+	case e.Split != "":
+		return b.tok, path.Join(b.tok.out(), e.Split)
+	case len(e.Corpora) == 0:
+		return nil, ""
+	}
+	s := b.own[e.Name]
+	if s == nil {
+		s = b.tokenize("tokenize "+e.Name, e.Corpora, &e.Tokenize)
+		if b.own == nil {
+			b.own = map[string]*Step{}
+		}
+		b.own[e.Name] = s
+	}
+	return s, s.out()
+}
+
+// heldOut gives train the folders of what its eval names: evaluations of this run,
+// or splits of its tokens. What makes them is among the needs; which it is, among
+// the parts, for the folders are not.
+func (b *builder) heldOut(o *Options) (*Options, []*Step, map[string]string) {
+	i := slices.IndexFunc(o.Set, func(opt Option) bool { return opt.Flag.Name == "eval" })
+	if i < 0 {
+		return o, nil, nil
+	}
+	out := &Options{Set: slices.Clone(o.Set), Where: o.Where}
+	out.Set[i].Values = slices.Clone(o.Set[i].Values)
+	var needs []*Step
+	parts := map[string]string{}
+	for j, name := range o.Set[i].Values {
+		e := b.c.heldOut(name)
+		if e == nil {
+			continue // a folder
+		}
+		s, dir := b.tokens(e)
+		if s != b.tok && !slices.Contains(needs, s) {
+			needs = append(needs, s)
+		}
+		out.Set[i].Values[j] = name + "=" + dir
+		parts["eval "+name] = "split " + e.Split
+	}
+	return out, needs, parts
+}
+
+func (b *builder) eval(e *Eval, train *Step) {
 	var needs []*Step
 	var args []string
-	switch {
-	case len(e.Corpora) > 0:
-		own := b.tokenize("tokenize "+e.Name, e.Corpora, &e.Tokenize)
-		needs, args = []*Step{own}, []string{"--tokens", own.out()}
-	case e.Split != "":
-		needs, args = []*Step{tok}, []string{"--tokens", path.Join(tok.out(), e.Split)}
+	if s, dir := b.tokens(e); s != nil {
+		needs, args = []*Step{s}, []string{"--tokens", dir}
 	}
 	models := []struct {
 		name, ref string
@@ -161,12 +211,19 @@ func (b *builder) add(s *Step, o *Options) *Step {
 		if slices.Contains(free, opt.Flag.Name) || len(opt.Values) == 1 && opt.Values[0] == opt.Flag.Default {
 			continue
 		}
-		data, _ := json.Marshal(opt.Values) // strings
+		said := opt.Values
+		if s.kind == "train" && opt.Flag.Name == "eval" {
+			said = b.c.Train.Value("eval") // as in the file: the folders have keys in their names
+		}
+		data, _ := json.Marshal(said) // strings
 		s.Parts["option "+opt.Flag.Name] = string(data)
-		for _, v := range opt.Values {
+		for _, v := range said {
 			// An option that names a file stands for what is in it.
-			if _, err := os.Stat(filepath.Join(b.c.Dir, v)); err == nil && opt.Flag.Type != "bool" {
-				hash, err := b.c.hashPath(v)
+			if _, dir, ok := strings.Cut(v, "="); ok && opt.Flag.Name == "eval" && !store.IsURL(v) {
+				v = dir
+			}
+			if opt.Flag.Type != "bool" && b.c.isThere(v) {
+				hash, err := b.c.hashPath(b.memo, v)
 				if err != nil && b.err == nil {
 					b.err = err
 				}

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/lock"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -98,14 +99,14 @@ func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int
 		return err
 	}
 	// A worker of a run shares its lock through the run; this one is of its step.
-	held, err := lock(ctx, p.at(s.Folder, workersLock), true, p.Wait, "the step "+name+" is being made or closed by another process")
+	held, err := acquire(ctx, p.at(s.Folder, workersLock), true, p.Wait, "the step "+name+" is being made or closed by another process")
 	if err != nil {
 		return err
 	}
 	defer held.Close()
 	p.Runner.Hold = append(p.Runner.Hold, held)
 	w := &worker{p: p, s: s, n: n, isa: isa, batch: batch}
-	if w.claims, err = openClaims(p.at(s.Folder, shardsDir), p.lease()); err != nil {
+	if w.claims, err = lock.OpenClaims(p.at(s.Folder, shardsDir), p.lease()); err != nil {
 		return err
 	}
 	return w.all(ctx, slice)
@@ -166,7 +167,7 @@ type worker struct {
 	n      int
 	isa    string
 	batch  int
-	claims *claims
+	claims *lock.Claims
 }
 
 func (w *worker) all(ctx context.Context, slice Slice) error {
@@ -186,11 +187,11 @@ func (w *worker) all(ctx context.Context, slice Slice) error {
 		if batch == 0 {
 			batch = min(64, (len(todo)+7)/8)
 		}
-		got, err := w.claims.take(todo, batch)
+		got, err := w.claims.Take(todo, batch)
 		if err == nil && len(got) > 0 {
 			err = w.make(ctx, got)
 		}
-		if err := errors.Join(err, w.claims.drop()); err != nil {
+		if err := errors.Join(err, w.claims.Drop()); err != nil {
 			return err
 		}
 		if len(got) > 0 {
@@ -245,7 +246,7 @@ func (w *worker) live(ctx context.Context, cancel context.CancelCauseFunc) {
 		case <-ctx.Done():
 			return
 		case <-tick.C:
-			if lost, err := w.claims.beat(); err != nil {
+			if lost, err := w.claims.Beat(); err != nil {
 				cancel(err)
 			} else if len(lost) > 0 {
 				cancel(fmt.Errorf("%w, and another took over shard %d", errLost, lost[0]))
@@ -259,7 +260,7 @@ func (w *worker) execute(ctx context.Context, shards []int) error {
 	for i, s := range shards {
 		list[i] = strconv.Itoa(s)
 	}
-	nonce := w.claims.me.Nonce
+	nonce := w.claims.Nonce()
 	logPath := w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.%s.log-part", shards[0], nonce))
 	f, err := os.Create(logPath)
 	if err != nil {
@@ -300,7 +301,8 @@ func (w *worker) execute(ctx context.Context, shards []int) error {
 
 // done looks at a shard that was made, and says so.
 func (w *worker) done(shard, beside int, u *Usage) error {
-	d := ShardDone{Shard: shard, Seconds: u.Seconds, PeakMemory: u.PeakMemory, Beside: beside, Version: version.Version, ISA: w.isa, Host: w.claims.me.Host}
+	host, _ := os.Hostname()
+	d := ShardDone{Shard: shard, Seconds: u.Seconds, PeakMemory: u.PeakMemory, Beside: beside, Version: version.Version, ISA: w.isa, Host: host}
 	for _, m := range w.s.Markers {
 		name := path.Join(path.Dir(m), parquet.ShardName(shard, w.n))
 		file := w.p.at(w.s.Folder, name)

@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"path/filepath"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
@@ -37,21 +36,21 @@ type auditInputs struct {
 
 func openAudit(o *AuditOptions) (*auditInputs, error) {
 	in := &auditInputs{vocab: &vocabulary{}}
-	path := filepath.Join(o.Run, "run.json")
+	path := store.Join(o.Run, "run.json")
 	if err := readJSON(path, &in.run); errors.Is(err, fs.ErrNotExist) {
 		return nil, cli.Usagef("%s: no such file: %s is no finished run of train", path, o.Run)
 	} else if err != nil {
 		return nil, err
 	}
 	var err error
-	if in.audit, err = parquet.OpenDataset(filepath.Join(o.Run, "audit"), parquet.SchemaAudit); err != nil {
+	if in.audit, err = parquet.OpenDataset(store.Join(o.Run, "audit"), parquet.SchemaAudit); err != nil {
 		return nil, usage(err)
 	}
 	m := in.audit.Manifest
 	in.k = m.K
 	for _, name := range []string{"model", "tokens", "scores"} {
 		if have, want := m.Hashes[name], in.run.Hashes[name]; have != want {
-			return nil, cli.Usagef("%s: hashes.%s is %q, but %s has %q: the audit is of another run", filepath.Join(in.audit.Dir, parquet.ManifestName), name, have, path, want)
+			return nil, cli.Usagef("%s: hashes.%s is %q, but %s has %q: the audit is of another run", store.Join(in.audit.Dir, parquet.ManifestName), name, have, path, want)
 		}
 	}
 	if in.tokens, err = in.open("--tokens", o.Tokens, m.Tokens, parquet.SchemaTokens, "sources, classes of tokens and texts are"); err != nil {
@@ -70,7 +69,7 @@ func openAudit(o *AuditOptions) (*auditInputs, error) {
 }
 
 func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
+	data, err := store.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -111,12 +110,12 @@ func (in *auditInputs) open(flag, given, recorded, schema, what string) (*parque
 
 // fit refuses datasets of other tokens, models or sizes than the run's.
 func (in *auditInputs) fit(o *AuditOptions) error {
-	run := filepath.Join(o.Run, "run.json")
+	run := store.Join(o.Run, "run.json")
 	differs := func(dir, field, have, want string) error {
 		if have == want || want == "" {
 			return nil
 		}
-		return cli.Usagef("%s: %s is %q, but %s has %q", filepath.Join(dir, parquet.ManifestName), field, have, run, want)
+		return cli.Usagef("%s: %s is %q, but %s has %q", store.Join(dir, parquet.ManifestName), field, have, run, want)
 	}
 	if d := in.tokens; d != nil {
 		hash, err := d.ContentHash()
@@ -141,10 +140,10 @@ func (in *auditInputs) fit(o *AuditOptions) error {
 		err := cmp.Or(differs(d.Dir, "hashes.tokens", m.Hashes["tokens"], in.run.Hashes["tokens"]),
 			differs(d.Dir, "k", fmt.Sprint(m.K), fmt.Sprint(in.k)))
 		if err == nil && model != "" && m.Hashes["model"] != model {
-			err = cli.Usagef("%s: hashes.model is %q, but the model is %q: --scores are by the model that training started from, --after by the one that it made", filepath.Join(d.Dir, parquet.ManifestName), m.Hashes["model"], model)
+			err = cli.Usagef("%s: hashes.model is %q, but the model is %q: --scores are by the model that training started from, --after by the one that it made", store.Join(d.Dir, parquet.ManifestName), m.Hashes["model"], model)
 		}
 		if rows := in.run.Ledger.RowsIn; err == nil && m.Limit > 0 && m.Limit < rows {
-			err = cli.Usagef("%s: limit is %d, but the run has read %d rows: score all of these", filepath.Join(d.Dir, parquet.ManifestName), m.Limit, rows)
+			err = cli.Usagef("%s: limit is %d, but the run has read %d rows: score all of these", store.Join(d.Dir, parquet.ManifestName), m.Limit, rows)
 		}
 		if err != nil {
 			return err
@@ -166,7 +165,7 @@ func (in *auditInputs) findCuts(run string) error {
 	}
 	if in.scores != nil {
 		if err := json.Unmarshal(in.scores.Manifest.Summary, &s); err != nil || s.Cuts == nil {
-			return cli.Usagef("%s: summary.cuts is missing: score the tokens again", filepath.Join(in.scores.Dir, parquet.ManifestName))
+			return cli.Usagef("%s: summary.cuts is missing: score the tokens again", store.Join(in.scores.Dir, parquet.ManifestName))
 		}
 		in.cuts = s.Cuts
 		return nil
@@ -176,7 +175,7 @@ func (in *auditInputs) findCuts(run string) error {
 			Cuts *eaft.Cuts `json:"cuts"`
 		} `json:"conflicts"`
 	}
-	if err := readJSON(filepath.Join(run, "summary.json"), &sum); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := readJSON(store.Join(run, "summary.json"), &sum); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	if sum.Conflicts != nil {
@@ -217,8 +216,8 @@ const curvePoints = 400
 
 // readCurve reads metrics.jsonl; of long runs some steps make a point.
 func readCurve(run string) ([]AuditPoint, error) {
-	path := filepath.Join(run, "metrics.jsonl")
-	f, err := os.Open(path)
+	path := store.Join(run, "metrics.jsonl")
+	f, err := store.Open(path)
 	if err != nil {
 		return nil, err
 	}

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -41,9 +42,10 @@ type auditState struct {
 }
 
 func newAudit(rec *Record, o *Options, steps []step) *audit {
-	a := &audit{dir: filepath.Join(o.Out, AuditName), meta: parquet.Meta{Schema: parquet.SchemaAudit, Version: version.Version,
+	a := &audit{dir: filepath.Join(o.dir, AuditName), meta: parquet.Meta{Schema: parquet.SchemaAudit, Version: version.Version,
 		Hashes: rec.Hashes, K: o.K, ISA: rec.ISA, DType: o.DType, Targets: "trained"}}
-	a.tokens, a.scores = beside(a.dir, o.Tokens), beside(a.dir, o.Scores)
+	at := store.Join(o.Out, AuditName)
+	a.tokens, a.scores = beside(at, o.Tokens), beside(at, o.Scores)
 	n := 0
 	for _, s := range steps {
 		if n == 0 {

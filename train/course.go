@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
 )
 
@@ -62,11 +63,11 @@ func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in
 	if err = held.begin(evaluated); err != nil {
 		return c, err
 	}
-	path := filepath.Join(t.o.Out, MetricsName)
+	path := filepath.Join(t.o.dir, MetricsName)
 	if c.metrics, err = openMetrics(path, lines); err != nil {
 		return c, err
 	}
-	c.events, err = openEvents(filepath.Join(t.o.Out, EventsName), path)
+	c.events, err = openEvents(filepath.Join(t.o.dir, EventsName), path)
 	return c, err
 }
 
@@ -113,7 +114,7 @@ func (c *course) restore(from string, s *state) error {
 			return err
 		}
 	}
-	fmt.Fprintf(c.o.Stderr, "going on from %s, after step %d of %d\n", from, s.Step, len(c.steps))
+	fmt.Fprintf(c.o.Stderr, "going on from %s, after step %d of %d\n", store.Join(c.o.Out, CheckpointsName, stepName(s.Step)), s.Step, len(c.steps))
 	return nil
 }
 
@@ -154,6 +155,9 @@ func (c *course) train(ctx context.Context) error {
 		if c.due() {
 			if err := c.save(); err != nil {
 				return c.failed(err)
+			}
+			if err := c.o.remote.push(); err != nil && ctx.Err() == nil {
+				bar.Say("warning: " + cli.Redact(err.Error()) + "; the next checkpoint is tried again")
 			}
 		}
 	}
@@ -207,11 +211,11 @@ func (c *course) save() error {
 	s := &state{Record: *c.rec, Step: c.done, Epoch: c.steps[c.done-1].epoch, Plan: c.plan,
 		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack(), HeldOut: c.held.state()}
 	if c.held != nil {
-		if s.Evals, err = positionOf(filepath.Join(c.o.Out, EvalName), c.held.Bytes); err != nil {
+		if s.Evals, err = positionOf(filepath.Join(c.o.dir, EvalName), c.held.Bytes); err != nil {
 			return err
 		}
 	}
-	dir := filepath.Join(c.o.Out, CheckpointsName)
+	dir := filepath.Join(c.o.dir, CheckpointsName)
 	if _, err := writeCheckpoint(dir, c.trainer, s, c.audit.open, c.audit.meta); err != nil {
 		return fmt.Errorf("the checkpoint after step %d: %w", c.done, err)
 	}
@@ -227,17 +231,24 @@ func (c *course) stop(why error) error {
 			return c.failed(err)
 		}
 	}
+	if err := c.o.remote.push(); err != nil {
+		return c.failed(err)
+	}
 	fmt.Fprintf(c.o.Stderr, "stopped after step %d of %d\n", c.done, len(c.steps))
 	return why
 }
 
 // failed says of an error from where the run can go on.
 func (c *course) failed(err error) error {
-	if c.saved == 0 {
+	last := c.saved
+	if c.o.remote != nil {
+		last = c.o.remote.newest
+	}
+	if last == 0 {
 		return fmt.Errorf("%w (no checkpoint was written yet)", err)
 	}
 	return fmt.Errorf("%w (the last checkpoint, %s, is whole: the same command goes on from it)", err,
-		filepath.Join(c.o.Out, CheckpointsName, stepName(c.saved)))
+		store.Join(c.o.Out, CheckpointsName, stepName(last)))
 }
 
 // finish writes what a finished run has. The record completes it.
@@ -256,16 +267,22 @@ func (c *course) finish(checkpoint *weights.Checkpoint) error {
 	}
 	c.sum.close(c.rows)
 	c.sum.HeldOut = c.held.summary(c.stopped)
-	if err := writeJSON(filepath.Join(c.o.Out, SummaryName), c.sum); err != nil {
+	if err := writeJSON(filepath.Join(c.o.dir, SummaryName), c.sum); err != nil {
 		return err
 	}
-	return complete(c.o, c.rec)
+	if err := complete(c.o, c.rec); err != nil {
+		return err
+	}
+	return c.o.remote.push()
 }
 
 // rescue keeps what was trained when it could not be written as a model.
 func (c *course) rescue(err error) error {
 	if c.done > c.saved {
 		if also := c.save(); also != nil {
+			return c.failed(errors.Join(err, also))
+		}
+		if also := c.o.remote.push(); also != nil {
 			return c.failed(errors.Join(err, also))
 		}
 	}

@@ -11,6 +11,7 @@ import (
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
@@ -34,8 +35,9 @@ func ParseHeldOut(args []string) ([]HeldOutSet, error) {
 	seen := map[string]bool{}
 	for _, arg := range args {
 		name, dir, ok := strings.Cut(arg, "=")
+		ok = ok && !store.IsURL(name) // = in what follows a URL's question mark
 		if !ok {
-			name, dir = filepath.Base(strings.TrimPrefix(arg, "tokens:")), strings.TrimPrefix(arg, "tokens:")
+			name, dir = store.Base(strings.TrimPrefix(arg, "tokens:")), strings.TrimPrefix(arg, "tokens:")
 		}
 		switch {
 		case name == "" || dir == "" || strings.ContainsAny(name, ":/"):
@@ -237,7 +239,7 @@ func (h *heldOut) begin(state HeldOutState) error {
 		return err
 	}
 	var err error
-	path := filepath.Join(h.o.Out, EvalName)
+	path := filepath.Join(h.o.dir, EvalName)
 	if h.file, err = os.OpenFile(path, os.O_CREATE|os.O_RDWR, 0o666); err != nil {
 		return err
 	}
@@ -311,11 +313,11 @@ func (h *heldOut) choose(step int) error {
 }
 
 // fresh is where the best model is written before it gets its name.
-func (h *heldOut) fresh() string { return filepath.Join(h.o.Out, "."+BestName+hiddenSuffix) }
+func (h *heldOut) fresh() string { return filepath.Join(h.o.dir, "."+BestName+hiddenSuffix) }
 
 // keep puts the model into the folder of the best one, whole or not at all.
 func (h *heldOut) keep() error {
-	dir := filepath.Join(h.o.Out, BestName)
+	dir := filepath.Join(h.o.dir, BestName)
 	fresh := h.fresh()
 	if err := os.RemoveAll(fresh); err != nil {
 		return err

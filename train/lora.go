@@ -71,12 +71,12 @@ func (o *Options) saveBest(m *model.Model, dir string, from *weights.Checkpoint)
 // folder OUT/adapter, and with --merge the model too.
 func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {
 	if o.LoRA > 0 {
-		if err := m.SaveAdapter(filepath.Join(o.Out, AdapterName), o.Model); err != nil {
+		if err := m.SaveAdapter(filepath.Join(o.dir, AdapterName), o.Model); err != nil {
 			return err
 		}
 		if !o.Merge {
 			return nil
 		}
 	}
-	return m.Save(filepath.Join(o.Out, ModelName), from)
+	return m.Save(filepath.Join(o.dir, ModelName), from)
 }

@@ -67,7 +67,9 @@ type Options struct {
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
 	Scores string    `json:"-"` // folder of scores/1, "" without
-	Out    string    `json:"-"`
+	Out    string    `json:"-"` // folder, or a URL of one in a bucket
+	dir    string    // folder of this machine that it is written in: Out, or a scratch
+	remote *remote   // nil: Out is a folder
 	Stdout io.Writer `json:"-"` // closing table
 	Stderr io.Writer `json:"-"` // progress and warnings
 }

@@ -6,11 +6,13 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -40,13 +42,13 @@ func (d damaged) Error() string { return string(d) }
 
 // checkpoints are the steps of the checkpoints in dir, newest first.
 func checkpoints(dir string) ([]int, error) {
-	entries, err := os.ReadDir(dir)
+	entries, err := store.ReadDir(dir)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, err
 	}
 	var steps []int
 	for _, e := range entries {
-		if n, ok := stepOf(e.Name()); ok && e.IsDir() {
+		if n, ok := stepOf(e.Name); ok && e.Dir {
 			steps = append(steps, n)
 		}
 	}
@@ -56,41 +58,60 @@ func checkpoints(dir string) ([]int, error) {
 
 // choose finds the checkpoint that o goes on from; "" means that there is none
 // and the run starts anew. Checkpoints that are not whole are named in warnings.
-func choose(o *Options, now *Record) (path string, s *state, err error) {
+func choose(o *Options, now *Record) (at string, s *state, err error) {
 	if o.Resume == ResumeNone {
 		return "", nil, nil
 	}
-	dir := filepath.Join(o.Out, CheckpointsName)
-	if o.Resume != ResumeAuto {
-		path, err := filepath.Abs(o.Resume)
-		if err != nil {
-			return "", nil, err
-		}
-		if in, err := filepath.Abs(dir); err != nil || filepath.Dir(path) != in {
-			return "", nil, cli.Usagef("--resume %s: not a checkpoint of --out, which lie in %s: a run goes on in its own folder, or in a copy of all of it", o.Resume, dir)
-		}
-		s, err := readCheckpoint(o, path, now)
-		var d damaged
-		if errors.As(err, &d) {
-			return "", nil, cli.Usagef("--resume %s: not whole: %w: name another one, or use --resume auto", o.Resume, err)
-		}
-		return path, s, err
-	}
+	dir := store.Join(o.Out, CheckpointsName)
 	steps, err := checkpoints(dir)
 	if err != nil {
 		return "", nil, err
 	}
-	for _, n := range steps {
-		path := filepath.Join(dir, stepName(n))
-		s, err := readCheckpoint(o, path, now)
-		var d damaged
-		if errors.As(err, &d) {
-			fmt.Fprintf(o.Stderr, "warning: %s is not whole: %v: passed over\n", path, err)
-			continue
+	if o.Resume != ResumeAuto {
+		n, ok := stepOf(store.Base(o.Resume))
+		if !ok || !sameFolder(store.Dir(o.Resume), dir) {
+			return "", nil, cli.Usagef("--resume %s: not a checkpoint of --out, which lie in %s: a run goes on in its own folder, or in a copy of all of it", o.Resume, dir)
 		}
-		return path, s, err
+		steps = []int{n}
+	}
+	if len(steps) > 0 {
+		if err := o.remote.fetch(MetricsName, EvalName, AuditName, BestName); err != nil {
+			return "", nil, err
+		}
+	}
+	for _, n := range steps {
+		shown := store.Join(dir, stepName(n))
+		if err := o.remote.fetch(path.Join(CheckpointsName, stepName(n))); err != nil {
+			return "", nil, err
+		}
+		at := filepath.Join(o.dir, CheckpointsName, stepName(n))
+		s, err := readCheckpoint(o, at, now)
+		var d damaged
+		switch {
+		case errors.As(err, &d) && o.Resume != ResumeAuto:
+			return "", nil, cli.Usagef("--resume %s: not whole: %w: name another one, or use --resume auto", o.Resume, err)
+		case errors.As(err, &d):
+			fmt.Fprintf(o.Stderr, "warning: %s is not whole: %s: passed over\n", shown, strings.ReplaceAll(err.Error(), o.dir, o.Out))
+			continue
+		case err == nil && o.remote != nil:
+			o.remote.from, o.remote.newest = n, n
+		}
+		return at, s, err
 	}
 	return "", nil, nil
+}
+
+// sameFolder reports whether two names are of one folder.
+func sameFolder(a, b string) bool {
+	if store.Same(a, b) {
+		return true
+	}
+	x, err := os.Stat(a)
+	if err != nil {
+		return false
+	}
+	y, err := os.Stat(b)
+	return err == nil && os.SameFile(x, y)
 }
 
 // readCheckpoint checks that the checkpoint at path is whole, down to every bit of
@@ -127,22 +148,22 @@ func readCheckpoint(o *Options, path string, now *Record) (*state, error) {
 		if err := json.Unmarshal(data, s); err != nil {
 			return nil, damaged(fmt.Sprintf("%s: %v", name, err))
 		}
-		if err := s.Record.same(now, path+" is of a run", "give the same options, or --resume none to start anew"); err != nil {
+		if err := s.Record.same(now, strings.Replace(path, o.dir, o.Out, 1)+" is of a run", "give the same options, or --resume none to start anew"); err != nil {
 			return nil, err
 		}
 	}
 	if n, _ := stepOf(filepath.Base(path)); n != s.Step || s.Step < 1 || s.Summary == nil {
 		return nil, damaged(fmt.Sprintf("%s is of step %d", stateFile, s.Step))
 	}
-	if err := s.Metrics.check(filepath.Join(o.Out, MetricsName)); err != nil {
+	if err := s.Metrics.check(filepath.Join(o.dir, MetricsName)); err != nil {
 		return nil, err
 	}
 	if s.Evals.Bytes > 0 {
-		if err := s.Evals.check(filepath.Join(o.Out, EvalName)); err != nil {
+		if err := s.Evals.check(filepath.Join(o.dir, EvalName)); err != nil {
 			return nil, err
 		}
 	}
-	return s, s.Audit.check(filepath.Join(o.Out, AuditName))
+	return s, s.Audit.check(filepath.Join(o.dir, AuditName))
 }
 
 // check compares a file with what the manifest says of it.
@@ -178,39 +199,42 @@ var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsN
 // prepare readies the folder and finds the checkpoint to go on from, "" if there
 // is none; then what an unfinished run left is removed. It refuses a folder whose
 // files no run of ours has begun.
-func prepare(o *Options, now *Record) (path string, s *state, err error) {
-	mark := filepath.Join(o.Out, unfinishedName)
-	_, err = os.Stat(mark)
-	begun := err == nil
+func prepare(o *Options, now *Record) (at string, s *state, err error) {
+	entries, err := store.ReadDir(o.Out)
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return "", nil, err
+	}
+	begun := false
 	var left []string
-	for _, name := range ours {
-		if _, err := os.Lstat(filepath.Join(o.Out, name)); err == nil {
-			left = append(left, filepath.Join(o.Out, name))
+	for _, e := range entries {
+		begun = begun || e.Name == unfinishedName
+		if slices.Contains(ours, e.Name) {
+			left = append(left, e.Name)
 		}
 	}
 	if !begun && len(left) > 0 {
-		return "", nil, cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, left[0])
+		return "", nil, cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, store.Join(o.Out, left[0]))
 	}
-	if path, s, err = choose(o, now); err != nil {
+	if at, s, err = choose(o, now); err != nil {
 		return "", nil, err
 	}
-	if path != "" {
-		left = []string{filepath.Join(o.Out, SummaryName), filepath.Join(o.Out, ModelName), filepath.Join(o.Out, AdapterName)} // made at the end, from what follows
+	if at != "" {
+		left = []string{SummaryName, ModelName, AdapterName} // made at the end, from what follows
 	} else if len(left) > 0 {
 		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
 	}
 	for _, name := range left {
-		if err := os.RemoveAll(name); err != nil {
+		if err := os.RemoveAll(filepath.Join(o.dir, name)); err != nil {
 			return "", nil, err
 		}
 	}
-	if err := cleanTemps(o.Out); err != nil {
+	if err := cleanTemps(o.dir); err != nil {
 		return "", nil, err
 	}
-	if err := parquet.WriteFileAtomic(mark, nil); err != nil {
+	if err := store.WriteFile(filepath.Join(o.dir, unfinishedName), nil); err != nil {
 		return "", nil, cli.Usagef("--out: %w", err)
 	}
-	return path, s, nil
+	return at, s, o.remote.push()
 }
 
 // cleanTemps removes what killed runs left half written.

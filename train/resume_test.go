@@ -356,12 +356,12 @@ func TestLock(t *testing.T) {
 	l, err := acquire(w.o.Out)
 	must(t, err)
 	err = w.run(t.Context())
-	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), fmt.Sprintf("pid %d on ", os.Getpid())) {
+	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), fmt.Sprintf("(process %d on ", os.Getpid())) {
 		t.Errorf("a second run: %v", err)
 	}
-	l.release()
+	release(l)
 	// What is left of one that was killed is no obstacle.
-	must(t, os.WriteFile(filepath.Join(w.o.Out, lockName), []byte("pid 1 on elsewhere\n"), 0o666))
+	must(t, os.WriteFile(filepath.Join(w.o.Out, lockName), []byte("elsewhere boot 1 1\n"), 0o666))
 	must(t, w.run(t.Context()))
 }
 

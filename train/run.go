@@ -11,6 +11,7 @@ import (
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/model"
 	"eaft/model/weights"
@@ -44,7 +45,7 @@ type Record struct {
 // returns ctx.Err(); the folder then holds nothing that a later stage accepts.
 // Training that was stopped and went on ends with the bytes of training that was
 // not, but for the clock's fields in the metrics.
-func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint, o Options) error {
+func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint, o Options) (err error) {
 	if err := o.Check(); err != nil {
 		return err
 	}
@@ -85,11 +86,16 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.matches(&o, len(steps)); err != nil {
 		return err
 	}
-	l, err := acquire(o.Out)
+	ctx, r, err := o.connect(ctx)
 	if err != nil {
 		return err
 	}
-	defer l.release()
+	defer func() { err = r.close(err) }()
+	l, err := acquire(o.dir)
+	if err != nil {
+		return err
+	}
+	defer release(l)
 	if done, err := finished(&o, &rec); done || err != nil {
 		return err // by a run that ended since
 	}
@@ -139,7 +145,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 // finished reports whether o.Out holds this very run, finished, and then prints
 // its closing table. A finished run of something else is an error.
 func finished(o *Options, now *Record) (bool, error) {
-	data, err := os.ReadFile(filepath.Join(o.Out, RecordName))
+	data, err := store.ReadFile(store.Join(o.Out, RecordName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return false, nil
 	}
@@ -148,12 +154,12 @@ func finished(o *Options, now *Record) (bool, error) {
 	}
 	var was Record
 	if err := json.Unmarshal(data, &was); err != nil {
-		return false, cli.Usagef("%s: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
+		return false, cli.Usagef("%s: %w; remove the folder or choose another --out", store.Join(o.Out, RecordName), err)
 	}
 	if err := was.same(now, o.Out+" holds a finished run", "remove the folder or choose another --out"); err != nil {
 		return false, err
 	}
-	if data, err = os.ReadFile(filepath.Join(o.Out, SummaryName)); err != nil {
+	if data, err = store.ReadFile(store.Join(o.Out, SummaryName)); err != nil {
 		return false, err
 	}
 	made := []string{filepath.Join(AuditName, parquet.ManifestName)}
@@ -164,13 +170,13 @@ func finished(o *Options, now *Record) (bool, error) {
 		made = append(made, filepath.Join(ModelName, "config.json"))
 	}
 	for _, name := range made {
-		if _, err := os.Stat(filepath.Join(o.Out, name)); err != nil {
-			return false, cli.Usagef("%s says that the run is finished, but: %w; remove the folder or choose another --out", filepath.Join(o.Out, RecordName), err)
+		if _, err := store.Stat(store.Join(o.Out, name)); err != nil {
+			return false, cli.Usagef("%s says that the run is finished, but: %w; remove the folder or choose another --out", store.Join(o.Out, RecordName), err)
 		}
 	}
 	var s Summary
 	if err := json.Unmarshal(data, &s); err != nil {
-		return false, fmt.Errorf("%s: %w", filepath.Join(o.Out, SummaryName), err)
+		return false, fmt.Errorf("%s: %w", store.Join(o.Out, SummaryName), err)
 	}
 	fmt.Fprintf(o.Stderr, "%s is finished already; nothing to do\n", o.Out)
 	return true, s.Table(o.Stdout)
@@ -190,10 +196,10 @@ func (was *Record) same(now *Record, holder, remedy string) error {
 
 // complete writes the record and takes the mark of an unfinished run away.
 func complete(o *Options, rec *Record) error {
-	if err := writeJSON(filepath.Join(o.Out, RecordName), rec); err != nil {
+	if err := writeJSON(filepath.Join(o.dir, RecordName), rec); err != nil {
 		return err
 	}
-	return os.Remove(filepath.Join(o.Out, unfinishedName))
+	return os.Remove(filepath.Join(o.dir, unfinishedName))
 }
 
 func writeJSON(path string, v any) error {

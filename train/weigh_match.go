@@ -6,10 +6,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"math"
-	"os"
-	"path/filepath"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // openMatch reads the mean weight of each step of the finished run that
@@ -17,19 +16,19 @@ import (
 // with weights takes smaller steps than sft; sft with its learning rate scaled
 // by them is the control that takes steps of the same size.
 func (in *inputs) openMatch(o *Options) error {
-	data, err := os.ReadFile(filepath.Join(o.MatchStep, RecordName))
+	data, err := store.ReadFile(store.Join(o.MatchStep, RecordName))
 	if err != nil {
 		return cli.Usagef("--match-step: %w: name the folder of a finished run", err)
 	}
 	var rec Record
 	if err := json.Unmarshal(data, &rec); err != nil {
-		return cli.Usagef("--match-step: %s: %w", filepath.Join(o.MatchStep, RecordName), err)
+		return cli.Usagef("--match-step: %s: %w", store.Join(o.MatchStep, RecordName), err)
 	}
 	if rec.Options.Normalize == NormalizeWeights {
 		return cli.Usagef("--match-step: %s was trained with --normalize weights, which does not lower its steps: compare it with sft as it is", o.MatchStep)
 	}
-	path := filepath.Join(o.MatchStep, MetricsName)
-	f, err := os.Open(path)
+	path := store.Join(o.MatchStep, MetricsName)
+	f, err := store.Open(path)
 	if err != nil {
 		return cli.Usagef("--match-step: %w", err)
 	}
@@ -64,7 +63,7 @@ func (in *inputs) openMatch(o *Options) error {
 func (in *inputs) matches(o *Options, steps int) error {
 	if o.MatchStep != "" && len(in.match) != steps {
 		return cli.Usagef("--match-step: %s has %d steps, but this run has %d: give both the same rows, --batch-tokens and --epochs or --steps",
-			filepath.Join(o.MatchStep, MetricsName), len(in.match), steps)
+			store.Join(o.MatchStep, MetricsName), len(in.match), steps)
 	}
 	return nil
 }

@@ -4,12 +4,12 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/parquet"
 	"eaft/report"
@@ -56,7 +56,7 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if o.After != "" {
 		var err error
-		if o.Model, err = hashOf(filepath.Join(o.Run, train.ModelName)); err != nil {
+		if o.Model, err = hashOf(store.Join(o.Run, train.ModelName)); err != nil {
 			return err
 		}
 	}

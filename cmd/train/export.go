@@ -3,11 +3,14 @@ package main
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model"
 )
 
@@ -31,7 +34,7 @@ func runExport(_ context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("argument %q is not expected; see train export --help", fs.Arg(0))
 	case *out == "":
 		return cli.Usagef("--out is missing: the .gguf file to write")
-	case !strings.HasSuffix(strings.ToLower(*out), ".gguf"):
+	case !strings.HasSuffix(strings.ToLower(store.Base(*out)), ".gguf"):
 		return cli.Usagef("--out %s: the name of a GGUF ends in .gguf", *out)
 	}
 	if err := checkExportType(*typ); err != nil {
@@ -57,8 +60,22 @@ func export(ref, out, typ string, std cli.IO) error {
 		return err
 	}
 	defer c.Close()
-	if err := model.ExportGGUF(out, c, strings.ToUpper(typ)); err != nil {
+	path := out
+	if store.IsURL(out) {
+		dir, err := os.MkdirTemp("", "eaft-export-*")
+		if err != nil {
+			return err
+		}
+		defer os.RemoveAll(dir)
+		path = filepath.Join(dir, "model.gguf")
+	}
+	if err := model.ExportGGUF(path, c, strings.ToUpper(typ)); err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if path != out {
+		if err := store.Upload(out, path); err != nil {
+			return err
+		}
 	}
 	fmt.Fprintf(std.Err, "%s is written\n", out)
 	return nil

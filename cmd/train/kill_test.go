@@ -156,7 +156,7 @@ func TestKilled(t *testing.T) {
 				}
 				if signal == syscall.SIGTERM { // which the program must be up to hear
 					for range 1000 {
-						if who, _ := os.ReadFile(filepath.Join(out, ".lock")); strings.Contains(string(who), fmt.Sprintf("pid %d ", cmd.Process.Pid)) {
+						if who, _ := os.ReadFile(filepath.Join(out, ".lock")); strings.Contains(string(who), fmt.Sprintf(" %d ", cmd.Process.Pid)) {
 							break
 						}
 						time.Sleep(time.Millisecond)

@@ -5,12 +5,12 @@ import (
 	"context"
 	"fmt"
 	"os"
-	"path/filepath"
 
 	"github.com/spf13/pflag"
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/train"
@@ -45,7 +45,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringVar(&o.Model, "model", "", "model to start from: a Hugging Face folder, a .gguf file, or demo")
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of tokens to train on")
 	fs.StringVar(&o.Scores, "scores", "", "folder of scores of these tokens by this model")
-	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit")
+	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit, or a URL such as s3://BUCKET/RUN")
 	lossFlags(fs, &o)
 	fs.IntVar(&o.Epochs, "epochs", o.Epochs, "passes over the rows")
 	fs.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs; epochs repeat")
@@ -163,7 +163,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err := train.Run(ctx, dev, c, o); err != nil {
 		return err
 	}
-	return export(filepath.Join(o.Out, train.ModelName), filepath.Join(o.Out, "model.gguf"), *exportType, std)
+	return export(store.Join(o.Out, train.ModelName), store.Join(o.Out, "model.gguf"), *exportType, std)
 }
 
 func open(ref string) (*weights.Checkpoint, error) {

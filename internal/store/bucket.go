@@ -13,7 +13,6 @@ import (
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
 	_ "gocloud.dev/blob/gcsblob"   // gs://
-	_ "gocloud.dev/blob/s3blob"    // s3://
 	"gocloud.dev/gcerrors"
 
 	"eaft/internal/cli"
@@ -44,11 +43,13 @@ func (l location) bucketOf() (*blob.Bucket, error) {
 	if b := buckets.open[l.String()]; b != nil {
 		return b, nil
 	}
-	open := l
+	var b *blob.Bucket
+	var err error
 	if l.scheme == "s3" {
-		open.query = s3Query(l.query)
+		b, err = openS3(l.bucket, l.query)
+	} else {
+		b, err = blob.OpenBucket(context.Background(), l.String())
 	}
-	b, err := blob.OpenBucket(context.Background(), open.String())
 	if err != nil {
 		return nil, cli.Usagef("%s: %s", l.scheme+"://"+l.bucket, cli.Redact(err.Error()))
 	}

@@ -156,7 +156,7 @@ func MkdirAll(dir string) error {
 		_, _, err := at(dir)
 		return err
 	}
-	return os.MkdirAll(Local(dir), 0o755)
+	return os.MkdirAll(Local(dir), 0o777)
 }
 
 // Remove removes a file, or an empty folder of this machine; fs.ErrNotExist

@@ -2,6 +2,8 @@ package store
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io"
@@ -266,6 +268,20 @@ func ReadFile(name string) ([]byte, error) {
 	return b.Bytes(), err
 }
 
+// Hash is "sha256:" and the hex digest of a file's bytes.
+func Hash(name string) (string, error) {
+	f, err := Open(name)
+	if err != nil {
+		return "", err
+	}
+	defer f.Close()
+	h := sha256.New()
+	if _, err := io.Copy(h, f); err != nil {
+		return "", err
+	}
+	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
+}
+
 // Fetch copies an object into an unnamed file of this machine, for what must be
 // mapped into memory. The caller closes and removes it.
 func Fetch(name, dir string) (*os.File, error) {
@@ -284,4 +300,22 @@ func Fetch(name, dir string) (*os.File, error) {
 		return nil, fmt.Errorf("copying %s: %w", name, err)
 	}
 	return out, nil
+}
+
+// Download copies an object to a file of this machine.
+func Download(name, path string) error {
+	f, err := Open(name)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	out, err := os.Create(path)
+	if err != nil {
+		return err
+	}
+	if _, err := io.Copy(out, f); err != nil {
+		out.Close()
+		return fmt.Errorf("copying %s: %w", name, err)
+	}
+	return out.Close()
 }

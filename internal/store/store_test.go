@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/blob/memblob"
@@ -177,4 +178,63 @@ func TestAbortLeavesNothing(t *testing.T) {
 	if _, err := os.Stat(w.f.Name()); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("Abort left its temporary file")
 	}
+}
+
+// A stamp differs whenever the content may, also where size and time of the last
+// write are made to look the same.
+func TestStamp(t *testing.T) {
+	_, url := memory(t)
+	stamp := func(name string) string {
+		t.Helper()
+		s, err := Stamp(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return s
+	}
+	write := func(name, data string) {
+		t.Helper()
+		if err := WriteFile(name, []byte(data)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	object := Join(url, "x")
+	write(object, "one")
+	a := stamp(object)
+	if b := stamp(object); a != b || a == "" {
+		t.Errorf("an object's stamp is %q, then %q", a, b)
+	}
+	write(object, "two")
+	if b := stamp(object); a == b {
+		t.Errorf("another object has the stamp %q", b)
+	}
+	file := filepath.Join(t.TempDir(), "x")
+	write(file, "one")
+	if s := stamp(file); s != "" {
+		t.Errorf("a file that was written just now has the stamp %q", s)
+	}
+	if _, _, ok := identity(must(os.Stat(file))); !ok {
+		t.Skip("files have no stamps here")
+	}
+	time.Sleep(settled + 100*time.Millisecond)
+	if a = stamp(file); a == "" || a != stamp(file) {
+		t.Errorf("of a file that stands still: %q", a)
+	}
+	was := must(os.Stat(file))
+	f := must(os.OpenFile(file, os.O_WRONLY, 0))
+	f.WriteString("two")
+	f.Close()
+	if err := os.Chtimes(file, was.ModTime(), was.ModTime()); err != nil {
+		t.Fatal(err)
+	}
+	if b := stamp(file); b == a {
+		t.Error("a file that was changed, and its time set back, has the same stamp")
+	}
+}
+
+func must[T any](v T, err error) T {
+	if err != nil {
+		panic(err)
+	}
+	return v
 }

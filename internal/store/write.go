@@ -1,6 +1,7 @@
 package store
 
 import (
+	"bytes"
 	"crypto/rand"
 	"crypto/sha256"
 	"encoding/hex"
@@ -13,6 +14,7 @@ import (
 	"strings"
 
 	"gocloud.dev/blob"
+	"gocloud.dev/gcerrors"
 )
 
 // tempSuffix marks files that are being written; CleanTemps removes what a
@@ -97,35 +99,105 @@ func (w *Writer) Commit() error {
 	return syncDir(filepath.Dir(name))
 }
 
-// upload sends what was gathered. The object appears when the last request of
-// it is answered; its size is then asked for.
+// upload sends what was gathered.
 func (w *Writer) upload() error {
 	b, l, err := at(w.name)
 	if err != nil {
 		return err
 	}
-	err = l.retry("write", func() error {
-		req := newRequest()
-		out, err := b.NewWriter(req, l.key, &blob.WriterOptions{BufferSize: partSize, MaxConcurrency: 2, ContentType: "application/octet-stream"})
-		if err != nil {
-			return req.end(err)
-		}
-		if _, err = io.Copy(out, &moving{io.NewSectionReader(w.f, 0, w.size), req}); err != nil {
-			req.cancel(err) // so that Close drops the object
-			out.Close()
-			return req.end(err)
-		}
-		req.timer.Reset(4 * stall) // the last parts are on their way
-		return req.end(out.Close())
-	})
+	return send(b, l, w.f, w.size)
+}
+
+// send makes an object of size bytes of r. It appears when the last request of it
+// is answered; its size is then asked for.
+func send(b *blob.Bucket, l location, r io.ReaderAt, size int64) error {
+	err := l.retry("write", func() error { return put(b, l, r, size, false) })
 	if err != nil {
 		return err
 	}
 	a, err := attributes(b, l)
-	if err == nil && a.Size != w.size {
-		err = l.errOf(fmt.Errorf("has %d bytes after %d were written; something else writes there", a.Size, w.size))
+	if err == nil && a.Size != size {
+		err = l.errOf(fmt.Errorf("has %d bytes after %d were written; something else writes there", a.Size, size))
 	}
 	return err
+}
+
+// put tries once to write an object; with fresh only where there is none.
+func put(b *blob.Bucket, l location, r io.ReaderAt, size int64, fresh bool) error {
+	req := newRequest()
+	out, err := b.NewWriter(req, l.key, &blob.WriterOptions{BufferSize: partSize, MaxConcurrency: 2, ContentType: "application/octet-stream", IfNotExist: fresh})
+	if err != nil {
+		return req.end(err)
+	}
+	if _, err = io.Copy(out, &moving{io.NewSectionReader(r, 0, size), req}); err != nil {
+		req.cancel(err) // so that Close drops the object
+		out.Close()
+		return req.end(err)
+	}
+	req.timer.Reset(4 * stall) // the last parts are on their way
+	return req.end(out.Close())
+}
+
+// Upload makes an object of a file of this machine.
+func Upload(name, path string) error {
+	b, l, err := at(name)
+	if err != nil {
+		return err
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	st, err := f.Stat()
+	if err != nil {
+		return err
+	}
+	return send(b, l, f, st.Size())
+}
+
+// CreateNew makes a file with these bytes, whole, and reports whether it did: of
+// many that try at once one succeeds. An answer that was lost is no doubt, where
+// the bytes of each are its own: the file that holds them was made by this call.
+func CreateNew(name string, data []byte) (made bool, err error) {
+	if !IsURL(name) {
+		return link(Local(name), data)
+	}
+	b, l, err := at(name)
+	if err != nil {
+		return false, err
+	}
+	there := false
+	err = l.retry("create", func() error {
+		err := put(b, l, bytes.NewReader(data), int64(len(data)), true)
+		there = gcerrors.Code(err) == gcerrors.FailedPrecondition
+		if there {
+			return nil
+		}
+		return err
+	})
+	if err != nil || !there {
+		return err == nil, err
+	}
+	have, err := ReadFile(name)
+	return bytes.Equal(have, data), err
+}
+
+// link gives a name to a file that is whole, which fails if the name is there.
+func link(name string, data []byte) (bool, error) {
+	w, err := Create(name)
+	if err != nil {
+		return false, err
+	}
+	defer w.Abort()
+	if _, err := w.Write(data); err != nil {
+		return false, err
+	}
+	err = os.Link(w.f.Name(), name)
+	if errors.Is(err, os.ErrExist) {
+		return false, nil
+	}
+	return err == nil, err
 }
 
 // Abort removes what was written. It is not for use after Commit.

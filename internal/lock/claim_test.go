@@ -1,4 +1,4 @@
-package pipeline
+package lock
 
 import (
 	"os"
@@ -10,18 +10,18 @@ import (
 	"time"
 )
 
-func open(t *testing.T, dir string, lease time.Duration) *claims {
+func open(t *testing.T, dir string, lease time.Duration) *Claims {
 	t.Helper()
-	c, err := openClaims(dir, lease)
+	c, err := OpenClaims(dir, lease)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return c
 }
 
-func take(t *testing.T, c *claims, n int, shards ...int) []int {
+func take(t *testing.T, c *Claims, n int, shards ...int) []int {
 	t.Helper()
-	got, err := c.take(shards, n)
+	got, err := c.Take(shards, n)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -59,7 +59,7 @@ func TestOneHolder(t *testing.T) {
 		c := open(t, dir, time.Hour)
 		wg.Go(func() {
 			for {
-				got, err := c.take(all, 3)
+				got, err := c.Take(all, 3)
 				if err != nil {
 					t.Error(err)
 				}
@@ -91,7 +91,7 @@ func TestLease(t *testing.T) {
 	take(t, far, 2, 0, 1)
 	near := open(t, dir, 100*time.Millisecond)
 	for range 6 { // it beats: longer than the lease nothing is free
-		if lost, err := far.beat(); err != nil || len(lost) > 0 {
+		if lost, err := far.Beat(); err != nil || len(lost) > 0 {
 			t.Fatal(lost, err)
 		}
 		if got := take(t, near, 2, 0, 1); len(got) > 0 {
@@ -106,11 +106,11 @@ func TestLease(t *testing.T) {
 	if !slices.Equal(got, []int{0}) {
 		t.Fatalf("took %v, want 0", got)
 	}
-	lost, err := far.beat()
+	lost, err := far.Beat()
 	if err != nil || !slices.Equal(lost, []int{0}) {
 		t.Errorf("the holder lost %v (%v), want 0", lost, err)
 	}
-	if err := far.drop(); err != nil {
+	if err := far.Drop(); err != nil {
 		t.Fatal(err)
 	}
 	if got := take(t, near, 2, 0, 1); !slices.Equal(got, []int{1}) {

@@ -1,0 +1,316 @@
+package main
+
+import (
+	"bytes"
+	"crypto/sha256"
+	"errors"
+	"fmt"
+	"io/fs"
+	"math/rand/v2"
+	"net/http"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	"eaft/internal/cli"
+	"eaft/internal/s3test"
+)
+
+// place is where a chain of stages reads and writes: a folder, or an S3 bucket.
+type place struct {
+	t    *testing.T
+	root string // of all names
+	env  []string
+	dir  string // working directory, with corpus.jsonl
+}
+
+func (p *place) at(name string) string { return p.root + "/" + name }
+
+// do runs a program of ours and returns its standard output; its exit code must be
+// one of codes.
+func (p *place) do(args []string, codes ...int) (out, log string) {
+	p.t.Helper()
+	cmd := p.command(args)
+	var stdout, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &stdout, &stderr
+	err := cmd.Run()
+	var exit *exec.ExitError
+	if err != nil && !errors.As(err, &exit) {
+		p.t.Fatal(err)
+	}
+	for _, c := range codes {
+		if c == cmd.ProcessState.ExitCode() {
+			return stdout.String(), stderr.String()
+		}
+	}
+	p.t.Fatalf("%v: %v, want exit code %v\n%s", args, err, codes, &stderr)
+	return "", ""
+}
+
+func (p *place) command(args []string) *exec.Cmd {
+	cmd := exec.Command(filepath.Join(programs, args[0]), args[1:]...)
+	cmd.Dir, cmd.Env = p.dir, append(os.Environ(), p.env...)
+	return cmd
+}
+
+// stages are the commands of the chain, with what they read as arguments.
+func (p *place) stages(corpus string) [][]string {
+	return [][]string{
+		{"tokenize", "--model", "demo", "--shards", "3", "--out", p.at("tok"), corpus},
+		{"scorer", "score", "--model", "demo", "--dtype", "f32", "--tokens", p.at("tok"), "--out", p.at("sco")},
+		{"scorer", "inspect", p.at("sco"), "--json", "--html", p.at("report.html")},
+		{"train", "--model", "demo", "--tokens", p.at("tok"), "--scores", p.at("sco"), "--loss", "eaft", "--dtype", "f32", "--steps", "3", "--save-every", "1", "--out", p.at("run")},
+		{"scorer", "verify", p.at("sco")},
+	}
+}
+
+// chain runs all stages, and returns the conflict report.
+func (p *place) chain(corpus string) (report string) {
+	p.t.Helper()
+	for _, args := range p.stages(corpus) {
+		out, _ := p.do(args, cli.ExitDone)
+		if args[1] == "inspect" {
+			report = out
+		}
+	}
+	return strings.ReplaceAll(report, p.root+"/", "")
+}
+
+// inFiles is the chain in a folder: what all others must come to.
+func inFiles(t *testing.T) (p *place, report string, files map[string]string) {
+	t.Helper()
+	dir := workspace(t)
+	p = &place{t: t, root: "made", dir: dir}
+	if err := os.Mkdir(filepath.Join(dir, "made"), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	report = p.chain("corpus.jsonl")
+	files = map[string]string{}
+	err := filepath.WalkDir(filepath.Join(dir, "made"), func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		data, err := os.ReadFile(path)
+		rel, _ := filepath.Rel(filepath.Join(dir, "made"), path)
+		files[filepath.ToSlash(rel)] = string(data)
+		return err
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p, report, settled(files, "made")
+}
+
+// settled leaves out what says when, how fast, where and by whom.
+func settled(files map[string]string, root string) map[string]string {
+	out := map[string]string{}
+	for name, data := range files {
+		if name != "run/metrics.jsonl" && name != "run/.lock" && !strings.HasPrefix(name, "run/_lock/") && !strings.HasPrefix(name, "run/tensorboard/") && !strings.HasPrefix(name, "run/checkpoints/") {
+			if name == "report.html" {
+				data = strings.ReplaceAll(data, root+"/", "")
+			}
+			out[name] = data
+		}
+	}
+	return out
+}
+
+// put makes an object of the corpus, as its user does.
+func put(t *testing.T, s *s3test.Server, dir string) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "corpus.jsonl"))
+	if err == nil {
+		err = os.MkdirAll(filepath.Join(s.Dir, "in"), 0o777)
+	}
+	if err == nil {
+		err = os.WriteFile(filepath.Join(s.Dir, "in", "corpus.jsonl"), data, 0o666)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// watch looks at what is visible in the bucket until the test ends: whatever has
+// the name of a shard has all of its bytes.
+func watch(t *testing.T, s *s3test.Server, folder string, want map[string]string) {
+	end := make(chan struct{})
+	var wg sync.WaitGroup
+	seen := 0
+	wg.Go(func() {
+		for {
+			objects, _ := s.Objects(folder) // one may be replaced just now
+			for name, data := range objects {
+				if strings.HasSuffix(name, ".parquet") && want[name] != "" {
+					if seen++; data != want[name] {
+						t.Errorf("%s is visible with %d bytes of %d", name, len(data), len(want[name]))
+					}
+				}
+			}
+			select {
+			case <-end:
+				return
+			case <-time.After(5 * time.Millisecond):
+			}
+		}
+	})
+	t.Cleanup(func() {
+		close(end)
+		wg.Wait()
+		if seen == 0 {
+			t.Error("nothing was seen")
+		}
+	})
+}
+
+func sameObjects(t *testing.T, s *s3test.Server, folder string, want map[string]string) {
+	t.Helper()
+	objects, err := s.Objects(folder)
+	if err != nil {
+		t.Fatal(err)
+	}
+	got := settled(objects, s3test.URL(folder))
+	for name, data := range want {
+		if got[name] != data {
+			t.Errorf("%s: %d bytes, sha256 %x, in files %d bytes, sha256 %x", name, len(got[name]), sha256.Sum256([]byte(got[name])), len(data), sha256.Sum256([]byte(data)))
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s is left over", name)
+		}
+	}
+}
+
+// TestS3 runs the chain from a corpus in a bucket to a model in a bucket, once
+// undisturbed, once while one request in ten fails in every way that requests do,
+// and once killed again and again: the objects are the files of a run in a folder,
+// byte for byte, and no part of one is ever visible.
+func TestS3(t *testing.T) {
+	s := s3test.Start(t)
+	files, report, want := inFiles(t)
+	put(t, s, files.dir)
+	for name, f := range map[string]func(int, *http.Request) s3test.Fault{
+		"undisturbed": func(int, *http.Request) s3test.Fault { return s3test.None },
+		"faults":      s3test.Share(10, 500, 503, 429, s3test.Reset, s3test.Lost, s3test.Cut, s3test.Slow),
+	} {
+		t.Run(name, func(t *testing.T) {
+			proxy := s3test.Through(t, s, f)
+			p := &place{t: t, root: s3test.URL(name), env: append(s3test.Env(proxy.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
+			watch(t, s, name, want)
+			if got := p.chain(s3test.URL("in/corpus.jsonl")); got != report {
+				t.Error("the report differs from that of files")
+			}
+			sameObjects(t, s, name, want)
+			t.Logf("requests by fault: %v", proxy.Done())
+			if n := len(proxy.Done()); name == "faults" && n < 6 {
+				t.Errorf("only %d kinds of faults", n)
+			}
+			_, log := p.do(p.stages(s3test.URL("in/corpus.jsonl"))[0], cli.ExitDone)
+			if !strings.Contains(log, "nothing to do") {
+				t.Errorf("again: %s", log)
+			}
+		})
+	}
+	// Machines that share nothing but the bucket make shards side by side.
+	t.Run("shards", func(t *testing.T) {
+		p := &place{t: t, root: s3test.URL("shards"), env: s3test.Env(s.Endpoint), dir: files.dir}
+		watch(t, s, "shards", want)
+		for i, args := range p.stages(s3test.URL("in/corpus.jsonl")) {
+			if i < 2 {
+				var wg sync.WaitGroup
+				for _, part := range []string{"0,2/3", "1/3"} {
+					wg.Go(func() {
+						cmd := p.command(append(args[:len(args):len(args)], "--shard="+part))
+						cmd.Env = append(cmd.Env, "TMPDIR="+t.TempDir())
+						if out, err := cmd.CombinedOutput(); err != nil {
+							t.Errorf("%v: %v\n%s", cmd.Args, err, out)
+						}
+					})
+				}
+				wg.Wait()
+			}
+			p.do(args, cli.ExitDone)
+		}
+		sameObjects(t, s, "shards", want)
+	})
+	t.Run("killed", func(t *testing.T) {
+		p := &place{t: t, root: s3test.URL("killed"), env: append(s3test.Env(s.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
+		watch(t, s, "killed", want)
+		seed := uint64(time.Now().UnixNano())
+		rng := rand.New(rand.NewPCG(seed, 0))
+		kills := 0
+		for _, args := range p.stages(s3test.URL("in/corpus.jsonl")) {
+			for range 4 {
+				cmd := p.command(args)
+				if err := cmd.Start(); err != nil {
+					t.Fatal(err)
+				}
+				kill := time.AfterFunc(time.Duration(50+rng.IntN(400))*time.Millisecond, func() { cmd.Process.Kill() })
+				if cmd.Wait() != nil {
+					kills++
+				}
+				kill.Stop()
+			}
+			p.do(args, cli.ExitDone)
+		}
+		sameObjects(t, s, "killed", want)
+		if t.Logf("seed %d: %d kills", seed, kills); kills == 0 {
+			t.Error("nothing was killed")
+		}
+	})
+}
+
+// TestS3Away: of a store that stays away every stage says which object it could
+// not read or write and what to do, with exit code 1.
+func TestS3Away(t *testing.T) {
+	s := s3test.Start(t)
+	files, _, _ := inFiles(t)
+	put(t, s, files.dir)
+	p := s3test.Through(t, s, func(int, *http.Request) s3test.Fault { return s3test.Reset })
+	away := &place{t: t, root: s3test.URL("away"), env: s3test.Env(p.Endpoint), dir: files.dir}
+	for i, args := range away.stages(s3test.URL("in/corpus.jsonl"))[:4] {
+		t.Run(fmt.Sprint(args[0], i), func(t *testing.T) {
+			t.Parallel()
+			_, log := away.do(args, cli.ExitFailed)
+			lines := strings.Split(strings.TrimSpace(log), "\n")
+			last := lines[len(lines)-1]
+			if !strings.Contains(last, "s3://"+s3test.Bucket+"/") || !strings.Contains(last, "run the same command again when the store answers") {
+				t.Errorf("the error is %s", last)
+			}
+		})
+	}
+}
+
+// TestS3Damaged flips one bit in stored shards, behind the store's back: the next
+// stage or verify names the object and what to do, and the same commands make the
+// bytes again.
+func TestS3Damaged(t *testing.T) {
+	s := s3test.Start(t)
+	files, _, want := inFiles(t)
+	put(t, s, files.dir)
+	p := &place{t: t, root: s3test.URL("damaged"), env: append(s3test.Env(s.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
+	p.chain(s3test.URL("in/corpus.jsonl"))
+	stages := p.stages(s3test.URL("in/corpus.jsonl"))
+	for _, c := range []struct {
+		object       string
+		find, remedy []string
+	}{
+		{"sco/part-00001-of-00003.parquet", []string{"scorer", "verify", p.at("sco")}, stages[1]},
+		{"tok/part-00002-of-00003.parquet", []string{"scorer", "verify", p.at("sco")}, stages[0]},
+	} {
+		if err := s.Flip("damaged/" + c.object); err != nil {
+			t.Fatal(err)
+		}
+		_, log := p.do(c.find, cli.ExitFailed, cli.ExitUsage)
+		t.Logf("%s: %s", c.object, log)
+		if !strings.Contains(log, p.at(c.object)) {
+			t.Errorf("%s is not named", c.object)
+		}
+		p.do(c.remedy, cli.ExitDone)
+		sameObjects(t, s, "damaged", want)
+	}
+}

@@ -1,0 +1,224 @@
+package lock
+
+import (
+	"crypto/rand"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io/fs"
+	"os"
+	"slices"
+	"strings"
+	"sync"
+	"time"
+
+	"eaft/internal/store"
+)
+
+// Claims are who makes which shard: files in a folder or bucket that all who
+// share the shards see. The claim of a shard is a file NNNNN.claim.G that can be
+// created once. Who finds that the holder of claim G shows no life creates claim
+// G+1; whoever succeeds is the holder, and the one before, if it lives after all,
+// sees that and stops. Nobody ever removes another's claim, so that there is no moment at
+// which two could take one away from the other. That two do make a shard at
+// once, because one stood still for longer than the lease, does no harm: what
+// they make is the same, and appears whole or not at all.
+type Claims struct {
+	dir   string
+	lease time.Duration
+	me    claim // what the files of its claims say
+
+	mu   sync.Mutex
+	mine map[int]int // generation by shard
+
+	seen map[string]sighting // of others' claims
+}
+
+// claim is the content of a claim's file. Its holder counts Beat up; others
+// measure with their own clock for how long it stands still, so that clocks of
+// machines need not agree.
+type claim struct {
+	Owner
+	Nonce    string `json:"nonce"`
+	Beat     int64  `json:"beat"`
+	Released bool   `json:"released"` // the holder gave up
+}
+
+type sighting struct {
+	beat int64
+	at   time.Time
+}
+
+// OpenClaims is a process among those that share the shards of dir. Who shows no
+// life for the lease has lost what it claimed.
+func OpenClaims(dir string, lease time.Duration) (*Claims, error) {
+	if err := store.MkdirAll(dir); err != nil {
+		return nil, err
+	}
+	return &Claims{dir: dir, lease: lease, me: claim{Owner: self(), Nonce: rand.Text()}, mine: map[int]int{}, seen: map[string]sighting{}}, nil
+}
+
+// Nonce is this process' own among all that share the shards.
+func (c *Claims) Nonce() string { return c.me.Nonce }
+
+func (c *Claims) path(shard, generation int) string {
+	return store.Join(c.dir, fmt.Sprintf("%05d.claim.%d", shard, generation))
+}
+
+// latest is the highest generation of each shard that is claimed.
+func (c *Claims) latest() (map[int]int, error) {
+	entries, err := store.ReadDir(c.dir)
+	if err != nil && !(store.IsURL(c.dir) && errors.Is(err, fs.ErrNotExist)) {
+		return nil, err
+	}
+	out := map[int]int{}
+	for _, e := range entries {
+		var shard, generation int
+		if n, err := fmt.Sscanf(e.Name, "%d.claim.%d", &shard, &generation); n != 2 || err != nil || strings.HasPrefix(e.Name, ".") {
+			continue
+		}
+		if g, ok := out[shard]; !ok || generation > g {
+			out[shard] = generation
+		}
+	}
+	return out, nil
+}
+
+// Take claims up to n of the shards; none, if all are in hands that live.
+func (c *Claims) Take(shards []int, n int) (got []int, err error) {
+	latest, err := c.latest()
+	if err != nil {
+		return nil, err
+	}
+	for _, s := range shards {
+		if len(got) == n {
+			break
+		}
+		generation := 0
+		if g, claimed := latest[s]; claimed {
+			if !c.free(s, g) {
+				continue
+			}
+			generation = g + 1
+		}
+		ok, err := c.create(s, generation)
+		if err != nil {
+			return got, err
+		}
+		if ok {
+			got = append(got, s)
+		}
+	}
+	return got, nil
+}
+
+// create makes a claim's file.
+func (c *Claims) create(shard, generation int) (bool, error) {
+	data, err := json.Marshal(c.me)
+	if err != nil {
+		return false, err
+	}
+	if made, err := store.CreateNew(c.path(shard, generation), data); err != nil || !made {
+		return false, err
+	}
+	c.mu.Lock()
+	c.mine[shard] = generation
+	c.mu.Unlock()
+	return true, nil
+}
+
+// free reports that nobody alive holds the claim.
+func (c *Claims) free(shard, generation int) bool {
+	path := c.path(shard, generation)
+	have := read(path)
+	if have.Nonce == c.me.Nonce {
+		return false
+	}
+	if have.Released || have.Dead() {
+		return true
+	}
+	was, ok := c.seen[path]
+	if !ok || was.beat != have.Beat {
+		c.seen[path] = sighting{have.Beat, time.Now()}
+		return false
+	}
+	return time.Since(was.at) > c.lease
+}
+
+// read is what stands in a claim's file.
+func read(path string) (have claim) {
+	data, err := store.ReadFile(path)
+	if err != nil || json.Unmarshal(data, &have) != nil {
+		return claim{Beat: -1} // what says nothing stands still
+	}
+	return have
+}
+
+// Holder is who holds a shard, and how often it has shown life.
+func (c *Claims) Holder(shard int) (Owner, int64, error) {
+	latest, err := c.latest()
+	if err != nil {
+		return Owner{}, 0, err
+	}
+	g, ok := latest[shard]
+	if !ok {
+		return Owner{}, 0, nil
+	}
+	have := read(c.path(shard, g))
+	return have.Owner, have.Beat, nil
+}
+
+// Beat shows life on all claims that are held, and names those that others have
+// taken over.
+func (c *Claims) Beat() (lost []int, err error) {
+	latest, err := c.latest()
+	if err != nil {
+		return nil, err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.me.Beat++
+	for shard, g := range c.mine {
+		if latest[shard] > g {
+			lost = append(lost, shard)
+			continue
+		}
+		if err := c.write(shard, g, c.me); err != nil {
+			return lost, err
+		}
+	}
+	slices.Sort(lost)
+	return lost, nil
+}
+
+// write replaces the content of a claim's file as a whole. In a folder it is not
+// waited for to reach the disk: a claim is worth nothing after a crash.
+func (c *Claims) write(shard, generation int, v claim) error {
+	data, err := json.Marshal(v)
+	if err != nil {
+		return err
+	}
+	path := c.path(shard, generation)
+	if store.IsURL(path) {
+		return store.WriteFile(path, data)
+	}
+	temp := store.Join(c.dir, "."+c.me.Nonce+".beat")
+	if err := os.WriteFile(temp, data, 0o666); err != nil {
+		return err
+	}
+	return os.Rename(temp, path)
+}
+
+// Drop gives the claims back, of shards that were made or that were given up.
+func (c *Claims) Drop() error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	gone := c.me
+	gone.Released = true
+	var all error
+	for shard, g := range c.mine {
+		all = errors.Join(all, c.write(shard, g, gone))
+	}
+	clear(c.mine)
+	return all
+}
