@@ -274,6 +274,12 @@ func (c *column) int32s(dst []int32) ([]int32, error) {
 			dst = append(dst, c.values.i32[lo:hi]...)
 			return nil
 		}
+		if c.kind == pq.Int32 {
+			for _, i := range c.values.i32[lo:hi] {
+				dst = append(dst, c.values.look.i32[i])
+			}
+			return nil
+		}
 		for i := lo; i < hi; i++ {
 			v := c.values.int(c.kind, i)
 			if v < math.MinInt32 || v > math.MaxInt32 {

@@ -16,8 +16,8 @@ type TokensRow struct {
 	Source     string  `parquet:"source,dict"`
 	Row        int64   `parquet:"row"`
 	Text       string  `parquet:"text"`
-	InputIDs   []int32 `parquet:"input_ids,list" parquet-element:",split"`
-	Labels     []int32 `parquet:"labels,list" parquet-element:",split"` // InputIDs where trained, else -100; not shifted
+	InputIDs   []int32 `parquet:"input_ids,list" parquet-element:",dict"`
+	Labels     []int32 `parquet:"labels,list" parquet-element:",dict"` // InputIDs where trained, else -100; not shifted
 	TokenStart []int32 `parquet:"token_start,list" parquet-element:",delta"`
 	TokenEnd   []int32 `parquet:"token_end,list" parquet-element:",delta"`
 	Spans      []Span  `parquet:"spans,list"`

@@ -101,8 +101,15 @@ func (d *dedup) see(place int64, key contentKey, sig *signature, part io.Writer)
 	return nil, err
 }
 
+// Each time so many rows came, garbage is held down again: left to itself the
+// collector would let it grow to the size of what is remembered.
+const steadyRows = 1 << 16
+
 func (d *dedup) add(place int64, key contentKey, sig *signature) error {
 	d.exact[key] = place
+	if len(d.exact)%steadyRows == 0 {
+		cli.SteadyHeap()
+	}
 	if d.near == nil {
 		return nil
 	}
