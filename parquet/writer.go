@@ -31,8 +31,9 @@ type shardWriter[T any] struct {
 	done    bool
 }
 
-// pageBytes is the size of a page before compression; of 256 KB, which is the
-// library's choice, zstd makes 6% more.
+// pageBytes is the size of a page before compression, with levels; what a row
+// group of tokens has of a column fits. Of pages of 256 KB, which is the
+// library's choice, zstd makes 7% more.
 const pageBytes = 3 << 19
 
 func newShardWriter[T any](path, schema string, level zstd.EncoderLevel) (*shardWriter[T], error) {
