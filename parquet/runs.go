@@ -121,10 +121,13 @@ func (c *runChecker) levels(rep, def []byte, values int64) error {
 	return nil
 }
 
+// plainDictionary is what old writers call RLEDictionary.
+const plainDictionary format.Encoding = 2
+
 // walked says whether values of an encoding are checked.
 func walked(e format.Encoding) bool {
 	switch e {
-	case format.PlainDictionary, format.RLEDictionary, format.RLE, format.DeltaBinaryPacked, format.DeltaLengthByteArray, format.DeltaByteArray:
+	case plainDictionary, format.RLEDictionary, format.RLE, format.DeltaBinaryPacked, format.DeltaLengthByteArray, format.DeltaByteArray:
 		return true
 	}
 	return false
@@ -134,7 +137,7 @@ func walked(e format.Encoding) bool {
 // decompress found necessary.
 func checkValues(b []byte, values int64, e format.Encoding) error {
 	switch e {
-	case format.PlainDictionary, format.RLEDictionary:
+	case plainDictionary, format.RLEDictionary:
 		if len(b) == 0 {
 			return nil
 		}

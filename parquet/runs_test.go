@@ -50,7 +50,7 @@ func TestRunsAreBounded(t *testing.T) {
 		"one run":               {append([]byte{1}, uvarints(300<<1, 1)...), format.RLEDictionary, false},
 		"runs and packed":       {append([]byte{1}, uvarints(200<<1, 1, 13<<1|1)...), format.RLEDictionary, false},
 		"a huge run":            {append([]byte{1}, uvarints(huge<<1, 1)...), format.RLEDictionary, true},
-		"many runs":             {append([]byte{1}, uvarints(200<<1, 1, 200<<1, 1)...), format.PlainDictionary, true},
+		"many runs":             {append([]byte{1}, uvarints(200<<1, 1, 200<<1, 1)...), plainDictionary, true},
 		"a huge run after bits": {append([]byte{1}, append(uvarints(1<<1|1), append([]byte{7}, uvarints(huge<<1, 1)...)...)...), format.RLEDictionary, true},
 		"booleans":              {append([]byte{3, 0, 0, 0}, uvarints(304<<1, 1)...), format.RLE, false},
 		"huge booleans":         {append([]byte{6, 0, 0, 0}, uvarints(huge<<1, 1)...), format.RLE, true},
