@@ -42,8 +42,8 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.hashes["options"], err = o.hash(); err != nil {
 		return nil, err
 	}
-	if in.hashes["model"], err = c.Hash(); err != nil {
-		return nil, unusable(err)
+	if in.hashes["model"], err = identity(c, o.Adapter); err != nil {
+		return nil, err
 	}
 	if data.Foreign {
 		fmt.Fprintf(o.Log, "warning: %s has no manifest: whether these tokens were made for this model cannot be verified\n", o.Tokens)

@@ -107,10 +107,9 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	if r.model != nil {
 		return nil
 	}
-	if r.model, err = model.Load(dev, c, model.Options{DType: r.o.DType}); err != nil {
-		return unusable(err)
+	if r.model, err = load(dev, c, r.o.Adapter, r.o.DType); err != nil {
+		return err
 	}
-	cli.SteadyHeap()
 	if v := r.model.Spec().Vocab; r.o.K > v {
 		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
 	}
