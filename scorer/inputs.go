@@ -91,6 +91,16 @@ func (in *inputs) takeTokenizer(c *weights.Checkpoint, o *Options) error {
 	return err
 }
 
+// refuseOther keeps scores out of the folder of a run or of a model.
+func refuseOther(out string) error {
+	for _, name := range []string{"run.json", "_unfinished", "config.json"} {
+		if _, err := store.Stat(store.Join(out, name)); err == nil {
+			return cli.Usagef("--out %s holds something else (%s): choose another folder", out, name)
+		}
+	}
+	return nil
+}
+
 // relative is the way from the scores to their tokens, as store.Rel gives it.
 func relative(out, tokens string) (string, error) {
 	same := store.Same(out, tokens)
@@ -166,7 +176,11 @@ func (r *run) same(where string, have parquet.Meta) error {
 
 // finished checks a dataset that is complete and returns its summary.
 func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
-	if err := r.same(store.Join(r.o.Out, parquet.ManifestName), parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
+	where := store.Join(r.o.Out, parquet.ManifestName)
+	if m.Schema == r.meta.Schema && m.Limit != r.o.Limit {
+		return sum, cli.Usagef("%s: limit is %d, this run has --limit %d (0: all rows); choose another --out or remove the folder", where, m.Limit, r.o.Limit)
+	}
+	if err := r.same(where, parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
 		K: m.K, StoreTopK: m.StoreTopK, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
 		return sum, err
 	}

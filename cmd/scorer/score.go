@@ -83,6 +83,9 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
 	}
+	if sum.Targets == 0 {
+		fmt.Fprintf(std.Err, "warning: %s has no trained token in %d rows: there is nothing to inspect or to train on\n", o.Tokens, sum.Rows)
+	}
 	if sum.LowCorrelation() {
 		fmt.Fprintf(std.Err, "warning: the entropies of the top %d tokens and of the whole vocabulary correlate by %.3f only (the paper has more than 0.999); a larger --k comes closer\n", o.K, *sum.Correlation)
 	}

@@ -55,6 +55,11 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return cli.Usagef("--fail-if: %w", err)
 	}
+	if *html != "" {
+		if err := store.Creatable(*html); err != nil {
+			return cli.Usagef("--html: %w", err)
+		}
+	}
 	if o.After != "" {
 		if err := hashes(&o); err != nil {
 			return err
