@@ -2,6 +2,7 @@ package eaft
 
 import (
 	"fmt"
+	"math"
 	"strconv"
 	"strings"
 )
@@ -26,6 +27,22 @@ type Cuts struct {
 // cut falls on is under it wherever the question is asked.
 func (c Cuts) Conflict(prob, h, mass float64) bool {
 	return float64(float32(prob)) <= c.Prob && float64(float32(h)) <= c.H && mass >= c.MinMass
+}
+
+// Target is what an annotation, or the model in training, says of a target.
+type Target struct{ LogProb, Entropy, TopKEntropy, TopKMass float32 }
+
+// Point is where a target stands: its probability and its gate entropy by an
+// estimator over k tokens, in the float32 in which quantiles are taken.
+func (t Target) Point(est Estimator, k int) (prob, h float32) {
+	return float32(math.Exp(float64(t.LogProb))),
+		float32(GateEntropy(est, float64(t.TopKEntropy), float64(t.TopKMass), float64(t.Entropy), k))
+}
+
+// Conflict reports whether a target is a confident conflict under cuts.
+func (t Target) Conflict(est Estimator, k int, c Cuts) bool {
+	prob, h := t.Point(est, k)
+	return c.Conflict(float64(prob), float64(h), float64(t.TopKMass))
 }
 
 // Thresholds say how to find the Cuts: absolute values, or a quantile of each

@@ -166,3 +166,24 @@ func TestThresholds(t *testing.T) {
 		t.Error("a conflict without targets")
 	}
 }
+
+// A target on a cut is under it, whichever way the question is asked.
+func TestTargetConflict(t *testing.T) {
+	x := Target{LogProb: -2.9957323, Entropy: 0.4, TopKEntropy: 0.3, TopKMass: 0.95}
+	for _, est := range []Estimator{Renorm, Trunc, Full} {
+		prob, h := x.Point(est, 20)
+		if want := GateEntropy(est, float64(x.TopKEntropy), float64(x.TopKMass), float64(x.Entropy), 20); h != float32(want) || prob != float32(math.Exp(float64(x.LogProb))) {
+			t.Errorf("%s: p %v, h %v, want h %v", est, prob, h, want)
+		}
+		on := Cuts{Prob: float64(prob), H: float64(h), MinMass: 0.9}
+		below := math.Nextafter32(h, 0)
+		for _, c := range []struct {
+			cuts Cuts
+			want bool
+		}{{on, true}, {Cuts{on.Prob, float64(below), 0.9}, false}, {Cuts{on.Prob / 2, on.H, 0.9}, false}, {Cuts{on.Prob, on.H, 0.96}, false}} {
+			if got := x.Conflict(est, 20, c.cuts); got != c.want {
+				t.Errorf("%s, %+v: %v", est, c.cuts, got)
+			}
+		}
+	}
+}

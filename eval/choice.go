@@ -234,6 +234,9 @@ func answer(m *model.Model, questions []question) error {
 	if err != nil {
 		return err
 	}
+	if err := finite(st.LogProb); err != nil {
+		return err
+	}
 	lp := st.LogProb
 	for i := range questions {
 		q := &questions[i]

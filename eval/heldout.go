@@ -109,6 +109,9 @@ func (e *heldOut) flush() error {
 	if err != nil {
 		return err
 	}
+	if err := finite(st.LogProb); err != nil {
+		return err
+	}
 	for i, lp := range st.LogProb {
 		e.Loss -= float64(lp)
 		if st.Rank[i] == 0 {

@@ -103,6 +103,9 @@ func (p *Perplexity) Run(ctx context.Context, m *model.Model, l *Language, text 
 		if err != nil {
 			return nil, err
 		}
+		if err := finite(st.LogProb); err != nil {
+			return nil, err
+		}
 		for _, lp := range st.LogProb {
 			w.NLL -= float64(lp)
 		}

@@ -39,6 +39,9 @@ func (s *source) check() error {
 		name := s.stored(t.name)
 		known[name] = true
 		info, ok := s.c.Info(name)
+		if !ok && len(s.c.Names()) == 0 {
+			return fmt.Errorf("%s: there are no weights in this folder, neither model.safetensors nor model.safetensors.index.json; download the model again", s.c.Ref())
+		}
 		if !ok {
 			return fmt.Errorf("%s: the weight %s is missing; is this a complete causal language model of type %s?", s.c.Ref(), name, s.spec.Family)
 		}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io/fs"
 	"strings"
+	"syscall"
 
 	"eaft/internal/store"
 )
@@ -26,11 +27,14 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		return openForeign(dir, schema)
 	}
+	if errors.Is(err, syscall.ENOTDIR) {
+		return nil, fmt.Errorf("%s is a file: %s", dir, needed(schema))
+	}
 	if err != nil {
 		return nil, err
 	}
 	if m.Schema != schema {
-		return nil, fmt.Errorf("%s: schema is %q where %q is needed", store.Join(dir, ManifestName), m.Schema, schema)
+		return nil, fmt.Errorf("%s: schema is %q where %q is needed: %s", store.Join(dir, ManifestName), m.Schema, schema, needed(schema))
 	}
 	d := &Dataset{Dir: dir, Manifest: m}
 	for _, s := range m.Shards {
@@ -50,8 +54,17 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 	return d, nil
 }
 
+// needed says where a dataset of a schema comes from.
+func needed(schema string) string {
+	by := map[string]string{SchemaTokens: "tokenize", SchemaScores: "scorer score", SchemaAudit: "train"}[schema]
+	return fmt.Sprintf("give the folder of a %s dataset, which %s writes", schema, by)
+}
+
 func openForeign(dir, schema string) (*Dataset, error) {
 	entries, err := store.ReadDir(dir) // sorted by name
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, fmt.Errorf("%w: %s", err, needed(schema))
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -71,7 +84,7 @@ func openForeign(dir, schema string) (*Dataset, error) {
 		d.Shards = append(d.Shards, path)
 	}
 	if len(d.Shards) == 0 {
-		return nil, fmt.Errorf("%s: no dataset here: neither %s nor *.parquet files", dir, ManifestName)
+		return nil, fmt.Errorf("%s: no dataset here: neither %s nor *.parquet files; %s", dir, ManifestName, needed(schema))
 	}
 	if schema != SchemaTokens {
 		return nil, fmt.Errorf("%s: a dataset of schema %s needs its %s; run the stage again", dir, schema, ManifestName)

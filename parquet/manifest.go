@@ -92,6 +92,10 @@ func (m *Manifest) ContentHash() string {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil))
 }
 
+// AdaptedHash is what Hashes["model"] says of a model with an adapter: the hashes
+// of both, so that what compares two models compares their adapters too.
+func AdaptedHash(model, adapter string) string { return model + "+" + adapter }
+
 // ShardName is "part-00000-of-00016.parquet" for shard 0 of 16.
 func ShardName(i, n int) string { return fmt.Sprintf("part-%05d-of-%05d.parquet", i, n) }
 

@@ -8,7 +8,6 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"math"
 	"os"
 	"path/filepath"
 	"strings"
@@ -197,7 +196,5 @@ func lossTable(models []trained) string {
 
 // conflict reports whether target i of a row is a confident conflict.
 func conflict(cuts eaft.Cuts, row *parquet.ScoresRow, i, k int) bool {
-	mass := float64(row.TopKMass[i])
-	h := eaft.GateEntropy(eaft.Renorm, float64(row.TopKEntropy[i]), mass, float64(row.Entropy[i]), k)
-	return cuts.Conflict(math.Exp(float64(row.LogProb[i])), h, mass)
+	return eaft.Target{LogProb: row.LogProb[i], Entropy: row.Entropy[i], TopKEntropy: row.TopKEntropy[i], TopKMass: row.TopKMass[i]}.Conflict(eaft.Renorm, k, cuts)
 }

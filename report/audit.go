@@ -13,7 +13,9 @@ type AuditOptions struct {
 	Tokens string // folder of its tokens/1; "": where the audit's manifest says
 	Scores string // folder of the base annotation; "": where the audit's manifest says
 	After  string // folder of scores of the same tokens by the trained model; "": none
-	Model  string // hash of the trained model, which After must have; "": not known
+	// Hashes of what the run has made: After must be by this model, or by the one
+	// that training started from with this adapter. "": not there.
+	Model, Adapter string
 
 	Confident float64 // probability from which the base counts as sure, above 0.5
 	Lost      float64 // probability below which the trained model has lost a target

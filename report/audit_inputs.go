@@ -135,7 +135,11 @@ func (in *auditInputs) fit(o *AuditOptions) error {
 		m := d.Manifest
 		model := in.run.Hashes["model"]
 		if d == in.after {
-			model = o.Model
+			if adapted := parquet.AdaptedHash(model, o.Adapter); o.Adapter != "" && (o.Model == "" || m.Hashes["model"] == adapted) {
+				model = adapted
+			} else {
+				model = o.Model
+			}
 		}
 		err := cmp.Or(differs(d.Dir, "hashes.tokens", m.Hashes["tokens"], in.run.Hashes["tokens"]),
 			differs(d.Dir, "k", fmt.Sprint(m.K), fmt.Sprint(in.k)))

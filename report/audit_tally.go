@@ -86,8 +86,7 @@ func newAuditTally(o *AuditOptions, in *auditInputs) *auditTally {
 
 // flag says whether a target is a confident conflict under the base's cuts.
 func (t *auditTally) flag(logp, topk, mass float32) bool {
-	h := eaft.GateEntropy(eaft.Renorm, float64(topk), float64(mass), 0, t.in.k)
-	return t.in.cuts.Conflict(math.Exp(float64(logp)), h, float64(mass))
+	return eaft.Target{LogProb: logp, TopKEntropy: topk, TopKMass: mass}.Conflict(eaft.Renorm, t.in.k, *t.in.cuts)
 }
 
 func (t *auditTally) flags(logp, topk, mass []float32) []bool {

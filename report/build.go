@@ -191,7 +191,6 @@ func usage(err error) error {
 // point is a target's probability, gate entropy and top-K mass; float32, so
 // that a quantile and what is compared with it are the same numbers.
 func point(s *parquet.ScoresRow, j int, est eaft.Estimator, k int) (prob, h float32, mass float64) {
-	mass = float64(s.TopKMass[j])
-	h = float32(eaft.GateEntropy(est, float64(s.TopKEntropy[j]), mass, float64(s.Entropy[j]), k))
-	return float32(math.Exp(float64(s.LogProb[j]))), h, mass
+	prob, h = eaft.Target{LogProb: s.LogProb[j], Entropy: s.Entropy[j], TopKEntropy: s.TopKEntropy[j], TopKMass: s.TopKMass[j]}.Point(est, k)
+	return prob, h, float64(s.TopKMass[j])
 }

@@ -350,7 +350,9 @@ func (d *Diff) Text(w io.Writer, colour bool) error {
 		for _, x := range d.WorstTokens {
 			t.f("  %s %6d  %s %8s %8s  %s\n", pad(fmt.Sprintf("%d %s", x.Row, x.ID), 32), x.Pos, pad(x.Text, 16), percent(float64(x.ProbA)), percent(float64(x.ProbB)), clip(x.TopB, 20))
 		}
-		t.f("\n  %-50s %8s %12s\n", "row, by its sum", "tokens", "log p")
+		if len(d.WorstRows) > 0 { // tokens may fall in rows that rise
+			t.f("\n  %-50s %8s %12s\n", "row, by its sum", "tokens", "log p")
+		}
 		for _, x := range d.WorstRows {
 			t.f("  %s %8d %12.3f\n", pad(fmt.Sprintf("%d %s", x.Row, x.ID), 50), x.Targets, float64(x.DeltaLogProb))
 		}

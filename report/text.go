@@ -14,6 +14,10 @@ const width = 100 // columns that the text keeps to
 // Text writes r for people. colour uses ANSI colours: only for a terminal.
 func Text(w io.Writer, r *Report, colour bool) error {
 	t := &text{colour: colour}
+	if r.Targets == 0 {
+		_, err := fmt.Fprintf(w, "No trained token in %s rows: there is nothing to report.\n", thousands(r.Rows))
+		return err
+	}
 	t.header(r)
 	t.plane(r)
 	t.whatIf(r)

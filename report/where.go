@@ -36,7 +36,7 @@ func ParseWhere(s string) (Where, error) {
 	for _, part := range strings.Split(strings.ReplaceAll(w.text, " AND ", " and "), " and ") {
 		t, err := parseTerm(strings.TrimSpace(part))
 		if err != nil {
-			return Where{}, fmt.Errorf("%q: %w", s, err)
+			return Where{}, err
 		}
 		w.terms = append(w.terms, t)
 	}

@@ -42,8 +42,8 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.hashes["options"], err = o.hash(); err != nil {
 		return nil, err
 	}
-	if in.hashes["model"], err = c.Hash(); err != nil {
-		return nil, unusable(err)
+	if in.hashes["model"], err = identity(c, o.Adapter); err != nil {
+		return nil, err
 	}
 	if data.Foreign {
 		fmt.Fprintf(o.Log, "warning: %s has no manifest: whether these tokens were made for this model cannot be verified\n", o.Tokens)
@@ -89,6 +89,16 @@ func (in *inputs) takeTokenizer(c *weights.Checkpoint, o *Options) error {
 		in.tokenizer, err = own, nil
 	}
 	return err
+}
+
+// refuseOther keeps scores out of the folder of a run or of a model.
+func refuseOther(out string) error {
+	for _, name := range []string{"run.json", "_unfinished", "config.json"} {
+		if _, err := store.Stat(store.Join(out, name)); err == nil {
+			return cli.Usagef("--out %s holds something else (%s): choose another folder", out, name)
+		}
+	}
+	return nil
 }
 
 // relative is the way from the scores to their tokens, as store.Rel gives it.
@@ -166,7 +176,11 @@ func (r *run) same(where string, have parquet.Meta) error {
 
 // finished checks a dataset that is complete and returns its summary.
 func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
-	if err := r.same(store.Join(r.o.Out, parquet.ManifestName), parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
+	where := store.Join(r.o.Out, parquet.ManifestName)
+	if m.Schema == r.meta.Schema && m.Limit != r.o.Limit {
+		return sum, cli.Usagef("%s: limit is %d, this run has --limit %d (0: all rows); choose another --out or remove the folder", where, m.Limit, r.o.Limit)
+	}
+	if err := r.same(where, parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
 		K: m.K, StoreTopK: m.StoreTopK, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
 		return sum, err
 	}

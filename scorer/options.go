@@ -10,6 +10,7 @@ import (
 
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/model/weights"
 )
 
 // Targets says which tokens of a row are scored. The first token of a row is
@@ -32,9 +33,10 @@ const (
 	MaxK = 1024
 )
 
-// Options of a run. Only K, StoreTopK, DType, Targets and Limit change what is written.
+// Options of a run. Only Adapter, K, StoreTopK, DType, Targets and Limit change what is written.
 type Options struct {
-	Tokens, Out string // folders of the two datasets
+	Tokens, Out string              // folders of the two datasets
+	Adapter     *weights.Checkpoint // of weights.OpenAdapter, added to the model; nil: none
 	Targets     Targets
 	DType       compute.DType
 	K           int   // tokens in the top-K quantities

@@ -29,8 +29,11 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	}
 	r := &run{inputs: in, o: &o, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
 		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
-	if err := store.MkdirAll(o.Out); err != nil {
+	if err := refuseOther(o.Out); err != nil {
 		return sum, false, err
+	}
+	if err := store.MkdirAll(o.Out); err != nil {
+		return sum, false, cli.Usagef("--out: %w", err)
 	}
 	m, err := parquet.ReadManifest(o.Out)
 	if err == nil {
@@ -84,6 +87,11 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 		}
 	}
 	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
+	defer func() {
+		if errors.Is(err, context.Canceled) {
+			fmt.Fprintf(r.o.Log, "%d of %d shards are finished and kept; tokens of more shards lose less when stopped (tokenize --shards)\n", len(m.Shards), len(infos))
+		}
+	}()
 	for i := range infos {
 		if infos[i] == nil {
 			if err := r.load(dev, c); err != nil {
@@ -107,10 +115,9 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	if r.model != nil {
 		return nil
 	}
-	if r.model, err = model.Load(dev, c, model.Options{DType: r.o.DType}); err != nil {
-		return unusable(err)
+	if r.model, err = load(dev, c, r.o.Adapter, r.o.DType); err != nil {
+		return err
 	}
-	cli.SteadyHeap()
 	if v := r.model.Spec().Vocab; r.o.K > v {
 		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
 	}

@@ -84,7 +84,7 @@ func TestStoreTopK(t *testing.T) {
 	ctx := context.Background()
 	v, err := Verify(ctx, o.Out, "")
 	if err == nil {
-		err = Recompute(ctx, dev, open(t, llama), o.Out, "", 14, &v)
+		err = Recompute(ctx, dev, open(t, llama), nil, o.Out, "", 14, &v)
 	}
 	if err != nil || v.Recomputed != 14 {
 		t.Errorf("verify: %+v, %v", v, err)

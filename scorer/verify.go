@@ -244,8 +244,9 @@ func inRange(s *parquet.ScoresRow, k int) error {
 	return nil
 }
 
-// Recompute scores n rows again, spread evenly, and compares bit for bit.
-func Recompute(ctx context.Context, dev compute.Device, c *weights.Checkpoint, dir, tokens string, n int64, v *Verified) error {
+// Recompute scores n rows again, spread evenly, and compares bit for bit. adapter
+// is nil where the scores are of the model alone.
+func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Checkpoint, dir, tokens string, n int64, v *Verified) error {
 	d, err := parquet.OpenDataset(dir, parquet.SchemaScores)
 	if err != nil {
 		return unusable(err)
@@ -259,9 +260,9 @@ func Recompute(ctx context.Context, dev compute.Device, c *weights.Checkpoint, d
 	if t == nil {
 		return cli.Usagef("%s: it names no tokens, and they are what is scored again; give their folder with --tokens", where)
 	}
-	hash, err := c.Hash()
+	hash, err := identity(c, adapter)
 	if err != nil {
-		return unusable(err)
+		return err
 	}
 	dtype, err := compute.ParseDType(m.DType)
 	if err != nil {
@@ -269,15 +270,14 @@ func Recompute(ctx context.Context, dev compute.Device, c *weights.Checkpoint, d
 	}
 	switch {
 	case hash != m.Hashes["model"]:
-		return cli.Usagef("%s: hashes.model is %s, but %s is %s; give the model that scored with --model", where, m.Hashes["model"], c.Ref(), hash)
+		return cli.Usagef("%s: hashes.model is %s, but %s is %s; give the model that scored with --model, and its --adapter if it had one", where, m.Hashes["model"], c.Ref(), hash)
 	case dev.ISA() != m.ISA:
 		return cli.Usagef("%s: isa is %q, this run has %q, whose scores differ in their last bits; set EAFT_CPU=%s", where, m.ISA, dev.ISA(), m.ISA)
 	}
-	mod, err := model.Load(dev, c, model.Options{DType: dtype})
+	mod, err := load(dev, c, adapter, dtype)
 	if err != nil {
-		return unusable(err)
+		return err
 	}
-	cli.SteadyHeap()
 	rows, at := v.Rows, int64(0)
 	n = min(n, rows)
 	for i, path := range d.Shards {

@@ -39,7 +39,11 @@ func (in *inputs) openScores(o *Options) error {
 	var s struct {
 		Cuts *eaft.Cuts `json:"cuts"`
 	}
-	if err := json.Unmarshal(m.Summary, &s); err != nil || s.Cuts == nil {
+	err = json.Unmarshal(m.Summary, &s)
+	if err == nil && s.Cuts == nil && m.Ledger.Targets == 0 {
+		return cli.Usagef("%s: no trained target was scored, so there is nothing to train on: see how the tokens were made", file)
+	}
+	if err != nil || s.Cuts == nil {
 		return cli.Usagef("%s: summary.cuts is missing: score the tokens again", file)
 	}
 	in.scores, in.cuts, in.hashes["scores"] = ds, *s.Cuts, m.ContentHash()
@@ -89,7 +93,7 @@ func joinShard(r *parquet.ScoresReader, path string, rows []*row, n int64) ([]*r
 			continue // dropped from training
 		}
 		if s.ID != x.id {
-			return nil, n, cli.Usagef("%s: row %d: id is %q, but the tokens have %q there: score the tokens again", filepath.Base(path), n, s.ID, x.id)
+			return nil, n, cli.Usagef("%s: row %d: id is %q, but the tokens have %q there: score the tokens again", path, n, s.ID, x.id)
 		}
 		b := &baseRow{}
 		i := 0
@@ -98,7 +102,7 @@ func joinShard(r *parquet.ScoresReader, path string, rows []*row, n int64) ([]*r
 				i++
 			}
 			if i == len(s.Pos) || s.Pos[i] != p {
-				return nil, n, cli.Usagef("%s: row %d (%s): pos lacks the trained target %d: score the tokens again", filepath.Base(path), n, s.ID, p)
+				return nil, n, cli.Usagef("%s: row %d (%s): pos lacks the trained target %d: score the tokens again", path, n, s.ID, p)
 			}
 			b.logp = append(b.logp, s.LogProb[i])
 			b.entropy = append(b.entropy, s.Entropy[i])

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"eaft/internal/cli"
 	"eaft/parquet"
@@ -65,7 +64,7 @@ func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, 
 		for i, id := range t.InputIDs {
 			if int(id) >= vocab {
 				return nil, cli.Usagef("%s: row %d (%s): input_ids[%d] is %d, but the model's vocabulary has %d entries: tokenize with this model's tokenizer",
-					filepath.Base(path), n, t.ID, i, id, vocab)
+					path, n, t.ID, i, id, vocab)
 			}
 		}
 		x := &row{id: t.ID, source: t.Source, order: ledger.RowsIn, ids: t.InputIDs, weight: t.Weight}

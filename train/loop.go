@@ -97,6 +97,9 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 		sum += t.dev.SumSquares(p.Grad)
 	}
 	mt.GradNorm = factor * math.Sqrt(sum)
+	if !finite(mt.Loss) && n == 1 {
+		return mt, fmt.Errorf("step 1: loss %v before any update: the model's weights, or one of the step's rows, make no sense to it; look at %s", mt.Loss, names(s.rows))
+	}
 	if !finite(mt.Loss) || !finite(mt.GradNorm) {
 		return mt, fmt.Errorf("step %d: loss %v, gradient norm %v; rows of the step: %s: look at these rows, or take a smaller --lr and another --out",
 			n, mt.Loss, mt.GradNorm, names(s.rows))

@@ -52,6 +52,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := o.checkResume(); err != nil {
 		return err
 	}
+	if err := refuseDataset(o.Out); err != nil {
+		return err
+	}
 	dtype, err := compute.ParseDType(o.DType)
 	if err != nil {
 		return cli.Usagef("--dtype: %w", err)
@@ -67,6 +70,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	spec, err := model.SpecOf(checkpoint)
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	if o.K > spec.Vocab {
+		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", o.K, spec.Vocab)
 	}
 	rows, ledger, err := loadRows(in.tokens, o.MaxRows, spec.Vocab, spec.MaxPositions)
 	if err != nil {

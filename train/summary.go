@@ -3,7 +3,6 @@ package train
 import (
 	"fmt"
 	"io"
-	"math"
 
 	"eaft/eaft"
 )
@@ -93,8 +92,7 @@ func (s *Summary) close(rows []*row) {
 }
 
 func (s *Summary) conflict(logp, topk, mass float32) bool {
-	h := eaft.GateEntropy(eaft.Renorm, float64(topk), float64(mass), 0, s.k)
-	return s.Conflicts.Cuts.Conflict(math.Exp(float64(logp)), h, float64(mass))
+	return eaft.Target{LogProb: logp, TopKEntropy: topk, TopKMass: mass}.Conflict(eaft.Renorm, s.k, s.Conflicts.Cuts)
 }
 
 // Table prints the summary.

@@ -150,9 +150,8 @@ type mask struct {
 
 func (m *mask) weigh(w []float64, _ *row, v live) {
 	for i := range w {
-		h := eaft.GateEntropy(m.est, float64(v.topk[i]), float64(v.mass[i]), float64(v.entropy[i]), m.k)
 		w[i] = 1
-		if m.cuts.Conflict(math.Exp(float64(v.logp[i])), h, float64(v.mass[i])) {
+		if (eaft.Target{LogProb: v.logp[i], Entropy: v.entropy[i], TopKEntropy: v.topk[i], TopKMass: v.mass[i]}).Conflict(m.est, m.k, m.cuts) {
 			w[i] = 0
 		}
 	}

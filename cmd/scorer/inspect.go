@@ -9,6 +9,7 @@ import (
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 	"eaft/report"
 )
@@ -86,6 +87,9 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 		return r.Text(std.Out, colour)
 	}
 	if *html != "" {
+		if err := store.Creatable(*html); err != nil {
+			return cli.Usagef("--html: %w", err)
+		}
 		o.Shown = *shown
 	} else if fs.Changed("html-rows") {
 		return cli.Usagef("--html-rows needs --html FILE")

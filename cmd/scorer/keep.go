@@ -8,7 +8,6 @@ import (
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
-	"eaft/model/weights"
 	"eaft/scorer"
 )
 
@@ -54,6 +53,7 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 	tokens := fs.String("tokens", "", "folder of the tokens that were scored (default: where the scores' manifest says)")
 	sample := fs.Int64("sample", 0, "rows to score again")
 	ref := fs.String("model", "", "with --sample: the model that scored")
+	with := fs.String("adapter", "", "with --sample: the adapter that the model scored with")
 	threads := fs.Int("threads", 0, "with --sample: threads; 0: all cores")
 	if err := cli.Parse(fs, args, std, verifyUsage); err != nil {
 		return err
@@ -65,8 +65,8 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--sample %d: want 0 or more", *sample)
 	case *sample > 0 && *ref == "":
 		return cli.Usagef("--sample needs --model, the one that scored")
-	case *sample == 0 && (*ref != "" || *threads != 0):
-		return cli.Usagef("--model and --threads are for --sample; say how many rows to score again")
+	case *sample == 0 && (*ref != "" || *with != "" || *threads != 0):
+		return cli.Usagef("--model, --adapter and --threads are for --sample; say how many rows to score again")
 	case *threads < 0:
 		return cli.Usagef("--threads %d: use at least 1, or 0 for all cores", *threads)
 	}
@@ -79,12 +79,12 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 		if err != nil {
 			return &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
-		c, err := weights.Open(*ref)
+		c, adapter, done, err := openModel(*ref, *with)
 		if err != nil {
-			return &cli.Error{Code: cli.ExitUsage, Err: err}
+			return err
 		}
-		defer c.Close()
-		if err := scorer.Recompute(ctx, dev, c, fs.Arg(0), *tokens, *sample, &v); err != nil {
+		defer done()
+		if err := scorer.Recompute(ctx, dev, c, adapter, fs.Arg(0), *tokens, *sample, &v); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"eaft/compute"
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
-	"eaft/model/weights"
 	"eaft/scorer"
 )
 
@@ -20,6 +19,7 @@ Writes a scores/1 dataset: for every trained token of a tokens/1 dataset how
 likely the model finds it, and how sure the model is of what it would say.
 
   scorer score --model M.gguf --tokens tok --out scores
+  scorer score --model M.gguf --adapter run/adapter --tokens tok --out scores-tuned
 
 A finished dataset is left as it is; of one that was stopped only what is
 missing is made. EAFT_CPU (generic, avx2, avx512, avx512bf16, amx)
@@ -29,6 +29,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer score", pflag.ContinueOnError)
 	o := scorer.Options{Log: std.Err}
 	ref := fs.String("model", "", "a Hugging Face folder, a .gguf file, or demo")
+	adapter := fs.String("adapter", "", "folder of a LoRA adapter, as PEFT and train --lora write it, to score the model with")
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of the tokens dataset")
 	fs.StringVar(&o.Out, "out", "", "folder for the scores")
 	targets := fs.String("targets", string(scorer.Trained), "which tokens are scored: trained or all")
@@ -66,11 +67,12 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	c, err := weights.Open(*ref)
+	c, with, done, err := openModel(*ref, *adapter)
 	if err != nil {
-		return &cli.Error{Code: cli.ExitUsage, Err: err}
+		return err
 	}
-	defer c.Close()
+	defer done()
+	o.Adapter = with
 	sum, again, err := scorer.Run(ctx, dev, c, o)
 	if err != nil {
 		return err
@@ -80,6 +82,9 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	}
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
+	}
+	if sum.Targets == 0 {
+		fmt.Fprintf(std.Err, "warning: %s has no trained token in %d rows: there is nothing to inspect or to train on\n", o.Tokens, sum.Rows)
 	}
 	if sum.LowCorrelation() {
 		fmt.Fprintf(std.Err, "warning: the entropies of the top %d tokens and of the whole vocabulary correlate by %.3f only (the paper has more than 0.999); a larger --k comes closer\n", o.K, *sum.Correlation)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"strings"
@@ -54,9 +55,13 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return cli.Usagef("--fail-if: %w", err)
 	}
+	if *html != "" {
+		if err := store.Creatable(*html); err != nil {
+			return cli.Usagef("--html: %w", err)
+		}
+	}
 	if o.After != "" {
-		var err error
-		if o.Model, err = hashOf(store.Join(o.Run, train.ModelName)); err != nil {
+		if err := hashes(&o); err != nil {
 			return err
 		}
 	}
@@ -88,12 +93,27 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 	return err
 }
 
-// hashOf is the hash of a run's model, which --after must be scored with.
-func hashOf(dir string) (string, error) {
-	c, err := weights.Open(dir)
-	if err != nil {
-		return "", cli.Usagef("--after cannot be checked against the trained model: %w", err)
+// hashes finds what the run has made, a model, an adapter or both, and says what
+// --after must be scored with.
+func hashes(o *report.AuditOptions) error {
+	var missing error
+	for _, made := range []struct {
+		name string
+		open func(string) (*weights.Checkpoint, error)
+		hash *string
+	}{{train.ModelName, weights.Open, &o.Model}, {train.AdapterName, weights.OpenAdapter, &o.Adapter}} {
+		c, err := made.open(store.Join(o.Run, made.name))
+		if err != nil {
+			missing = cmp.Or(missing, err)
+			continue
+		}
+		*made.hash, err = c.Hash()
+		if err := errors.Join(err, c.Close()); err != nil {
+			return err
+		}
 	}
-	hash, err := c.Hash()
-	return hash, errors.Join(err, c.Close())
+	if o.Model == "" && o.Adapter == "" {
+		return cli.Usagef("--after cannot be checked against the trained model: %w", missing)
+	}
+	return nil
 }

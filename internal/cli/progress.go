@@ -62,7 +62,11 @@ func (p *Progress) print(note string) {
 	if r := p.Rate(); r > 0 {
 		eta = (time.Duration(float64(p.total-p.done)/r) * time.Second).String()
 	}
-	line := fmt.Sprintf("%s %3.0f%%  %d/%d %s  %.0f/s  ETA %s  %s", p.what, 100*share, p.done, p.total, p.unit, p.Rate(), eta, note)
+	rate := fmt.Sprintf("%.0f", p.Rate())
+	if p.Rate() < 10 {
+		rate = fmt.Sprintf("%.2g", p.Rate())
+	}
+	line := fmt.Sprintf("%s %3.0f%%  %d/%d %s  %s/s  ETA %s  %s", p.what, 100*share, p.done, p.total, p.unit, rate, eta, note)
 	if !p.tty {
 		fmt.Fprintln(p.w, strings.TrimSpace(line))
 		return
