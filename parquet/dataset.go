@@ -109,7 +109,7 @@ func (d *Dataset) ContentHash() (string, error) {
 	}
 	m := &Manifest{}
 	for _, path := range d.Shards {
-		h, err := HashFile(path)
+		h, err := store.Hash(path)
 		if err != nil {
 			return "", err
 		}
@@ -138,7 +138,7 @@ func (d *Dataset) VerifyShard(i int) error {
 		return nil
 	}
 	path := d.Shards[i]
-	got, err := HashFile(path)
+	got, err := store.Hash(path)
 	if err != nil {
 		return err
 	}

@@ -9,7 +9,7 @@ import (
 
 	"eaft/eaft"
 	"eaft/internal/cli"
-	"eaft/parquet"
+	"eaft/internal/store"
 	"eaft/report"
 )
 
@@ -105,7 +105,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 		if err := report.HTML(&page, r); err != nil {
 			return err
 		}
-		if err := parquet.WriteFileAtomic(*html, page.Bytes()); err != nil {
+		if err := store.WriteFile(*html, page.Bytes()); err != nil {
 			return err
 		}
 	}

@@ -11,7 +11,6 @@ import (
 	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/model/weights"
-	"eaft/parquet"
 	"eaft/report"
 	"eaft/train"
 )
@@ -73,7 +72,7 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 		if err := r.HTML(&page); err != nil {
 			return err
 		}
-		if err := parquet.WriteFileAtomic(*html, page.Bytes()); err != nil {
+		if err := store.WriteFile(*html, page.Bytes()); err != nil {
 			return err
 		}
 	}
