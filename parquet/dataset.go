@@ -41,13 +41,13 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 		path := store.Join(dir, s.Name)
 		st, err := store.Stat(path)
 		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; run the stage again in an empty folder", path)
+			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; remove %s there and run its stage again, which makes what is missing", path, ManifestName)
 		}
 		if err != nil {
 			return nil, err
 		}
 		if !st.Regular || st.Size != s.Bytes {
-			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; run the stage again in an empty folder", path, st.Size, s.Bytes)
+			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, st.Size, s.Bytes, mending)
 		}
 		d.Shards = append(d.Shards, path)
 	}
@@ -122,7 +122,7 @@ func (d *Dataset) ContentHash() (string, error) {
 	}
 	m := &Manifest{}
 	for _, path := range d.Shards {
-		h, err := HashFile(path)
+		h, err := store.Hash(path)
 		if err != nil {
 			return "", err
 		}
@@ -130,6 +130,10 @@ func (d *Dataset) ContentHash() (string, error) {
 	}
 	return m.ContentHash(), nil
 }
+
+// mending is what to do about a shard that is not as it was written: a stage that
+// finds its manifest has nothing to do, and one that finds a shard keeps it.
+const mending = "remove it and the " + ManifestName + " beside it, and run its stage again, which makes this shard again and keeps the others"
 
 // Verify reads every shard and compares its hash with the manifest's. Foreign
 // datasets have nothing to compare with.
@@ -151,12 +155,12 @@ func (d *Dataset) VerifyShard(i int) error {
 		return nil
 	}
 	path := d.Shards[i]
-	got, err := HashFile(path)
+	got, err := store.Hash(path)
 	if err != nil {
 		return err
 	}
 	if want := d.Manifest.Shards[i].SHA256; got != want {
-		return fmt.Errorf("%s: content has the hash %s where the manifest says %s; run the stage again in an empty folder", path, got, want)
+		return fmt.Errorf("%s: content has the hash %s where the manifest says %s; %s", path, got, want, mending)
 	}
 	return nil
 }

@@ -110,7 +110,7 @@ func WriteManifest(dir string, m *Manifest) error {
 	if err != nil {
 		return fmt.Errorf("%s: %w", path, err)
 	}
-	return WriteFileAtomic(path, append(data, '\n'))
+	return store.WriteFile(path, append(data, '\n'))
 }
 
 // ReadManifest reads the manifest of dir; the error is fs.ErrNotExist when the

@@ -10,6 +10,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"eaft/internal/store"
 )
 
 // someTokens are rows with empty lists, a long row over many pages, and text
@@ -83,7 +85,7 @@ func TestTokensRoundTripAndBytes(t *testing.T) {
 	if ia.SHA256 != ib.SHA256 || ia.Bytes != ib.Bytes {
 		t.Fatal("two writes of the same rows differ")
 	}
-	if sum, err := HashFile(a); err != nil || sum != ia.SHA256 {
+	if sum, err := store.Hash(a); err != nil || sum != ia.SHA256 {
 		t.Fatalf("ShardInfo says %s, the file %s (%v)", ia.SHA256, sum, err)
 	}
 	got, err := readTokens(a)
@@ -274,10 +276,10 @@ func TestDataset(t *testing.T) {
 	if err := os.WriteFile(temp, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if err := CleanTemps(dir); err != nil {
+	if err := store.CleanTemps(dir); err != nil {
 		t.Fatal(err)
 	}
 	if _, err := os.Stat(temp); !errors.Is(err, os.ErrNotExist) {
-		t.Error("CleanTemps left a file")
+		t.Error("store.CleanTemps left a file")
 	}
 }

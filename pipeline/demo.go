@@ -15,6 +15,7 @@ import (
 
 	"eaft/eaft"
 	"eaft/examples/demo"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -77,7 +78,7 @@ func Demo(ctx context.Context, r *Runner, out string) error {
 	}
 	table := lossTable(models)
 	fmt.Fprintf(r.Out, "\n%s\nIn %s: corpora, tokens, scores, report.txt, report.json, table.txt, and the models sft/model and eaft/model.\n", table, out)
-	return parquet.WriteFileAtomic(at("table.txt"), []byte(table))
+	return store.WriteFile(at("table.txt"), []byte(table))
 }
 
 // writeCorpora leaves what the demo reads where its user can look at it.
@@ -93,7 +94,7 @@ func writeCorpora(dir string) error {
 		if err != nil {
 			return err
 		}
-		return parquet.WriteFileAtomic(filepath.Join(dir, name), data)
+		return store.WriteFile(filepath.Join(dir, name), data)
 	})
 }
 
@@ -108,7 +109,7 @@ func (r *Runner) save(ctx context.Context, path string, s Stage) error {
 	if buf.Len() == 0 {
 		return nil
 	}
-	return parquet.WriteFileAtomic(path, buf.Bytes())
+	return store.WriteFile(path, buf.Bytes())
 }
 
 type found struct{ planted, flagged, hits int }

@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -15,7 +16,7 @@ func (p *Pipeline) writeMetrics(plan []Planned) {
 	if p.Metrics == "" {
 		return
 	}
-	if err := parquet.WriteFileAtomic(p.Metrics, []byte(openMetrics(p.status(plan), time.Now()))); err != nil {
+	if err := store.WriteFile(p.Metrics, []byte(openMetrics(p.status(plan), time.Now()))); err != nil {
 		p.say("metrics", p.Metrics, "cannot be written", "error", err.Error())
 	}
 }

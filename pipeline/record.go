@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -60,7 +61,7 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return parquet.WriteFileAtomic(path, append(data, '\n'))
+	return store.WriteFile(path, append(data, '\n'))
 }
 
 // record is what is known of the step; an empty one if nothing is.
@@ -91,7 +92,7 @@ func (c *Config) at(elem ...string) string {
 func (c *Config) results(s *Step) (map[string]string, error) {
 	out := map[string]string{}
 	for _, m := range s.Markers {
-		h, err := parquet.HashFile(c.at(s.Folder, m))
+		h, err := store.Hash(c.at(s.Folder, m))
 		if err != nil {
 			return nil, err
 		}
@@ -106,7 +107,7 @@ func (c *Config) results(s *Step) (map[string]string, error) {
 func (c *Config) damage(s *Step, r *Record, thorough bool) (string, error) {
 	for _, m := range s.Markers {
 		path := c.at(s.Folder, m)
-		h, err := parquet.HashFile(path)
+		h, err := store.Hash(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			return path + " is gone", nil
 		}
@@ -149,7 +150,7 @@ func badShards(dir, schema string, thorough bool) (bad []string, err error) {
 		if !thorough {
 			continue
 		}
-		sum, err := parquet.HashFile(path)
+		sum, err := store.Hash(path)
 		if err != nil {
 			return nil, err
 		}

@@ -17,6 +17,7 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/internal/machine"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -48,7 +49,7 @@ func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	if err := parquet.CleanTemps(dir); err != nil {
+	if err := store.CleanTemps(dir); err != nil {
 		return err
 	}
 	isa, err := p.isa()
@@ -71,7 +72,7 @@ func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 	if err != nil {
 		return err
 	}
-	if err := parquet.WriteFileAtomic(p.at(p.Out, reportDir, "run.yaml"), file); err != nil {
+	if err := store.WriteFile(p.at(p.Out, reportDir, "run.yaml"), file); err != nil {
 		return err
 	}
 	r.Files = append(r.Files, "run.yaml")
@@ -82,7 +83,7 @@ func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 	if err := r.HTML(&page); err != nil {
 		return err
 	}
-	return parquet.WriteFileAtomic(p.at(p.Out, reportDir, "index.html"), page.Bytes())
+	return store.WriteFile(p.at(p.Out, reportDir, "index.html"), page.Bytes())
 }
 
 // keep lists a file of the report if it is there.
@@ -113,7 +114,7 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 		if err != nil {
 			return err
 		}
-		return parquet.WriteFileAtomic(p.at(p.Out, reportDir, name), data)
+		return store.WriteFile(p.at(p.Out, reportDir, name), data)
 	}
 	switch pl.kind {
 	case "inspect":
@@ -169,7 +170,7 @@ func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
 	if err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: io.Discard, Quiet: true}); err != nil {
 		return err
 	}
-	return parquet.WriteFileAtomic(p.at(p.Out, reportDir, "conflicts.txt"), out.Bytes())
+	return store.WriteFile(p.at(p.Out, reportDir, "conflicts.txt"), out.Bytes())
 }
 
 func tail(path string, n int64) (string, error) {

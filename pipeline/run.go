@@ -17,7 +17,7 @@ import (
 	"golang.org/x/term"
 
 	"eaft/internal/cli"
-	"eaft/parquet"
+	"eaft/internal/store"
 )
 
 const lockName = "lock"
@@ -180,7 +180,7 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
 	// What killed attempts were writing; nobody else is in the folder now.
 	for _, dir := range []string{p.at(pl.Folder), p.at(pl.out())} {
-		if err := parquet.CleanTemps(dir); err != nil {
+		if err := store.CleanTemps(dir); err != nil {
 			return err
 		}
 	}
@@ -198,7 +198,7 @@ func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
 		return p.Runner.Run(ctx, s)
 	}
 	// What a gate refused is written all the same: that is when it is looked at.
-	out, err := parquet.CreateAtomic(p.at(pl.Folder, pl.Stdout))
+	out, err := store.Create(p.at(pl.Folder, pl.Stdout))
 	if err != nil {
 		return err
 	}

@@ -15,6 +15,7 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/internal/lock"
+	"eaft/internal/store"
 	"eaft/internal/version"
 	"eaft/parquet"
 )
@@ -314,7 +315,7 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 		if err != nil {
 			return err
 		}
-		sum, err := parquet.HashFile(file)
+		sum, err := store.Hash(file)
 		if err != nil {
 			return err
 		}
@@ -341,7 +342,7 @@ func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad
 		damaged := false
 		for _, f := range d.Files {
 			path := p.at(s.Folder, f.Name)
-			got, err := parquet.HashFile(path)
+			got, err := store.Hash(path)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				return sum, 0, nil, err
 			}

@@ -115,7 +115,7 @@ func (w *filterWriter) run(ctx context.Context) error {
 		}
 		path := store.Join(w.out, "_tokenizer.json")
 		w.made = append(w.made, path)
-		if err := parquet.WriteFileAtomic(path, data); err != nil {
+		if err := store.WriteFile(path, data); err != nil {
 			return err
 		}
 		break

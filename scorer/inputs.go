@@ -142,7 +142,7 @@ func shares(data *parquet.Dataset, limit int64) ([]int64, error) {
 func hashFiles(paths []string) (string, error) {
 	var all strings.Builder
 	for _, path := range paths {
-		h, err := parquet.HashFile(path)
+		h, err := store.Hash(path)
 		if err != nil {
 			return "", err
 		}
@@ -210,6 +210,6 @@ func (r *run) kept(i int) (*parquet.ShardInfo, parquet.Ledger, error) {
 	if err := r.same(path, meta); err != nil {
 		return nil, parquet.Ledger{}, err
 	}
-	sum, err := parquet.HashFile(path)
+	sum, err := store.Hash(path)
 	return &parquet.ShardInfo{Name: store.Base(path), Rows: meta.Ledger.RowsOut, Bytes: st.Size, SHA256: sum}, meta.Ledger, err
 }

@@ -142,7 +142,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 		if err != nil {
 			return sum, err
 		}
-		if err := parquet.WriteFileAtomic(store.Join(dir, tokenizerName), data); err != nil {
+		if err := store.WriteFile(store.Join(dir, tokenizerName), data); err != nil {
 			return sum, err
 		}
 	}
@@ -182,10 +182,10 @@ func copyShard(from, to string) (info parquet.ShardInfo, err error) {
 	if err != nil {
 		return info, err
 	}
-	if err := parquet.WriteFileAtomic(to, data); err != nil {
+	if err := store.WriteFile(to, data); err != nil {
 		return info, err
 	}
-	sum, err := parquet.HashFile(to)
+	sum, err := store.Hash(to)
 	return parquet.ShardInfo{Name: store.Base(to), Bytes: int64(len(data)), SHA256: sum}, err
 }
 

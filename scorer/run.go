@@ -46,7 +46,7 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if o.Shards != nil {
 		return sum, false, r.some(ctx, dev, c)
 	}
-	if err := parquet.CleanTemps(o.Out); err != nil {
+	if err := store.CleanTemps(o.Out); err != nil {
 		return sum, false, err
 	}
 	if err := in.data.Verify(); err != nil {
@@ -214,7 +214,7 @@ func (r *run) score(ctx context.Context, path string, w *window, progress *cli.P
 // finish copies the tokenizer, sums the shards up and writes the manifest last.
 func (r *run) finish(m *parquet.Manifest) (Summary, error) {
 	if r.tokenizer != nil {
-		if err := parquet.WriteFileAtomic(store.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
+		if err := store.WriteFile(store.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
 			return Summary{}, err
 		}
 	}

@@ -145,7 +145,7 @@ func spool(stdin io.Reader, dir string) (path string, err error) {
 	return f.Name(), nil
 }
 
-// createSpool makes a temporary file of the kind that parquet.CleanTemps removes
+// createSpool makes a temporary file of the kind that store.CleanTemps removes
 // after a killed run.
 func createSpool(dir string) (*os.File, error) {
 	return os.CreateTemp(store.TempDir(dir), ".spool-*.eaft-tmp")

@@ -40,7 +40,7 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 		if o.Only != nil {
 			continue // others are at work here
 		}
-		if err := parquet.CleanTemps(dir); err != nil {
+		if err := store.CleanTemps(dir); err != nil {
 			return nil, false, err
 		}
 	}
@@ -100,7 +100,7 @@ func (s *set) add(info parquet.ShardInfo, ledger *parquet.Ledger, report *Report
 
 // tidy removes what is of no use: spools, and folders in which nothing came to be.
 func (r *run) tidy() {
-	parquet.CleanTemps(r.o.Out)
+	store.CleanTemps(r.o.Out)
 	for _, dir := range append(slices.Clone(r.dirs), r.o.Out) {
 		if !store.IsURL(dir) { // a bucket has no empty folders
 			store.Remove(dir)
@@ -316,7 +316,7 @@ func (r *run) finish(total int64) error {
 		return cli.Usagef("no row can be used: %s; each is named in %s", Reasons(all.Dropped), paths[0])
 	}
 	for split, dir := range r.dirs {
-		if err := parquet.WriteFileAtomic(store.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
+		if err := store.WriteFile(store.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
 			return err
 		}
 		s := r.sets[split]
@@ -332,7 +332,7 @@ func (r *run) finish(total int64) error {
 }
 
 func (r *run) gatherRejects(split int, path string) (err error) {
-	out, err := parquet.CreateAtomic(path)
+	out, err := store.Create(path)
 	if err != nil {
 		return err
 	}

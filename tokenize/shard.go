@@ -25,11 +25,11 @@ type segment struct {
 // partFile is a file beside the shards.
 type partFile struct {
 	*bufio.Writer
-	file *parquet.AtomicFile
+	file *store.Writer
 }
 
 func createPart(path string) (*partFile, error) {
-	f, err := parquet.CreateAtomic(path)
+	f, err := store.Create(path)
 	if err != nil {
 		return nil, err
 	}
@@ -278,7 +278,7 @@ func (r *run) keep(i int) error {
 		if err != nil {
 			return err
 		}
-		sum, err := parquet.HashFile(path)
+		sum, err := store.Hash(path)
 		if err != nil {
 			return err
 		}

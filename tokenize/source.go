@@ -59,7 +59,7 @@ func (s *source) survey(m mapping) error {
 
 // hashBytes is the hash that survey gives, without looking at the records.
 func (s *source) hashBytes() (string, error) {
-	sum, err := parquet.HashFile(s.path)
+	sum, err := store.Hash(s.path)
 	if err != nil {
 		return "", &cli.Error{Code: cli.ExitUsage, Err: err}
 	}

@@ -183,7 +183,7 @@ func (a *audit) restore(path string, s auditState) error {
 func (s auditState) check(dir string) error {
 	for _, shard := range s.Sealed {
 		path := filepath.Join(dir, shard.Name)
-		got, err := parquet.HashFile(path)
+		got, err := store.Hash(path)
 		switch {
 		case errors.Is(err, fs.ErrNotExist):
 			return damaged(path + " is missing")

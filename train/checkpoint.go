@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -104,7 +105,7 @@ func writeCheckpoint(dir string, t *trainer, s *state, visits []parquet.AuditRow
 		return "", err
 	}
 	data = append(data, '\n')
-	if err := parquet.WriteFileAtomic(filepath.Join(tmp, stateFile), data); err != nil {
+	if err := store.WriteFile(filepath.Join(tmp, stateFile), data); err != nil {
 		return "", err
 	}
 	m.Files = append(m.Files, stored{info.Name, info.Bytes, info.SHA256}, stored{stateFile, int64(len(data)), hashOf(data)})

@@ -13,7 +13,6 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
-	"eaft/parquet"
 )
 
 // Values of Options.Resume beside the folder of a checkpoint.
@@ -179,7 +178,7 @@ func (f stored) check(dir, name string) error {
 	case !st.Mode().IsRegular() || st.Size() != f.Bytes:
 		return damaged(fmt.Sprintf("%s has %d bytes, not %d", name, st.Size(), f.Bytes))
 	}
-	got, err := parquet.HashFile(filepath.Join(dir, name))
+	got, err := store.Hash(filepath.Join(dir, name))
 	if err != nil {
 		return err
 	}
@@ -239,7 +238,7 @@ func prepare(o *Options, now *Record) (at string, s *state, err error) {
 
 // cleanTemps removes what killed runs left half written.
 func cleanTemps(out string) error {
-	if err := parquet.CleanTemps(out); err != nil {
+	if err := store.CleanTemps(out); err != nil {
 		return err
 	}
 	dir := filepath.Join(out, CheckpointsName)

@@ -213,5 +213,5 @@ func writeJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return parquet.WriteFileAtomic(path, append(data, '\n'))
+	return store.WriteFile(path, append(data, '\n'))
 }

@@ -286,8 +286,7 @@ func TestS3Away(t *testing.T) {
 }
 
 // TestS3Damaged flips one bit in stored shards, behind the store's back: the next
-// stage or verify names the object and what to do, and the same commands make the
-// bytes again.
+// stage or verify names the object and what to do, and that brings the bytes back.
 func TestS3Damaged(t *testing.T) {
 	s := s3test.Start(t)
 	files, _, want := inFiles(t)
@@ -306,9 +305,17 @@ func TestS3Damaged(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, log := p.do(c.find, cli.ExitFailed, cli.ExitUsage)
-		t.Logf("%s: %s", c.object, log)
 		if !strings.Contains(log, p.at(c.object)) {
 			t.Errorf("%s is not named", c.object)
+		}
+		manifest := filepath.Join(filepath.Dir(c.object), "_manifest.json")
+		if !strings.Contains(log, "remove it and the _manifest.json beside it, and run its stage again") {
+			t.Errorf("no remedy: %s", log)
+		}
+		for _, name := range []string{c.object, manifest} {
+			if err := os.Remove(filepath.Join(s.Dir, "damaged", name)); err != nil {
+				t.Fatal(err)
+			}
 		}
 		p.do(c.remedy, cli.ExitDone)
 		sameObjects(t, s, "damaged", want)

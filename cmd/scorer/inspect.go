@@ -10,7 +10,6 @@ import (
 	"eaft/eaft"
 	"eaft/internal/cli"
 	"eaft/internal/store"
-	"eaft/parquet"
 	"eaft/report"
 )
 
@@ -109,7 +108,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 		if err := report.HTML(&page, r); err != nil {
 			return err
 		}
-		if err := parquet.WriteFileAtomic(*html, page.Bytes()); err != nil {
+		if err := store.WriteFile(*html, page.Bytes()); err != nil {
 			return err
 		}
 	}

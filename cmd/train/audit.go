@@ -12,7 +12,6 @@ import (
 	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/model/weights"
-	"eaft/parquet"
 	"eaft/report"
 	"eaft/train"
 )
@@ -78,7 +77,7 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 		if err := r.HTML(&page); err != nil {
 			return err
 		}
-		if err := parquet.WriteFileAtomic(*html, page.Bytes()); err != nil {
+		if err := store.WriteFile(*html, page.Bytes()); err != nil {
 			return err
 		}
 	}

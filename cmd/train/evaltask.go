@@ -12,8 +12,8 @@ import (
 
 	"eaft/eval"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
-	"eaft/parquet"
 	"eaft/tokenize"
 )
 
@@ -71,7 +71,7 @@ func (x *examples) close() error {
 	if x.path == "" {
 		return nil
 	}
-	return parquet.WriteFileAtomic(x.path, x.b.Bytes())
+	return store.WriteFile(x.path, x.b.Bytes())
 }
 
 // bar is the progress of a task, which begins when the task says of how many.
