@@ -1,9 +1,11 @@
 package tokenize
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"strings"
 	"unicode/utf8"
 
@@ -21,6 +23,7 @@ type layout struct {
 	// a text (function_call) are rendered as that text.
 	plainCalls bool
 	absent     map[string]bool // optional fields that no record seen has
+	unread     []string        // fields of the records seen that are not read
 }
 
 // detectRecords is how many records of a file are looked at: one that fits
@@ -131,14 +134,47 @@ func mapped(m mapping, found *layout) *layout {
 func (l *layout) String() string {
 	shown := maps.Clone(l.fields)
 	maps.DeleteFunc(shown, func(t, _ string) bool { return l.absent[t] })
-	return fmt.Sprintf("%s (%s)", l.name, shown)
+	s := fmt.Sprintf("%s (%s)", l.name, shown)
+	const most = 8
+	switch n := len(l.unread); {
+	case n > most:
+		s += fmt.Sprintf("; not read: %s and %d more fields", strings.Join(l.unread[:most], ", "), n-most)
+	case n > 0:
+		s += "; not read: " + strings.Join(l.unread, ", ")
+	}
+	return s
 }
 
-// lacks says which fields were seen: others need not be shown.
+// reads reports whether a record's field is read, or something in it.
+func (l *layout) reads(name string) bool {
+	if name == "id" && l.fields["id"] == "" {
+		return true
+	}
+	for target, expression := range l.fields {
+		if target == "role" || target == "content" || strings.HasPrefix(target, rolePrefix) {
+			continue // of messages
+		}
+		for _, field := range strings.Split(expression, "+") {
+			if field == name || strings.HasPrefix(field, name+".") {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// lacks says which fields were seen: of what is read others need not be shown, and
+// what is not read is.
 func (l *layout) lacks(seen map[string]bool) {
 	l.absent = map[string]bool{}
 	for _, t := range []string{"system", "history", "tools", "labels"} {
 		l.absent[t] = l.fields[t] == t && !seen[t]
+	}
+	l.unread = nil
+	for _, name := range slices.Sorted(maps.Keys(seen)) {
+		if !l.reads(name) {
+			l.unread = append(l.unread, name)
+		}
 	}
 }
 
@@ -149,6 +185,7 @@ type detector struct {
 	fits   bool
 	reason string // why the first record is of no use
 	fields map[string]bool
+	open   bool // the first record is a JSON object that goes on behind its line
 }
 
 // see looks at one more record.
@@ -167,6 +204,7 @@ func (d *detector) see(raw []byte, m mapping) {
 	if d.fits {
 		return
 	}
+	d.open = d.open || n == 0 && err != nil && bytes.HasPrefix(raw, []byte("{")) && !bytes.Contains(raw, []byte("}"))
 	var l *layout
 	if err == nil {
 		if l = mapped(m, detect(record)); l == nil {
@@ -184,6 +222,7 @@ func (d *detector) see(raw []byte, m mapping) {
 		fields := ""
 		if record != nil && l != nil {
 			l.lacks(d.fields)
+			l.unread = nil // the fields are all named
 			fields = fmt.Sprintf("; the record's fields are %s, read as %s", strings.Join(record.Keys, ", "), l)
 		}
 		d.reason = fmt.Sprintf("record %d: %v%s", n, err, fields)
@@ -196,6 +235,9 @@ func (d *detector) layout() (*layout, error) {
 		d.best.lacks(d.fields)
 		return d.best, nil
 	}
+	if d.open {
+		return nil, fmt.Errorf("%s: the file is neither JSON Lines, one object a line, nor an object whose values are all records; where the records are a list in it, take that out, as with jq .FIELD", d.reason)
+	}
 	return nil, fmt.Errorf("%s (nor does any of the first %d records fit). Name the fields: --map user=FIELD,assistant=FIELD, --map messages=FIELD, --map text=FIELD or --map input_ids=FIELD", d.reason, d.seen)
 }
 
@@ -206,7 +248,7 @@ func decode(raw []byte) (*template.Dict, error) {
 	}
 	v, err := template.DecodeJSON(raw)
 	if err != nil {
-		return nil, rejectf(malformedJSON, "%v", err)
+		return nil, rejectf(malformedJSON, "%s", strings.TrimPrefix(err.Error(), malformedJSON+" "))
 	}
 	record, ok := v.(*template.Dict)
 	if !ok {

@@ -158,13 +158,15 @@ func TestFilesThatDoNotFit(t *testing.T) {
 	for _, c := range []struct{ content, mapping, says string }{
 		{`{"a":"x","b":"y"}`, "", "in.jsonl: record 0: no layout that is known has the fields a, b .*--map user=FIELD"},
 		{`{"a":"x","b":"y"}`, "user=a,assistant=c", "in.jsonl: record 0: missing field: no c; the record's fields are a, b.*--map"},
-		{`{"a":`, "", "in.jsonl: record 0: malformed JSON.*"},
+		{`{"a":`, "", "in.jsonl: record 0: malformed JSON: at byte .*neither JSON Lines.*jq .FIELD"},
+		{"{\n \"name\": \"x\",\n \"samples\": [\n  {\"text\": \"a\"}]\n}", "", "in.jsonl: record 0: malformed JSON: at byte .*a list in it, take that out, as with jq .FIELD"},
+		{"{\"text\": \"a\n}", "", "in.jsonl: record 0: malformed JSON: at byte .*"},
 		{`[1, 2]`, "", "in.jsonl: record 0: wrong type: the record is a number where an object is needed.*"},
 		{`[{"text":"a"} {"text":"b"}]`, "", "in.jsonl: record 1, byte 14: .* where a comma"},
 		{`[{"text":"a"}`, "", "in.jsonl: record 1: the file ends within a value"},
 		{`[{"text":"a"}] x`, "", "in.jsonl: byte 15: .* after the end"},
 		{"\x1f\x8bxx", "", "in.jsonl: .*"},
-		{"text\na", "", "in.jsonl: begins with 't': neither JSON.*name a CSV file .csv"},
+		{"text\na", "", "in.jsonl: begins with 't': neither JSON.*name a CSV file .csv.*jq -Rc '{text: .}'"},
 		{"PAR1 this is none", "", "in.jsonl: .*not a readable Parquet file.*"},
 	} {
 		o := options(t.TempDir(), write(t, "in.jsonl", c.content))

@@ -2,6 +2,7 @@ package tokenize
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/json"
 	"errors"
@@ -34,6 +35,9 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 	}
 	r := &run{l: l.with(&o), o: &o, dirs: o.dirs()}
 	for _, dir := range append(slices.Clone(r.dirs), o.Out) {
+		if st, err := store.Stat(dir); err == nil && !st.Dir {
+			return nil, false, cli.Usagef("--out %s: a file has this name; name a folder", dir)
+		}
 		if err := store.MkdirAll(dir); err != nil {
 			return nil, false, err
 		}
@@ -309,11 +313,11 @@ func (r *run) finish(total int64) error {
 		n += k
 	}
 	if share := float64(n) / float64(total); share > r.o.MaxReject {
-		return cli.Gatef("%d of %d rows cannot be used (%.1f%%; --max-reject is %.1f%%): %s; each is named in %s. Mend them, or allow more with --max-reject",
-			n, total, 100*share, 100*r.o.MaxReject, Reasons(unusable), paths[0])
+		return cli.Gatef("%d of %d rows cannot be used (%.1f%%; --max-reject is %.1f%%): %s; %seach is named in %s. Mend them, or allow more with --max-reject",
+			n, total, 100*share, 100*r.o.MaxReject, Reasons(unusable), r.firstOf(unusable), paths[0])
 	}
 	if all.RowsOut == 0 {
-		return cli.Usagef("no row can be used: %s; each is named in %s", Reasons(all.Dropped), paths[0])
+		return cli.Usagef("no row can be used: %s; %seach is named in %s", Reasons(all.Dropped), r.firstOf(all.Dropped), paths[0])
 	}
 	for split, dir := range r.dirs {
 		if err := store.WriteFile(store.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
@@ -329,6 +333,20 @@ func (r *run) finish(total int64) error {
 		}
 	}
 	return r.removeParts()
+}
+
+// firstOf is the first record that was rejected for the most frequent reason.
+func (r *run) firstOf(dropped map[string]int64) string {
+	reasons := slices.Sorted(maps.Keys(dropped))
+	slices.SortStableFunc(reasons, func(a, b string) int { return cmp.Compare(dropped[b], dropped[a]) })
+	for _, reason := range reasons {
+		for _, s := range r.sets {
+			if e, ok := s.report.Examples[reason]; ok {
+				return fmt.Sprintf("first %s: %s, record %d: %s; ", reason, e.Source, e.Row, e.Detail)
+			}
+		}
+	}
+	return ""
 }
 
 func (r *run) gatherRejects(split int, path string) (err error) {

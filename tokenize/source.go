@@ -5,6 +5,7 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"fmt"
 	"hash"
 	"io"
@@ -116,6 +117,9 @@ func (s *source) each(h hash.Hash, f func(key, raw []byte) error) (err error) {
 		return err
 	}
 	if err := s.eachText(text, record); err != nil {
+		if packed != "" && errors.Is(err, io.ErrUnexpectedEOF) && !stop {
+			return fmt.Errorf("the compressed file is cut off: %w", err)
+		}
 		return err
 	}
 	s.container += packed
@@ -150,7 +154,7 @@ func (s *source) eachText(r io.Reader, f func(key, raw []byte) error) error {
 		s.container = "CSV"
 		return eachCSV(io.MultiReader(bytes.NewReader(scan.buf[scan.lo:]), errReader{scan.err}, r), func(raw []byte) error { return f(nil, raw) })
 	case ok && !isJSON:
-		return fmt.Errorf("begins with %q: neither JSON ({ or [), gzip, zstd nor Parquet; name a CSV file .csv", first)
+		return fmt.Errorf("begins with %q: neither JSON ({ or [), gzip, zstd nor Parquet; name a CSV file .csv, and make JSON Lines of plain text, as with jq -Rc '{text: .}'", first)
 	}
 	s.container = [...]string{"JSON Lines", "JSON array", "JSON object"}[shape]
 	return scan.eachJSON(shape, f)

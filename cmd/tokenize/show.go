@@ -35,6 +35,9 @@ func show(args []string, std cli.IO) error {
 	if fs.NArg() == 2 {
 		want = fs.Arg(1)
 	}
+	if st, err := store.Stat(dir); err == nil && !st.Dir {
+		return cli.Usagef("%s: a file, where the folder of a dataset is needed", dir)
+	}
 	d, err := parquet.OpenDataset(dir, "tokens/1")
 	if err != nil {
 		if splits, _ := filepath.Glob(filepath.Join(dir, "*", parquet.ManifestName)); len(splits) > 0 {
