@@ -26,7 +26,7 @@ func FuzzReadTokens(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		rows, _ := readTokens(path)
 		for _, r := range rows {
 			if err := r.check(); err != nil {

@@ -105,7 +105,7 @@ func FuzzRecords(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		rows, _ := records(path)
 		for _, r := range rows {
 			if !json.Valid([]byte(r)) {

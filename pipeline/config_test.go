@@ -68,7 +68,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(s, "train.lr", "1")
 	}
 	f.Fuzz(func(t *testing.T, text, field, value string) {
-		bound.Input(t, len(text)+len(value))
+		bound.Memory(t, len(text)+len(value))
 		over, err := ParseSet([]string{field + "=" + value})
 		if err != nil {
 			over = nil

@@ -37,7 +37,7 @@ func FuzzInput(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o600); err != nil {
 			t.Fatal(err)
 		}
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		s := &source{path: path, name: name}
 		err := s.survey(nil)
 		if err != nil && !strings.Contains(err.Error(), path) {

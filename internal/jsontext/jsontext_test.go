@@ -12,7 +12,7 @@ func FuzzAppend(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
-		bound.Input(t, len(s))
+		bound.Memory(t, len(s))
 		var got, want string
 		if err := json.Unmarshal(Append(nil, s), &got); err != nil {
 			t.Fatal(err)

@@ -244,7 +244,7 @@ func FuzzGGUF(f *testing.F) {
 		f.Add(vocabularyGGUF(kind))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		md, tensors, err := readGGUF("x.gguf", data)
 		if err != nil {
 			return
@@ -310,7 +310,7 @@ func FuzzFolder(f *testing.F) {
 	f.Add([]byte("{}"), []byte(`{"weight_map":{"a":"../x.safetensors","b":"model.safetensors"}}`), []byte(`{"chat_template":[{"name":"default","template":"x"}]}`))
 	f.Add([]byte(""), []byte(`{"weight_map":{"f32":"model.safetensors"}}`), []byte(`{"unk_token":"<unk>","add_bos_token":true,"pad_token":{"content":1}}`))
 	f.Fuzz(func(t *testing.T, config, index, side []byte) {
-		bound.Input(t, len(config)+len(index)+len(side))
+		bound.Memory(t, len(config)+len(index)+len(side))
 		c, err := OpenFS(strict{t, fstest.MapFS{"config.json": {Data: config}, indexFile: {Data: index}, singleFile: {Data: weights},
 			"tokenizer_config.json": {Data: side}, "tokenizer.json": {Data: []byte(`{}`)}}}, "x")
 		if err != nil {
@@ -342,7 +342,7 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(safetensors(`{"a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}}`, 2))
 	f.Add(binary.LittleEndian.AppendUint64(nil, 1<<64-8))
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		if tensors, err := parse("safetensors", data); err == nil {
 			checkTensors(t, tensors)
 		}

@@ -6,8 +6,6 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"eaft/internal/bound"
 )
 
 func FuzzRender(f *testing.F) {
@@ -30,7 +28,6 @@ func FuzzRender(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, src string) {
-		bound.Time(t, len(src))
 		start := time.Now()
 		tm, err := Parse(src)
 		if err != nil {

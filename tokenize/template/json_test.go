@@ -49,7 +49,7 @@ func FuzzDecodeJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		got, err := DecodeJSON(data)
 		if deep := strings.Count(string(data), "[")+strings.Count(string(data), "{") > maxJSONDepth; deep {
 			return

@@ -51,7 +51,7 @@ func FuzzSplit(f *testing.F) {
 	f.Add("{%- for m in messages %}{{ m['a'] }}{% endfor -%}")
 	f.Add("{% raw -%} {{ {%+ endraw %}{#- -#}")
 	f.Fuzz(func(t *testing.T, src string) {
-		bound.Input(t, len(src))
+		bound.Memory(t, len(src))
 		_, _ = Split(src)
 	})
 }

@@ -19,7 +19,7 @@ func FuzzEncode(f *testing.F) {
 		toks[style] = load(f, style)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
-		bound.Input(t, len(text))
+		bound.Memory(t, len(text))
 		for style, tok := range toks {
 			e := tok.Encode(text)
 			for i := range e.IDs {
@@ -54,7 +54,7 @@ func FuzzFromJSON(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		bound.Input(t, len(data))
+		bound.Memory(t, len(data))
 		tok, err := FromJSON(data)
 		if err != nil {
 			return
