@@ -2,6 +2,7 @@
 # The four programs and nothing else: no shell, no package manager, not root.
 #   docker build --build-arg VERSION=0.1.0 --build-arg REVISION="$(git rev-parse HEAD)" -t eaft:0.1.0 .
 #   docker run --rm --read-only --tmpfs /tmp -v "$PWD:/data" --user "$(id -u):$(id -g)" eaft:0.1.0 pipeline run run.yaml
+# Mirrors of the two images may be named.
 ARG BUILDER=golang:1.26
 ARG BASE=gcr.io/distroless/static-debian12:nonroot
 
