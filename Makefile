@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 # Google's storage without gRPC, which it does not need: 19 MB less of each binary.
 TAGS = -tags disable_grpc_modules
 
-.PHONY: bench build test test-s3 check demo demo-model generate stress
+.PHONY: bench build test test-s3 check demo demo-model generate stress vuln
 
 # Without symbols: a quarter smaller.
 build:
@@ -37,6 +37,10 @@ generate:
 # What takes longer than the tests may: garbage collection, fuzzing of every parser, killing and going on.
 stress:
 	internal/stress.sh
+
+# Known vulnerabilities in what the programs call.
+vuln:
+	internal/vuln.sh
 
 # Measures eaft and its rivals in turn and writes the tables; see docs/benchmarks.md.
 #   make bench BENCH="--model DIR --corpus train.jsonl --python venv/bin/python"

@@ -4,12 +4,23 @@
 # and the pipeline at random moments for as long, trainings fifty times, and fills the disks of trainings and pipelines.
 set -euo pipefail
 cd "$(dirname "$0")/.."
+export GOFLAGS="-tags=disable_grpc_modules"
+tmp=$(mktemp -d)
+trap 'rm -rf "$tmp"' EXIT
 echo "== scores under garbage collection"
 GOGC=1 EAFT_STRESS="${STRESSTIME:-10m}" go test -count=1 -timeout 0 -run '^TestScoresUnderGarbageCollection$' -v ./model
+# An input that takes over ten seconds, or more memory than this, ends its process and is kept under testdata/fuzz.
 for pkg in $(go list ./...); do
-  for target in $(go test -list '^Fuzz' "$pkg" | grep '^Fuzz' || true); do
+  dir=$(go list -f '{{.Dir}}' "$pkg")
+  for target in $(grep -oEh '^func Fuzz[A-Za-z0-9]+' "$dir"/*_test.go 2>/dev/null | cut -d' ' -f2); do
     echo "== $pkg $target"
-    go test -run '^$' -fuzz "^$target\$" -fuzztime "${FUZZTIME:-5m}" -fuzzminimizetime 10x "$pkg"
+    go test -c -fuzz "^$target\$" -o "$tmp/fuzz" "$pkg"
+    (
+      cd "$dir"
+      ulimit -v 6291456 2>/dev/null || echo "memory is not limited here"
+      GOMEMLIMIT=2GiB "$tmp/fuzz" -test.run '^$' -test.fuzz "^$target\$" -test.fuzztime "${FUZZTIME:-5m}" \
+        -test.fuzzminimizetime 10x -test.fuzzcachedir "$(go env GOCACHE)/fuzz/$pkg"
+    )
   done
 done
 echo "== ./cmd/tokenize TestKilled"

@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"eaft/internal/bound"
 )
 
 // FuzzReadTokens: whatever the bytes, reading ends in rows that hold what
@@ -24,6 +26,7 @@ func FuzzReadTokens(f *testing.F) {
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
+		bound.Memory(t, len(data))
 		rows, _ := readTokens(path)
 		for _, r := range rows {
 			if err := r.check(); err != nil {

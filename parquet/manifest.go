@@ -42,16 +42,24 @@ func (l *Ledger) Add(o Ledger) {
 	}
 }
 
-// Check reports a ledger whose rows do not add up.
+// maxCount is more than any dataset has of anything, and leaves room for sums.
+const maxCount = 1 << 50
+
+// Check reports a ledger whose rows do not add up, or that counts what cannot be.
 func (l Ledger) Check() error {
+	for name, n := range map[string]int64{"rows_in": l.RowsIn, "rows_out": l.RowsOut, "split": l.Split, "tokens": l.Tokens, "targets": l.Targets, "truncated": l.Truncated} {
+		if n < 0 || n > maxCount {
+			return fmt.Errorf("ledger: %s is %d", name, n)
+		}
+	}
 	dropped := int64(0)
 	for reason, n := range l.Dropped {
-		if n < 0 {
+		if n < 0 || n > maxCount {
 			return fmt.Errorf("ledger: dropped[%q] is %d", reason, n)
 		}
 		dropped += n
 	}
-	if l.RowsIn < 0 || l.RowsOut < 0 || l.Split < 0 || l.RowsIn+l.Split != l.RowsOut+dropped {
+	if l.RowsIn+l.Split != l.RowsOut+dropped {
 		return fmt.Errorf("ledger: %d rows in and %d by cutting, but %d out and %d dropped", l.RowsIn, l.Split, l.RowsOut, dropped)
 	}
 	return nil

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"eaft/internal/bound"
 	"eaft/internal/cli"
 )
 
@@ -67,6 +68,7 @@ func FuzzLoad(f *testing.F) {
 		f.Add(s, "train.lr", "1")
 	}
 	f.Fuzz(func(t *testing.T, text, field, value string) {
+		bound.Memory(t, len(text)+len(value))
 		over, err := ParseSet([]string{field + "=" + value})
 		if err != nil {
 			over = nil

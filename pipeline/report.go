@@ -272,10 +272,13 @@ func numbers(data json.RawMessage) map[string]float64 {
 	return out
 }
 
-// order is that in which an object's fields stand.
+// order is that in which an object's fields stand; of what is no object, none.
 func order(data json.RawMessage) (keys []string) {
 	dec := json.NewDecoder(bytes.NewReader(data))
-	depth, key := 0, true
+	if t, err := dec.Token(); err != nil || t != json.Delim('{') {
+		return nil
+	}
+	depth, key := 1, true
 	for {
 		tok, err := dec.Token()
 		if err != nil {
@@ -284,9 +287,6 @@ func order(data json.RawMessage) (keys []string) {
 		switch d, isDelim := tok.(json.Delim); {
 		case isDelim && (d == '{' || d == '['):
 			depth++
-			if depth == 1 {
-				key = true
-			}
 		case isDelim:
 			depth--
 			if depth == 1 {

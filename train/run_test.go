@@ -98,7 +98,7 @@ func newWorldOf(t *testing.T, times int) *world {
 	return w
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

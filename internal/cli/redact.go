@@ -15,28 +15,28 @@ func Redact(s string) string {
 		}
 		b.WriteString(s[:i+3])
 		s = s[i+3:]
-		end := strings.IndexAny(s, " \t\n\"'<>`,;)")
-		if end < 0 {
-			end = len(s)
-		}
-		u := s[:end]
-		s = s[end:]
-		query := strings.IndexByte(u, '?')
-		tail := ""
-		if query >= 0 {
-			tail = "?..."
-			if strings.HasSuffix(u, ":") { // "URL: what is wrong"
-				tail += ":"
+		s = s[strings.LastIndexByte(before(s, "/?"+never), '@')+1:]
+		u := before(s, "?',;)"+never)
+		b.WriteString(u)
+		if s = s[len(u):]; strings.HasPrefix(s, "?") {
+			query := before(s, never)
+			b.WriteString("?...")
+			if strings.HasSuffix(query, ":") { // "URL: what is wrong"
+				b.WriteString(":")
 			}
-			u = u[:query]
+			s = s[len(query):]
 		}
-		host := len(u)
-		if slash := strings.IndexByte(u, '/'); slash >= 0 {
-			host = slash
-		}
-		if at := strings.LastIndexByte(u[:host], '@'); at >= 0 {
-			u = u[at+1:]
-		}
-		b.WriteString(u + tail)
 	}
+}
+
+// never are what no URL holds. A comma and the like may end one in a sentence, or
+// stand in a password or a signature.
+const never = " \t\n\"<>`"
+
+// before is s up to the first of chars.
+func before(s, chars string) string {
+	if i := strings.IndexAny(s, chars); i >= 0 {
+		return s[:i]
+	}
+	return s
 }

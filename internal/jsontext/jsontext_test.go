@@ -3,6 +3,8 @@ package jsontext
 import (
 	"encoding/json"
 	"testing"
+
+	"eaft/internal/bound"
 )
 
 func FuzzAppend(f *testing.F) {
@@ -10,6 +12,7 @@ func FuzzAppend(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, s string) {
+		bound.Memory(t, len(s))
 		var got, want string
 		if err := json.Unmarshal(Append(nil, s), &got); err != nil {
 			t.Fatal(err)

@@ -62,7 +62,8 @@ func parse(name string) (location, error) {
 	bare := location{scheme: l.scheme, bucket: l.bucket, key: l.key}.String()
 	switch {
 	case strings.Contains(l.bucket, "@"):
-		return l, cli.Usagef("%s: a URL must not carry credentials; set them in the environment (docs/storage.md)", cli.Redact(bare))
+		bare = location{scheme: l.scheme, bucket: l.bucket[strings.LastIndexByte(l.bucket, '@')+1:], key: l.key}.String()
+		return l, cli.Usagef("%s: a URL must not carry credentials; set them in the environment (docs/storage.md)", bare)
 	case l.bucket == "":
 		return l, cli.Usagef("%s: the bucket is missing, as in %s://BUCKET/FOLDER", bare, l.scheme)
 	}

@@ -3,9 +3,14 @@ package weights
 import (
 	"encoding/binary"
 	"fmt"
+	"io/fs"
 	"os"
 	"strings"
 	"testing"
+	"testing/fstest"
+
+	"eaft/internal/bound"
+	"eaft/tokenize/tokenizer"
 )
 
 // parse reads a file of either format that lies in memory.
@@ -223,17 +228,111 @@ func checkTensors(t *testing.T, tensors map[string]tensor) {
 	}
 }
 
+// FuzzGGUF: whatever the bytes, an error or tensors that can be read, and a
+// vocabulary and a chat template or errors.
 func FuzzGGUF(f *testing.F) {
-	if data, err := os.ReadFile(fixtures["gguf"]); err == nil {
+	for _, path := range []string{fixtures["gguf"], "../testdata/llama3/model.gguf"} {
+		data, err := os.ReadFile(path)
+		if err != nil {
+			f.Fatal(err)
+		}
 		f.Add(data)
 	}
 	f.Add(newGGUF(2, 0).tensor("a", 0, 0, 8).tensor("b", 2, 32, 32).file(64))
 	f.Add(newGGUF(1<<60, 1<<60).file(0))
+	for _, kind := range []string{"gpt2", "llama"} {
+		f.Add(vocabularyGGUF(kind))
+	}
 	f.Fuzz(func(t *testing.T, data []byte) {
-		if tensors, err := parse("gguf", data); err == nil {
-			checkTensors(t, tensors)
+		bound.Memory(t, len(data))
+		md, tensors, err := readGGUF("x.gguf", data)
+		if err != nil {
+			return
+		}
+		checkTensors(t, tensors)
+		c := &Checkpoint{ref: "x.gguf", gguf: md, tensors: tensors}
+		c.ChatTemplate()
+		if json, err := c.TokenizerJSON(); err == nil {
+			if _, err := tokenizer.FromJSON(json); err != nil {
+				t.Fatalf("a vocabulary became a tokenizer.json that cannot be read: %v", err)
+			}
+			c.GGUFVocabulary(1 << 10)
 		}
 	})
+}
+
+// vocabularyGGUF is a file with a small vocabulary and no tensors.
+func vocabularyGGUF(kind string) []byte {
+	g := newGGUF(0, 6)
+	texts := func(key string, list ...string) {
+		g.str(key)
+		g.u32(typeArray)
+		g.u32(typeString)
+		g.u64(uint64(len(list)))
+		for _, s := range list {
+			g.str(s)
+		}
+	}
+	numbers := func(key string, typ uint32, list ...uint32) {
+		g.str(key)
+		g.u32(typeArray)
+		g.u32(typ)
+		g.u64(uint64(len(list)))
+		for _, n := range list {
+			g.u32(n)
+		}
+	}
+	g.str("tokenizer.ggml.model")
+	g.u32(typeString)
+	g.str(kind)
+	texts("tokenizer.ggml.tokens", "<unk>", "a", "b", "ab", "<0x0A>", "\u2581a")
+	numbers("tokenizer.ggml.token_type", typeI32, 3, 1, 1, 1, 6, 1)
+	texts("tokenizer.ggml.merges", "a b")
+	numbers("tokenizer.ggml.scores", typeF32, 0, 0xbf800000, 0xc0000000, 0xc0400000, 0, 0xc0800000)
+	g.str("tokenizer.chat_template")
+	g.u32(typeString)
+	g.str("{{ messages }}")
+	return g.file(0)
+}
+
+// FuzzFolder: whatever the side files of a Hugging Face folder hold, an error or
+// what they say; no shard outside the folder is asked for.
+func FuzzFolder(f *testing.F) {
+	weights, err := os.ReadFile(fixtures["safetensors"])
+	if err != nil {
+		f.Fatal(err)
+	}
+	index, err := os.ReadFile("../testdata/llama3/model.safetensors.index.json")
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add([]byte(`{"model_type":"llama"}`), index, []byte(`{"chat_template":"x","bos_token":{"content":"<s>"},"eos_token":null}`))
+	f.Add([]byte("{}"), []byte(`{"weight_map":{"a":"../x.safetensors","b":"model.safetensors"}}`), []byte(`{"chat_template":[{"name":"default","template":"x"}]}`))
+	f.Add([]byte(""), []byte(`{"weight_map":{"f32":"model.safetensors"}}`), []byte(`{"unk_token":"<unk>","add_bos_token":true,"pad_token":{"content":1}}`))
+	f.Fuzz(func(t *testing.T, config, index, side []byte) {
+		bound.Memory(t, len(config)+len(index)+len(side))
+		c, err := OpenFS(strict{t, fstest.MapFS{"config.json": {Data: config}, indexFile: {Data: index}, singleFile: {Data: weights},
+			"tokenizer_config.json": {Data: side}, "tokenizer.json": {Data: []byte(`{}`)}}}, "x")
+		if err != nil {
+			return
+		}
+		checkTensors(t, c.tensors)
+		c.ChatTemplate()
+		c.GGUFVocabulary(8)
+	})
+}
+
+// strict is a folder that must not be asked for anything outside it.
+type strict struct {
+	t     *testing.T
+	files fstest.MapFS
+}
+
+func (s strict) Open(name string) (fs.File, error) {
+	if strings.Contains(name, "/") || name == ".." {
+		s.t.Fatalf("%q is asked for", name)
+	}
+	return s.files.Open(name)
 }
 
 func FuzzSafetensors(f *testing.F) {
@@ -243,6 +342,7 @@ func FuzzSafetensors(f *testing.F) {
 	f.Add(safetensors(`{"a":{"dtype":"BF16","shape":[],"data_offsets":[0,2]}}`, 2))
 	f.Add(binary.LittleEndian.AppendUint64(nil, 1<<64-8))
 	f.Fuzz(func(t *testing.T, data []byte) {
+		bound.Memory(t, len(data))
 		if tensors, err := parse("safetensors", data); err == nil {
 			checkTensors(t, tensors)
 		}

@@ -7,6 +7,8 @@ import (
 	"reflect"
 	"strings"
 	"testing"
+
+	"eaft/internal/bound"
 )
 
 func TestDecodeJSONKeepsOrder(t *testing.T) {
@@ -47,6 +49,7 @@ func FuzzDecodeJSON(f *testing.F) {
 		f.Add([]byte(s))
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		bound.Memory(t, len(data))
 		got, err := DecodeJSON(data)
 		if deep := strings.Count(string(data), "[")+strings.Count(string(data), "{") > maxJSONDepth; deep {
 			return

@@ -1,6 +1,10 @@
 package template
 
-import "testing"
+import (
+	"testing"
+
+	"eaft/internal/bound"
+)
 
 // TestSplitWhitespace: expectations are what jinja2 3.1 with trim_blocks and
 // lstrip_blocks leaves of the text around tags.
@@ -46,5 +50,8 @@ func TestSplitWhitespace(t *testing.T) {
 func FuzzSplit(f *testing.F) {
 	f.Add("{%- for m in messages %}{{ m['a'] }}{% endfor -%}")
 	f.Add("{% raw -%} {{ {%+ endraw %}{#- -#}")
-	f.Fuzz(func(t *testing.T, src string) { _, _ = Split(src) })
+	f.Fuzz(func(t *testing.T, src string) {
+		bound.Memory(t, len(src))
+		_, _ = Split(src)
+	})
 }

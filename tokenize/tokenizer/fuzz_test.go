@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 	"unicode/utf8"
+
+	"eaft/internal/bound"
 )
 
 func FuzzEncode(f *testing.F) {
@@ -17,6 +19,7 @@ func FuzzEncode(f *testing.F) {
 		toks[style] = load(f, style)
 	}
 	f.Fuzz(func(t *testing.T, text string) {
+		bound.Memory(t, len(text))
 		for style, tok := range toks {
 			e := tok.Encode(text)
 			for i := range e.IDs {
@@ -51,6 +54,7 @@ func FuzzFromJSON(f *testing.F) {
 		}
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
+		bound.Memory(t, len(data))
 		tok, err := FromJSON(data)
 		if err != nil {
 			return

@@ -1,0 +1,97 @@
+package train
+
+import (
+	"io"
+	"math"
+	"os"
+	"path/filepath"
+	"testing"
+
+	"eaft/internal/bound"
+)
+
+// FuzzState: whatever the state of a checkpoint says whose files are whole, it is
+// passed over, refused, or of a run that can be gone on with.
+func FuzzState(f *testing.F) {
+	now := &Record{Version: "test", Options: DefaultOptions(), Hashes: map[string]string{"model": "m"}, ISA: "generic"}
+	for _, s := range []string{`{"step":2,"epoch":1,"plan":"p","summary":{"steps":2},"metrics":{"bytes":3,"sha256":"x"},"found":"AAAA"}`, `{"step":-2}`, `{"step":2,"summary":{"held_out":{}},"held_out":{"best":{"step":9}}}`,
+		`{"record":{"isa":"amx"},"step":2}`, `{"step":2,"summary":{},"metrics":{"bytes":-1},"audit":{"shards":[{"name":"../x"}]}}`, `null`, `[]`} {
+		f.Add([]byte(s), []byte(`{"step":1,"loss":2,"mean_weight":0.5}`+"\n"))
+	}
+	f.Fuzz(func(t *testing.T, data, metrics []byte) {
+		bound.Memory(t, len(data)+len(metrics))
+		o := &Options{Out: t.TempDir(), Resume: ResumeAuto, Stderr: io.Discard, Stdout: io.Discard}
+		dir := filepath.Join(o.Out, CheckpointsName, stepName(2))
+		must(t, os.MkdirAll(dir, 0o777))
+		must(t, os.WriteFile(filepath.Join(o.Out, MetricsName), metrics, 0o666))
+		var m manifest
+		for name, data := range map[string][]byte{stateFile: data, visitsFile: nil, mastersFile: nil, momentsFile: nil} {
+			must(t, os.WriteFile(filepath.Join(dir, name), data, 0o666))
+			m.Files = append(m.Files, stored{name, int64(len(data)), hashOf(data)})
+		}
+		must(t, writeJSON(filepath.Join(dir, manifestFile), m))
+		path, s, err := choose(o, now)
+		if err == nil && path != "" && (s.Step != 2 || s.Summary == nil) {
+			t.Fatalf("%s: %+v", path, s)
+		}
+		must(t, os.WriteFile(filepath.Join(dir, manifestFile), data, 0o666))
+		choose(o, now)
+		must(t, os.WriteFile(filepath.Join(o.Out, RecordName), data, 0o666))
+		must(t, os.WriteFile(filepath.Join(o.Out, SummaryName), data, 0o666))
+		finished(o, now)
+	})
+}
+
+// FuzzMetrics: the metrics of a run, which --match-step and the events read, are
+// refused or hold a weight for every line.
+func FuzzMetrics(f *testing.F) {
+	for _, s := range []string{`{"step":1,"mean_weight":0.5,"loss":1,"time":1.7e9}` + "\n" + `{"step":2,"mean_weight":1e308,"a":{"b":{"c":1}}}` + "\n", `{"step":1}`, `{"step":1,"mean_weight":-1}`, "\n", "null\n", `{"step":1e400}`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bound.Memory(t, len(data))
+		dir := t.TempDir()
+		must(t, os.WriteFile(filepath.Join(dir, RecordName), []byte("{}"), 0o666))
+		must(t, os.WriteFile(filepath.Join(dir, MetricsName), data, 0o666))
+		in := &inputs{hashes: map[string]string{}}
+		if err := in.openMatch(&Options{Weighting: Weighting{MatchStep: dir}}); err == nil {
+			for i, w := range in.match {
+				if !(w >= 0) || math.IsInf(w, 0) {
+					t.Fatalf("step %d has the weight %v", i+1, w)
+				}
+			}
+		}
+		if e, err := openEvents(dir, filepath.Join(dir, MetricsName)); err == nil {
+			must(t, e.f.Close())
+		}
+	})
+}
+
+// FuzzMix: a mixture is refused, or visits each row as often as its weight says,
+// rounded down or up.
+func FuzzMix(f *testing.F) {
+	for _, s := range []string{"a=2,b=0.5", "a=b=1", "=0", "a=1000", "a=1e-300", "a=0x1p9", "a=NaN", "a=1,a=2"} {
+		f.Add(s)
+	}
+	rows := []*row{{source: "a"}, {source: "b"}, {source: "a"}, {source: ""}, {source: "a=b"}}
+	f.Fuzz(func(t *testing.T, s string) {
+		bound.Memory(t, len(s))
+		m, err := parseMix(s)
+		if err != nil || m.check(rows) != nil {
+			return
+		}
+		times := make([]int, len(rows))
+		for _, i := range m.epoch(rows, 1, 7) {
+			times[i]++
+		}
+		for i, r := range rows {
+			w, ok := m[r.source]
+			if !ok {
+				w = 1
+			}
+			if lo := int(math.Floor(w)); times[i] != lo && times[i] != lo+1 {
+				t.Fatalf("%q: row %d is visited %d times", s, i, times[i])
+			}
+		}
+	})
+}
