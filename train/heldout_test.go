@@ -214,6 +214,7 @@ func TestPatience(t *testing.T) {
 func TestHeldOutResumes(t *testing.T) {
 	w := newWorld(t)
 	must(t, os.Mkdir(w.o.Out, 0o777))
+	w.o.dir = w.o.Out
 	w.o.Eval, w.o.EvalEvery, w.o.Best, w.o.Patience = []HeldOutSet{{"seen", w.o.Tokens}}, 1, "seen", 2
 	m, err := model.Load(w.dev, w.c, model.Options{Train: true})
 	must(t, err)

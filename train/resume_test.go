@@ -305,6 +305,7 @@ func TestNothingLearnt(t *testing.T) {
 	tr := &trainer{o: &w.o}
 	steps := []step{{rows: []*row{{}}}, {rows: []*row{{}}}}
 	must(t, os.Mkdir(w.o.Out, 0o777))
+	w.o.dir = w.o.Out
 	c, err := begin(tr, nil, &Record{Options: w.o}, nil, steps, &inputs{hashes: in.hashes}, "", nil)
 	must(t, err)
 	defer c.close()
