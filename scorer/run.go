@@ -35,16 +35,19 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if err := store.MkdirAll(o.Out); err != nil {
 		return sum, false, cli.Usagef("--out: %w", err)
 	}
-	m, err := parquet.ReadManifest(o.Out)
-	if err == nil {
-		sum, err = r.finished(m)
-		return sum, true, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return sum, false, err
+	if done, err := r.again(&sum); done || err != nil {
+		return sum, done, err
 	}
 	if o.Shards != nil {
 		return sum, false, r.some(ctx, dev, c)
+	}
+	release, err := acquire(o.Out)
+	if err != nil {
+		return sum, false, err
+	}
+	defer release()
+	if done, err := r.again(&sum); done || err != nil {
+		return sum, done, err // by a run that ended since
 	}
 	if err := store.CleanTemps(o.Out); err != nil {
 		return sum, false, err
@@ -54,6 +57,18 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	}
 	sum, err = r.all(ctx, dev, c)
 	return sum, false, err
+}
+
+// again reports whether the folder holds this dataset, finished, and reads its summary.
+func (r *run) again(sum *Summary) (bool, error) {
+	m, err := parquet.ReadManifest(r.o.Out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		*sum, err = r.finished(m)
+	}
+	return true, err
 }
 
 // unusable gives an error about the input the exit code for it.
