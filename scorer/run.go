@@ -23,6 +23,16 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if err := o.check(); err != nil {
 		return sum, false, err
 	}
+	spec, err := model.SpecOf(c)
+	if err != nil {
+		return sum, false, unusable(err)
+	}
+	if o.K > spec.Vocab {
+		return sum, false, cli.Usagef("--k %d: the model's vocabulary has %d tokens", o.K, spec.Vocab)
+	}
+	if err := c.HasWeights(); err != nil {
+		return sum, false, unusable(err)
+	}
 	in, err := openInputs(c, &o)
 	if err != nil {
 		return sum, false, err
@@ -132,9 +142,6 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	}
 	if r.model, err = load(dev, c, r.o.Adapter, r.o.DType); err != nil {
 		return err
-	}
-	if v := r.model.Spec().Vocab; r.o.K > v {
-		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
 	}
 	return nil
 }
