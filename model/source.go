@@ -34,14 +34,14 @@ func (s *source) stored(name string) string {
 // check compares the checkpoint's weights with what the Spec asks for: each is
 // there with its shape, and nothing else is that would have a part in the result.
 func (s *source) check() error {
+	if err := s.c.HasWeights(); err != nil {
+		return err
+	}
 	known := map[string]bool{}
 	for _, t := range s.spec.tensors() {
 		name := s.stored(t.name)
 		known[name] = true
 		info, ok := s.c.Info(name)
-		if !ok && len(s.c.Names()) == 0 {
-			return fmt.Errorf("%s: there are no weights in this folder, neither model.safetensors nor model.safetensors.index.json; download the model again", s.c.Ref())
-		}
 		if !ok {
 			return fmt.Errorf("%s: the weight %s is missing; is this a complete causal language model of type %s?", s.c.Ref(), name, s.spec.Family)
 		}

@@ -23,6 +23,16 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if err := o.check(); err != nil {
 		return sum, false, err
 	}
+	spec, err := model.SpecOf(c)
+	if err != nil {
+		return sum, false, unusable(err)
+	}
+	if o.K > spec.Vocab {
+		return sum, false, cli.Usagef("--k %d: the model's vocabulary has %d tokens", o.K, spec.Vocab)
+	}
+	if err := c.HasWeights(); err != nil {
+		return sum, false, unusable(err)
+	}
 	in, err := openInputs(c, &o)
 	if err != nil {
 		return sum, false, err
@@ -35,16 +45,19 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if err := store.MkdirAll(o.Out); err != nil {
 		return sum, false, cli.Usagef("--out: %w", err)
 	}
-	m, err := parquet.ReadManifest(o.Out)
-	if err == nil {
-		sum, err = r.finished(m)
-		return sum, true, err
-	}
-	if !errors.Is(err, fs.ErrNotExist) {
-		return sum, false, err
+	if done, err := r.again(&sum); done || err != nil {
+		return sum, done, err
 	}
 	if o.Shards != nil {
 		return sum, false, r.some(ctx, dev, c)
+	}
+	release, err := acquire(o.Out)
+	if err != nil {
+		return sum, false, err
+	}
+	defer release()
+	if done, err := r.again(&sum); done || err != nil {
+		return sum, done, err // by a run that ended since
 	}
 	if err := store.CleanTemps(o.Out); err != nil {
 		return sum, false, err
@@ -54,6 +67,18 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	}
 	sum, err = r.all(ctx, dev, c)
 	return sum, false, err
+}
+
+// again reports whether the folder holds this dataset, finished, and reads its summary.
+func (r *run) again(sum *Summary) (bool, error) {
+	m, err := parquet.ReadManifest(r.o.Out)
+	if errors.Is(err, fs.ErrNotExist) {
+		return false, nil
+	}
+	if err == nil {
+		*sum, err = r.finished(m)
+	}
+	return true, err
 }
 
 // unusable gives an error about the input the exit code for it.
@@ -117,9 +142,6 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	}
 	if r.model, err = load(dev, c, r.o.Adapter, r.o.DType); err != nil {
 		return err
-	}
-	if v := r.model.Spec().Vocab; r.o.K > v {
-		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", r.o.K, v)
 	}
 	return nil
 }

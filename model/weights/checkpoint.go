@@ -175,6 +175,14 @@ func (c *Checkpoint) Names() []string {
 	return names
 }
 
+// HasWeights is the error of a folder with a configuration and no weights.
+func (c *Checkpoint) HasWeights() error {
+	if len(c.tensors) > 0 {
+		return nil
+	}
+	return fmt.Errorf("%s: there are no weights in this folder, neither %s nor %s; download the model again", c.ref, singleFile, indexFile)
+}
+
 // Info describes a tensor.
 func (c *Checkpoint) Info(name string) (Info, bool) {
 	t, ok := c.tensors[name]
