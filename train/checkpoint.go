@@ -38,7 +38,8 @@ type manifest struct {
 // so that no generator's state is among it.
 type state struct {
 	Record  Record     `json:"record"`
-	Step    int        `json:"step"` // optimizer steps that are done
+	Asked   bool       `json:"asked"` // for by --save-every
+	Step    int        `json:"step"`  // optimizer steps that are done
 	Epoch   int        `json:"epoch"`
 	Plan    string     `json:"plan"` // hash of which rows each step has
 	Metrics position   `json:"metrics"`
@@ -134,6 +135,33 @@ func prune(dir string, keep int) error {
 		}
 	}
 	return nil
+}
+
+// tidy removes the checkpoints of a finished run that --save-every did not ask for:
+// those were to go on from, and whether there are any depends on when it was
+// stopped and how long it took.
+func tidy(out string) error {
+	dir := filepath.Join(out, CheckpointsName)
+	steps, err := checkpoints(dir)
+	if err != nil || len(steps) == 0 {
+		return err
+	}
+	for _, n := range steps {
+		var s struct {
+			Asked bool `json:"asked"`
+		}
+		data, err := os.ReadFile(filepath.Join(dir, stepName(n), stateFile))
+		if err != nil || json.Unmarshal(data, &s) != nil || s.Asked {
+			continue // damaged ones are left for those who look for them
+		}
+		if err := removeCheckpoint(dir, n); err != nil {
+			return err
+		}
+	}
+	if left, err := os.ReadDir(dir); err != nil || len(left) > 0 {
+		return err
+	}
+	return os.Remove(dir)
 }
 
 func removeCheckpoint(dir string, n int) error {

@@ -208,7 +208,7 @@ func (c *course) save() error {
 	if err != nil {
 		return err
 	}
-	s := &state{Record: *c.rec, Step: c.done, Epoch: c.steps[c.done-1].epoch, Plan: c.plan,
+	s := &state{Record: *c.rec, Asked: c.o.SaveEvery > 0 && c.done%c.o.SaveEvery == 0, Step: c.done, Epoch: c.steps[c.done-1].epoch, Plan: c.plan,
 		Metrics: at, Audit: c.audit.auditState, Summary: c.sum, Weights: c.weights, Found: c.pack(), HeldOut: c.held.state()}
 	if c.held != nil {
 		if s.Evals, err = positionOf(filepath.Join(c.o.dir, EvalName), c.held.Bytes); err != nil {
@@ -271,6 +271,9 @@ func (c *course) finish(checkpoint *weights.Checkpoint) error {
 		return err
 	}
 	if err := complete(c.o, c.rec); err != nil {
+		return err
+	}
+	if err := tidy(c.o.dir); err != nil {
 		return err
 	}
 	return c.o.remote.push()

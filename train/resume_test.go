@@ -380,3 +380,30 @@ func TestFinishedAdapter(t *testing.T) {
 		t.Errorf("without its adapter: %v", err)
 	}
 }
+
+// A finished run keeps the checkpoints that --save-every asked for, and no others.
+func TestTidy(t *testing.T) {
+	w := newWorld(t)
+	w.o.SaveEvery, w.o.Keep = 1, 3
+	must(t, w.run(t.Context()))
+	dir := filepath.Join(w.o.Out, CheckpointsName)
+	steps, err := checkpoints(dir)
+	must(t, err)
+	if len(steps) != 3 {
+		t.Fatalf("checkpoints: %v, want three", steps)
+	}
+	path := filepath.Join(dir, stepName(steps[1]), stateFile)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	changed := bytes.Replace(data, []byte(`"asked": true`), []byte(`"asked": false`), 1)
+	if bytes.Equal(data, changed) {
+		t.Fatalf("%s does not say that it was asked for", path)
+	}
+	must(t, os.WriteFile(path, changed, 0o666))
+	must(t, w.run(t.Context())) // finished already, as if killed before it could
+	left, err := checkpoints(dir)
+	must(t, err)
+	if !slices.Equal(left, []int{steps[0], steps[2]}) {
+		t.Errorf("checkpoints left of %v: %v", steps, left)
+	}
+}

@@ -184,6 +184,11 @@ func finished(o *Options, now *Record) (bool, error) {
 	if err := json.Unmarshal(data, &s); err != nil {
 		return false, fmt.Errorf("%s: %w", store.Join(o.Out, SummaryName), err)
 	}
+	if !store.IsURL(o.Out) { // of a run that was killed before it could
+		if err := tidy(o.Out); err != nil {
+			return false, err
+		}
+	}
 	fmt.Fprintf(o.Stderr, "%s is finished already; nothing to do\n", o.Out)
 	return true, s.Table(o.Stdout)
 }

@@ -69,7 +69,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.EvalEvery, "eval-every", 0, "evaluate every N steps, and at the end; 0: at the end only")
 	fs.StringVar(&o.Best, "best", "", "keep the best model in OUT/best by an --eval: NAME, NAME:loss or NAME:accuracy")
 	fs.IntVar(&o.Patience, "patience", 0, "end when N evaluations brought no better model; 0: never")
-	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes")
+	fs.IntVar(&o.SaveEvery, "save-every", 0, "steps from one checkpoint to the next; 0: one every 15 minutes, and none is left of a finished run")
 	fs.IntVar(&o.Keep, "keep", o.Keep, "how many checkpoints stay")
 	fs.StringVar(&o.Resume, "resume", o.Resume, "auto (go on from the newest whole checkpoint in --out), none (start anew), or the folder of a checkpoint in --out")
 	fs.StringVar(&o.Schedule, "schedule", o.Schedule, "learning rate after the warm-up: constant, linear, cosine or wsd")
