@@ -168,7 +168,11 @@ func (r *run) survey(s *source) error {
 	if err := s.survey(r.o.Map); err != nil {
 		return err
 	}
-	fmt.Fprintf(r.o.Log, "%s: %s, %d records: %s%s\n", s.name, s.container, s.records, s.layout, r.around(s.layout))
+	records := "records"
+	if s.records == 1 {
+		records = "record"
+	}
+	fmt.Fprintf(r.o.Log, "%s: %s, %d %s: %s%s\n", s.name, s.container, s.records, records, s.layout, r.around(s.layout))
 	s.layout.plainCalls = r.l.chat != nil && !r.l.chat.writesCalls()
 	if tools := s.layout.fields["tools"]; s.layout.plainCalls && tools != "" && !s.layout.absent["tools"] {
 		fmt.Fprintf(r.o.Log, "%s: the chat template writes no tools: %s is left out, and function calls are written as their text\n", s.name, tools)
