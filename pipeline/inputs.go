@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
 	"path/filepath"
 	"sort"
 
@@ -103,9 +102,6 @@ func (c *Config) hashModel(m *memo, hash func(ref string) (string, error)) (stri
 
 // isThere reports whether a path in the run's file is of something.
 func (c *Config) isThere(p string) bool {
-	_, err := os.Stat(c.input(p))
-	if store.IsURL(p) {
-		_, err = store.Stat(p)
-	}
+	_, err := store.Stat(c.input(p))
 	return err == nil
 }

@@ -26,7 +26,7 @@ func acquire(dir string) (release func(), err error) {
 	var held *lock.Held
 	switch {
 	case errors.As(err, &held):
-		return nil, fmt.Errorf("%s: another run writes this folder (%s): wait until it has ended, or choose another --out", dir, held.Owner.Name())
+		return nil, lock.Taken(dir, held.Owner)
 	case err != nil:
 		return nil, cli.Usagef("--out: %w", err)
 	}

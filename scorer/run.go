@@ -140,10 +140,8 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	if r.model != nil {
 		return nil
 	}
-	if r.model, err = load(dev, c, r.o.Adapter, r.o.DType); err != nil {
-		return err
-	}
-	return nil
+	r.model, err = load(dev, c, r.o.Adapter, r.o.DType)
+	return err
 }
 
 // shard scores one shard; on any error nothing of it stays.

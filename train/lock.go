@@ -2,7 +2,6 @@ package train
 
 import (
 	"errors"
-	"fmt"
 	"os"
 	"path/filepath"
 
@@ -22,20 +21,11 @@ func acquire(dir string) (*os.File, error) {
 	var held *lock.Held
 	switch {
 	case errors.As(err, &held):
-		return nil, taken(dir, held.Owner)
+		return nil, lock.Taken(dir, held.Owner)
 	case err != nil:
 		return nil, cli.Usagef("--out: %w", err)
 	}
 	return f, nil
-}
-
-// taken is the error of a folder that another run writes.
-func taken(dir string, by lock.Owner) error {
-	who := by.Name()
-	if who == "" {
-		who = "it has just begun"
-	}
-	return fmt.Errorf("%s: another run writes this folder (%s): wait until it has ended, or choose another --out", dir, who)
 }
 
 // release lets others in. The file stays, empty: removing it would leave two

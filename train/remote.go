@@ -88,7 +88,7 @@ func (r *remote) claim(ctx context.Context, o *Options) error {
 			first = beat
 			fmt.Fprintf(o.Stderr, "%s: waiting up to %v to see whether the run that has this folder (%s) lives\n", o.Out, runLease, who.Name())
 		case beat >= 0 && beat != first:
-			return taken(o.Out, who)
+			return lock.Taken(o.Out, who)
 		}
 		select {
 		case <-ctx.Done():

@@ -2,313 +2,6 @@
 
 #include "textflag.h"
 
-DATA ·expc<>+0(SB)/4, $0xc2ae0000
-DATA ·expc<>+4(SB)/4, $0xc2ae0000
-DATA ·expc<>+8(SB)/4, $0xc2ae0000
-DATA ·expc<>+12(SB)/4, $0xc2ae0000
-DATA ·expc<>+16(SB)/4, $0xc2ae0000
-DATA ·expc<>+20(SB)/4, $0xc2ae0000
-DATA ·expc<>+24(SB)/4, $0xc2ae0000
-DATA ·expc<>+28(SB)/4, $0xc2ae0000
-DATA ·expc<>+32(SB)/4, $0xc2ae0000
-DATA ·expc<>+36(SB)/4, $0xc2ae0000
-DATA ·expc<>+40(SB)/4, $0xc2ae0000
-DATA ·expc<>+44(SB)/4, $0xc2ae0000
-DATA ·expc<>+48(SB)/4, $0xc2ae0000
-DATA ·expc<>+52(SB)/4, $0xc2ae0000
-DATA ·expc<>+56(SB)/4, $0xc2ae0000
-DATA ·expc<>+60(SB)/4, $0xc2ae0000
-DATA ·expc<>+64(SB)/4, $0x42b20000
-DATA ·expc<>+68(SB)/4, $0x42b20000
-DATA ·expc<>+72(SB)/4, $0x42b20000
-DATA ·expc<>+76(SB)/4, $0x42b20000
-DATA ·expc<>+80(SB)/4, $0x42b20000
-DATA ·expc<>+84(SB)/4, $0x42b20000
-DATA ·expc<>+88(SB)/4, $0x42b20000
-DATA ·expc<>+92(SB)/4, $0x42b20000
-DATA ·expc<>+96(SB)/4, $0x42b20000
-DATA ·expc<>+100(SB)/4, $0x42b20000
-DATA ·expc<>+104(SB)/4, $0x42b20000
-DATA ·expc<>+108(SB)/4, $0x42b20000
-DATA ·expc<>+112(SB)/4, $0x42b20000
-DATA ·expc<>+116(SB)/4, $0x42b20000
-DATA ·expc<>+120(SB)/4, $0x42b20000
-DATA ·expc<>+124(SB)/4, $0x42b20000
-DATA ·expc<>+128(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+132(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+136(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+140(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+144(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+148(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+152(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+156(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+160(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+164(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+168(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+172(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+176(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+180(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+184(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+188(SB)/4, $0x3fb8aa3b
-DATA ·expc<>+192(SB)/4, $0x3f318000
-DATA ·expc<>+196(SB)/4, $0x3f318000
-DATA ·expc<>+200(SB)/4, $0x3f318000
-DATA ·expc<>+204(SB)/4, $0x3f318000
-DATA ·expc<>+208(SB)/4, $0x3f318000
-DATA ·expc<>+212(SB)/4, $0x3f318000
-DATA ·expc<>+216(SB)/4, $0x3f318000
-DATA ·expc<>+220(SB)/4, $0x3f318000
-DATA ·expc<>+224(SB)/4, $0x3f318000
-DATA ·expc<>+228(SB)/4, $0x3f318000
-DATA ·expc<>+232(SB)/4, $0x3f318000
-DATA ·expc<>+236(SB)/4, $0x3f318000
-DATA ·expc<>+240(SB)/4, $0x3f318000
-DATA ·expc<>+244(SB)/4, $0x3f318000
-DATA ·expc<>+248(SB)/4, $0x3f318000
-DATA ·expc<>+252(SB)/4, $0x3f318000
-DATA ·expc<>+256(SB)/4, $0xb95e8083
-DATA ·expc<>+260(SB)/4, $0xb95e8083
-DATA ·expc<>+264(SB)/4, $0xb95e8083
-DATA ·expc<>+268(SB)/4, $0xb95e8083
-DATA ·expc<>+272(SB)/4, $0xb95e8083
-DATA ·expc<>+276(SB)/4, $0xb95e8083
-DATA ·expc<>+280(SB)/4, $0xb95e8083
-DATA ·expc<>+284(SB)/4, $0xb95e8083
-DATA ·expc<>+288(SB)/4, $0xb95e8083
-DATA ·expc<>+292(SB)/4, $0xb95e8083
-DATA ·expc<>+296(SB)/4, $0xb95e8083
-DATA ·expc<>+300(SB)/4, $0xb95e8083
-DATA ·expc<>+304(SB)/4, $0xb95e8083
-DATA ·expc<>+308(SB)/4, $0xb95e8083
-DATA ·expc<>+312(SB)/4, $0xb95e8083
-DATA ·expc<>+316(SB)/4, $0xb95e8083
-DATA ·expc<>+320(SB)/4, $0x39500d01
-DATA ·expc<>+324(SB)/4, $0x39500d01
-DATA ·expc<>+328(SB)/4, $0x39500d01
-DATA ·expc<>+332(SB)/4, $0x39500d01
-DATA ·expc<>+336(SB)/4, $0x39500d01
-DATA ·expc<>+340(SB)/4, $0x39500d01
-DATA ·expc<>+344(SB)/4, $0x39500d01
-DATA ·expc<>+348(SB)/4, $0x39500d01
-DATA ·expc<>+352(SB)/4, $0x39500d01
-DATA ·expc<>+356(SB)/4, $0x39500d01
-DATA ·expc<>+360(SB)/4, $0x39500d01
-DATA ·expc<>+364(SB)/4, $0x39500d01
-DATA ·expc<>+368(SB)/4, $0x39500d01
-DATA ·expc<>+372(SB)/4, $0x39500d01
-DATA ·expc<>+376(SB)/4, $0x39500d01
-DATA ·expc<>+380(SB)/4, $0x39500d01
-DATA ·expc<>+384(SB)/4, $0x3ab60b61
-DATA ·expc<>+388(SB)/4, $0x3ab60b61
-DATA ·expc<>+392(SB)/4, $0x3ab60b61
-DATA ·expc<>+396(SB)/4, $0x3ab60b61
-DATA ·expc<>+400(SB)/4, $0x3ab60b61
-DATA ·expc<>+404(SB)/4, $0x3ab60b61
-DATA ·expc<>+408(SB)/4, $0x3ab60b61
-DATA ·expc<>+412(SB)/4, $0x3ab60b61
-DATA ·expc<>+416(SB)/4, $0x3ab60b61
-DATA ·expc<>+420(SB)/4, $0x3ab60b61
-DATA ·expc<>+424(SB)/4, $0x3ab60b61
-DATA ·expc<>+428(SB)/4, $0x3ab60b61
-DATA ·expc<>+432(SB)/4, $0x3ab60b61
-DATA ·expc<>+436(SB)/4, $0x3ab60b61
-DATA ·expc<>+440(SB)/4, $0x3ab60b61
-DATA ·expc<>+444(SB)/4, $0x3ab60b61
-DATA ·expc<>+448(SB)/4, $0x3c088889
-DATA ·expc<>+452(SB)/4, $0x3c088889
-DATA ·expc<>+456(SB)/4, $0x3c088889
-DATA ·expc<>+460(SB)/4, $0x3c088889
-DATA ·expc<>+464(SB)/4, $0x3c088889
-DATA ·expc<>+468(SB)/4, $0x3c088889
-DATA ·expc<>+472(SB)/4, $0x3c088889
-DATA ·expc<>+476(SB)/4, $0x3c088889
-DATA ·expc<>+480(SB)/4, $0x3c088889
-DATA ·expc<>+484(SB)/4, $0x3c088889
-DATA ·expc<>+488(SB)/4, $0x3c088889
-DATA ·expc<>+492(SB)/4, $0x3c088889
-DATA ·expc<>+496(SB)/4, $0x3c088889
-DATA ·expc<>+500(SB)/4, $0x3c088889
-DATA ·expc<>+504(SB)/4, $0x3c088889
-DATA ·expc<>+508(SB)/4, $0x3c088889
-DATA ·expc<>+512(SB)/4, $0x3d2aaaab
-DATA ·expc<>+516(SB)/4, $0x3d2aaaab
-DATA ·expc<>+520(SB)/4, $0x3d2aaaab
-DATA ·expc<>+524(SB)/4, $0x3d2aaaab
-DATA ·expc<>+528(SB)/4, $0x3d2aaaab
-DATA ·expc<>+532(SB)/4, $0x3d2aaaab
-DATA ·expc<>+536(SB)/4, $0x3d2aaaab
-DATA ·expc<>+540(SB)/4, $0x3d2aaaab
-DATA ·expc<>+544(SB)/4, $0x3d2aaaab
-DATA ·expc<>+548(SB)/4, $0x3d2aaaab
-DATA ·expc<>+552(SB)/4, $0x3d2aaaab
-DATA ·expc<>+556(SB)/4, $0x3d2aaaab
-DATA ·expc<>+560(SB)/4, $0x3d2aaaab
-DATA ·expc<>+564(SB)/4, $0x3d2aaaab
-DATA ·expc<>+568(SB)/4, $0x3d2aaaab
-DATA ·expc<>+572(SB)/4, $0x3d2aaaab
-DATA ·expc<>+576(SB)/4, $0x3e2aaaab
-DATA ·expc<>+580(SB)/4, $0x3e2aaaab
-DATA ·expc<>+584(SB)/4, $0x3e2aaaab
-DATA ·expc<>+588(SB)/4, $0x3e2aaaab
-DATA ·expc<>+592(SB)/4, $0x3e2aaaab
-DATA ·expc<>+596(SB)/4, $0x3e2aaaab
-DATA ·expc<>+600(SB)/4, $0x3e2aaaab
-DATA ·expc<>+604(SB)/4, $0x3e2aaaab
-DATA ·expc<>+608(SB)/4, $0x3e2aaaab
-DATA ·expc<>+612(SB)/4, $0x3e2aaaab
-DATA ·expc<>+616(SB)/4, $0x3e2aaaab
-DATA ·expc<>+620(SB)/4, $0x3e2aaaab
-DATA ·expc<>+624(SB)/4, $0x3e2aaaab
-DATA ·expc<>+628(SB)/4, $0x3e2aaaab
-DATA ·expc<>+632(SB)/4, $0x3e2aaaab
-DATA ·expc<>+636(SB)/4, $0x3e2aaaab
-DATA ·expc<>+640(SB)/4, $0x3f000000
-DATA ·expc<>+644(SB)/4, $0x3f000000
-DATA ·expc<>+648(SB)/4, $0x3f000000
-DATA ·expc<>+652(SB)/4, $0x3f000000
-DATA ·expc<>+656(SB)/4, $0x3f000000
-DATA ·expc<>+660(SB)/4, $0x3f000000
-DATA ·expc<>+664(SB)/4, $0x3f000000
-DATA ·expc<>+668(SB)/4, $0x3f000000
-DATA ·expc<>+672(SB)/4, $0x3f000000
-DATA ·expc<>+676(SB)/4, $0x3f000000
-DATA ·expc<>+680(SB)/4, $0x3f000000
-DATA ·expc<>+684(SB)/4, $0x3f000000
-DATA ·expc<>+688(SB)/4, $0x3f000000
-DATA ·expc<>+692(SB)/4, $0x3f000000
-DATA ·expc<>+696(SB)/4, $0x3f000000
-DATA ·expc<>+700(SB)/4, $0x3f000000
-DATA ·expc<>+704(SB)/4, $0x3f800000
-DATA ·expc<>+708(SB)/4, $0x3f800000
-DATA ·expc<>+712(SB)/4, $0x3f800000
-DATA ·expc<>+716(SB)/4, $0x3f800000
-DATA ·expc<>+720(SB)/4, $0x3f800000
-DATA ·expc<>+724(SB)/4, $0x3f800000
-DATA ·expc<>+728(SB)/4, $0x3f800000
-DATA ·expc<>+732(SB)/4, $0x3f800000
-DATA ·expc<>+736(SB)/4, $0x3f800000
-DATA ·expc<>+740(SB)/4, $0x3f800000
-DATA ·expc<>+744(SB)/4, $0x3f800000
-DATA ·expc<>+748(SB)/4, $0x3f800000
-DATA ·expc<>+752(SB)/4, $0x3f800000
-DATA ·expc<>+756(SB)/4, $0x3f800000
-DATA ·expc<>+760(SB)/4, $0x3f800000
-DATA ·expc<>+764(SB)/4, $0x3f800000
-DATA ·expc<>+768(SB)/4, $0x3f800000
-DATA ·expc<>+772(SB)/4, $0x3f800000
-DATA ·expc<>+776(SB)/4, $0x3f800000
-DATA ·expc<>+780(SB)/4, $0x3f800000
-DATA ·expc<>+784(SB)/4, $0x3f800000
-DATA ·expc<>+788(SB)/4, $0x3f800000
-DATA ·expc<>+792(SB)/4, $0x3f800000
-DATA ·expc<>+796(SB)/4, $0x3f800000
-DATA ·expc<>+800(SB)/4, $0x3f800000
-DATA ·expc<>+804(SB)/4, $0x3f800000
-DATA ·expc<>+808(SB)/4, $0x3f800000
-DATA ·expc<>+812(SB)/4, $0x3f800000
-DATA ·expc<>+816(SB)/4, $0x3f800000
-DATA ·expc<>+820(SB)/4, $0x3f800000
-DATA ·expc<>+824(SB)/4, $0x3f800000
-DATA ·expc<>+828(SB)/4, $0x3f800000
-DATA ·expc<>+832(SB)/4, $127
-DATA ·expc<>+836(SB)/4, $127
-DATA ·expc<>+840(SB)/4, $127
-DATA ·expc<>+844(SB)/4, $127
-DATA ·expc<>+848(SB)/4, $127
-DATA ·expc<>+852(SB)/4, $127
-DATA ·expc<>+856(SB)/4, $127
-DATA ·expc<>+860(SB)/4, $127
-DATA ·expc<>+864(SB)/4, $127
-DATA ·expc<>+868(SB)/4, $127
-DATA ·expc<>+872(SB)/4, $127
-DATA ·expc<>+876(SB)/4, $127
-DATA ·expc<>+880(SB)/4, $127
-DATA ·expc<>+884(SB)/4, $127
-DATA ·expc<>+888(SB)/4, $127
-DATA ·expc<>+892(SB)/4, $127
-GLOBL ·expc<>(SB), RODATA|NOPTR, $896
-DATA ·iota<>+0(SB)/4, $0
-DATA ·iota<>+4(SB)/4, $1
-DATA ·iota<>+8(SB)/4, $2
-DATA ·iota<>+12(SB)/4, $3
-DATA ·iota<>+16(SB)/4, $4
-DATA ·iota<>+20(SB)/4, $5
-DATA ·iota<>+24(SB)/4, $6
-DATA ·iota<>+28(SB)/4, $7
-DATA ·iota<>+32(SB)/4, $8
-DATA ·iota<>+36(SB)/4, $9
-DATA ·iota<>+40(SB)/4, $10
-DATA ·iota<>+44(SB)/4, $11
-DATA ·iota<>+48(SB)/4, $12
-DATA ·iota<>+52(SB)/4, $13
-DATA ·iota<>+56(SB)/4, $14
-DATA ·iota<>+60(SB)/4, $15
-GLOBL ·iota<>(SB), RODATA|NOPTR, $64
-DATA ·sigc<>+0(SB)/4, $0x80000000
-DATA ·sigc<>+4(SB)/4, $0x80000000
-DATA ·sigc<>+8(SB)/4, $0x80000000
-DATA ·sigc<>+12(SB)/4, $0x80000000
-DATA ·sigc<>+16(SB)/4, $0x80000000
-DATA ·sigc<>+20(SB)/4, $0x80000000
-DATA ·sigc<>+24(SB)/4, $0x80000000
-DATA ·sigc<>+28(SB)/4, $0x80000000
-DATA ·sigc<>+32(SB)/4, $0x80000000
-DATA ·sigc<>+36(SB)/4, $0x80000000
-DATA ·sigc<>+40(SB)/4, $0x80000000
-DATA ·sigc<>+44(SB)/4, $0x80000000
-DATA ·sigc<>+48(SB)/4, $0x80000000
-DATA ·sigc<>+52(SB)/4, $0x80000000
-DATA ·sigc<>+56(SB)/4, $0x80000000
-DATA ·sigc<>+60(SB)/4, $0x80000000
-DATA ·sigc<>+64(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+68(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+72(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+76(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+80(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+84(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+88(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+92(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+96(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+100(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+104(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+108(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+112(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+116(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+120(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+124(SB)/4, $0x3ea57eb5
-DATA ·sigc<>+128(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+132(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+136(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+140(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+144(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+148(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+152(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+156(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+160(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+164(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+168(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+172(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+176(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+180(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+184(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+188(SB)/4, $0xbfba2e8c
-DATA ·sigc<>+192(SB)/4, $0x4007c1f0
-DATA ·sigc<>+196(SB)/4, $0x4007c1f0
-DATA ·sigc<>+200(SB)/4, $0x4007c1f0
-DATA ·sigc<>+204(SB)/4, $0x4007c1f0
-DATA ·sigc<>+208(SB)/4, $0x4007c1f0
-DATA ·sigc<>+212(SB)/4, $0x4007c1f0
-DATA ·sigc<>+216(SB)/4, $0x4007c1f0
-DATA ·sigc<>+220(SB)/4, $0x4007c1f0
-DATA ·sigc<>+224(SB)/4, $0x4007c1f0
-DATA ·sigc<>+228(SB)/4, $0x4007c1f0
-DATA ·sigc<>+232(SB)/4, $0x4007c1f0
-DATA ·sigc<>+236(SB)/4, $0x4007c1f0
-DATA ·sigc<>+240(SB)/4, $0x4007c1f0
-DATA ·sigc<>+244(SB)/4, $0x4007c1f0
-DATA ·sigc<>+248(SB)/4, $0x4007c1f0
-DATA ·sigc<>+252(SB)/4, $0x4007c1f0
-GLOBL ·sigc<>(SB), RODATA|NOPTR, $256
 
 // func microBF16(t *halfTile)
 TEXT ·microBF16(SB), NOSPLIT, $0-8
@@ -2698,30 +2391,30 @@ TEXT ·swigluBF16(SB), NOSPLIT, $0-32
 	MOVQ gate+8(FP), DI
 	MOVQ up+16(FP), R8
 	MOVQ n+24(FP), CX
-	VMOVUPS ·sigc<>+0(SB), Z8
-	VMOVUPS ·sigc<>+64(SB), Z10
-	VMOVUPS ·sigc<>+128(SB), Z11
-	VMOVUPS ·sigc<>+192(SB), Z12
-	VMOVUPS ·expc<>+768(SB), Z9
+	VMOVUPS ·sigmoidConst+0(SB), Z8
+	VMOVUPS ·sigmoidConst+64(SB), Z10
+	VMOVUPS ·sigmoidConst+128(SB), Z11
+	VMOVUPS ·sigmoidConst+192(SB), Z12
+	VMOVUPS ·expConst+768(SB), Z9
 loop:
 	VMOVUPS 0(DI), Z7
 	VPORD Z8, Z7, Z0
-	VMOVUPS ·expc<>+0(SB), Z2
+	VMOVUPS ·expConst+0(SB), Z2
 	VMAXPS Z0, Z2, Z0
-	VMULPS ·expc<>+128(SB), Z0, Z2
+	VMULPS ·expConst+128(SB), Z0, Z2
 	VRNDSCALEPS $8, Z2, Z2 // n
 	VMOVAPS Z0, Z3
-	VFNMADD231PS ·expc<>+192(SB), Z2, Z3
-	VFNMADD231PS ·expc<>+256(SB), Z2, Z3 // r
-	VMOVUPS ·expc<>+320(SB), Z1
-	VFMADD213PS ·expc<>+384(SB), Z3, Z1
-	VFMADD213PS ·expc<>+448(SB), Z3, Z1
-	VFMADD213PS ·expc<>+512(SB), Z3, Z1
-	VFMADD213PS ·expc<>+576(SB), Z3, Z1
-	VFMADD213PS ·expc<>+640(SB), Z3, Z1
-	VFMADD213PS ·expc<>+704(SB), Z3, Z1
-	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VFNMADD231PS ·expConst+192(SB), Z2, Z3
+	VFNMADD231PS ·expConst+256(SB), Z2, Z3 // r
+	VMOVUPS ·expConst+320(SB), Z1
+	VFMADD213PS ·expConst+384(SB), Z3, Z1
+	VFMADD213PS ·expConst+448(SB), Z3, Z1
+	VFMADD213PS ·expConst+512(SB), Z3, Z1
+	VFMADD213PS ·expConst+576(SB), Z3, Z1
+	VFMADD213PS ·expConst+640(SB), Z3, Z1
+	VFMADD213PS ·expConst+704(SB), Z3, Z1
+	VFMADD213PS ·expConst+768(SB), Z3, Z1
+	VCMPPS $22, ·expConst+0(SB), Z0, K3 // not <=: NaN passes
 	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VADDPS Z9, Z1, Z2
 	VMOVAPS Z10, Z3
@@ -2754,11 +2447,11 @@ TEXT ·swigluBackBF16(SB), NOSPLIT, $0-56
 	MOVQ gate+32(FP), R10
 	MOVQ up+40(FP), R11
 	MOVQ n+48(FP), CX
-	VMOVUPS ·sigc<>+0(SB), Z8
-	VMOVUPS ·sigc<>+64(SB), Z10
-	VMOVUPS ·sigc<>+128(SB), Z11
-	VMOVUPS ·sigc<>+192(SB), Z12
-	VMOVUPS ·expc<>+768(SB), Z9
+	VMOVUPS ·sigmoidConst+0(SB), Z8
+	VMOVUPS ·sigmoidConst+64(SB), Z10
+	VMOVUPS ·sigmoidConst+128(SB), Z11
+	VMOVUPS ·sigmoidConst+192(SB), Z12
+	VMOVUPS ·expConst+768(SB), Z9
 loop:
 	VMOVUPS 0(R9), Z13
 	VPMOVZXWD 0(R10), Z7
@@ -2766,22 +2459,22 @@ loop:
 	VPMOVZXWD 0(R11), Z6
 	VPSLLD $16, Z6, Z6
 	VPORD Z8, Z7, Z0
-	VMOVUPS ·expc<>+0(SB), Z2
+	VMOVUPS ·expConst+0(SB), Z2
 	VMAXPS Z0, Z2, Z0
-	VMULPS ·expc<>+128(SB), Z0, Z2
+	VMULPS ·expConst+128(SB), Z0, Z2
 	VRNDSCALEPS $8, Z2, Z2 // n
 	VMOVAPS Z0, Z3
-	VFNMADD231PS ·expc<>+192(SB), Z2, Z3
-	VFNMADD231PS ·expc<>+256(SB), Z2, Z3 // r
-	VMOVUPS ·expc<>+320(SB), Z1
-	VFMADD213PS ·expc<>+384(SB), Z3, Z1
-	VFMADD213PS ·expc<>+448(SB), Z3, Z1
-	VFMADD213PS ·expc<>+512(SB), Z3, Z1
-	VFMADD213PS ·expc<>+576(SB), Z3, Z1
-	VFMADD213PS ·expc<>+640(SB), Z3, Z1
-	VFMADD213PS ·expc<>+704(SB), Z3, Z1
-	VFMADD213PS ·expc<>+768(SB), Z3, Z1
-	VCMPPS $22, ·expc<>+0(SB), Z0, K3 // not <=: NaN passes
+	VFNMADD231PS ·expConst+192(SB), Z2, Z3
+	VFNMADD231PS ·expConst+256(SB), Z2, Z3 // r
+	VMOVUPS ·expConst+320(SB), Z1
+	VFMADD213PS ·expConst+384(SB), Z3, Z1
+	VFMADD213PS ·expConst+448(SB), Z3, Z1
+	VFMADD213PS ·expConst+512(SB), Z3, Z1
+	VFMADD213PS ·expConst+576(SB), Z3, Z1
+	VFMADD213PS ·expConst+640(SB), Z3, Z1
+	VFMADD213PS ·expConst+704(SB), Z3, Z1
+	VFMADD213PS ·expConst+768(SB), Z3, Z1
+	VCMPPS $22, ·expConst+0(SB), Z0, K3 // not <=: NaN passes
 	VSCALEFPS.Z Z2, Z1, K3, Z1
 	VADDPS Z9, Z1, Z2
 	VMOVAPS Z10, Z3

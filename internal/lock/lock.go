@@ -20,6 +20,15 @@ type Held struct {
 
 func (h *Held) Error() string { return h.Path + " is locked" }
 
+// Taken is the error of a stage whose folder another run writes.
+func Taken(dir string, by Owner) error {
+	who := by.Name()
+	if who == "" {
+		who = "it has just begun"
+	}
+	return fmt.Errorf("%s: another run writes this folder (%s): wait until it has ended, or choose another --out", dir, who)
+}
+
 // File locks the file path (flock(2)), alone or with others that share it, for as
 // long as this process, or a child that was handed the file, holds it open: the
 // lock ends with the last of them, however that ends, so that none is ever stale.

@@ -285,12 +285,27 @@ func Hash(name string) (string, error) {
 // Fetch copies an object into an unnamed file of this machine, for what must be
 // mapped into memory. The caller closes and removes it.
 func Fetch(name, dir string) (*os.File, error) {
+	return fetch(name, func() (*os.File, error) { return os.CreateTemp(dir, "eaft-fetch-*") })
+}
+
+// Download copies an object to a file of this machine.
+func Download(name, path string) error {
+	f, err := fetch(name, func() (*os.File, error) { return os.Create(path) })
+	if err != nil {
+		return err
+	}
+	return f.Close()
+}
+
+// fetch copies an object into the file that create makes, and removes that if it
+// cannot.
+func fetch(name string, create func() (*os.File, error)) (*os.File, error) {
 	f, err := Open(name)
 	if err != nil {
 		return nil, err
 	}
 	defer f.Close()
-	out, err := os.CreateTemp(dir, "eaft-fetch-*")
+	out, err := create()
 	if err != nil {
 		return nil, err
 	}
@@ -300,22 +315,4 @@ func Fetch(name, dir string) (*os.File, error) {
 		return nil, fmt.Errorf("copying %s: %w", name, err)
 	}
 	return out, nil
-}
-
-// Download copies an object to a file of this machine.
-func Download(name, path string) error {
-	f, err := Open(name)
-	if err != nil {
-		return err
-	}
-	defer f.Close()
-	out, err := os.Create(path)
-	if err != nil {
-		return err
-	}
-	if _, err := io.Copy(out, f); err != nil {
-		out.Close()
-		return fmt.Errorf("copying %s: %w", name, err)
-	}
-	return out.Close()
 }

@@ -27,7 +27,7 @@ func softmax() {
 		p("\tMOVQ %d(DI), %s", 24*i, r)
 	}
 	p("\tMOVQ 192(DI), CX\n\tVBROADCASTSS 216(DI), Z20\n\tVBROADCASTSS ·lowest<>(SB), Z7\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
-	p("\tVMOVUPS ·iota<>(SB), Z12")
+	p("\tVMOVUPS ·laneNumbers(SB), Z12")
 	for v := 1; v < 8; v++ {
 		p("\tVPADDD Z9, Z%d, Z%d", 11+v, 12+v)
 	}
@@ -107,7 +107,7 @@ func softmaxBack() {
 	}
 	p("\tMOVQ 208(DI), CX\n\tVBROADCASTSS 224(DI), Z20\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
 	p("row:\n\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z4 // lse\n\tVBROADCASTSS (R13), Z5 // delta")
-	p("\tVMOVUPS ·iota<>(SB), Z8\n\tXORQ AX, AX")
+	p("\tVMOVUPS ·laneNumbers(SB), Z8\n\tXORQ AX, AX")
 	p("column:")
 	seen()
 	p("\tVMOVUPS (SI)(AX*4), Z0\n\tVFMSUB213PS Z4, Z20, Z0")
@@ -126,7 +126,6 @@ func softmaxBack() {
 
 func attentionKernels() {
 	header()
-	constants()
 	softmax()
 	attend()
 	softmaxBack()

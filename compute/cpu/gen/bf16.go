@@ -384,8 +384,6 @@ func swigluBackBF16() {
 
 func bf16Kernels() {
 	header()
-	constants()
-	sigmoidData()
 	microBF16()
 	rowBF16()
 	microAMX()

@@ -134,19 +134,10 @@ func (s isa) roundConstants() {
 // with T3 Chebyshev's polynomial.
 var sigmoidConst = []uint32{1 << 31, math.Float32bits(32. / 99), math.Float32bits(-144. / 99), math.Float32bits(210. / 99)}
 
-func sigmoidData() {
-	for i, c := range sigmoidConst {
-		for l := range 16 {
-			p("DATA ·sigc<>+%d(SB)/4, $0x%08x", 64*i+4*l, c)
-		}
-	}
-	p("GLOBL ·sigc<>(SB), RODATA|NOPTR, $%d", 64*len(sigmoidConst))
-}
-
 // sigmoidConstants: registers 8 and 10 to 12, and 1 in 9.
 func (s isa) sigmoidConstants() {
 	for i, reg := range []int{8, 10, 11, 12} {
-		s.load(fmt.Sprintf("·sigc<>+%d(SB)", 64*i), reg)
+		s.load(fmt.Sprintf("·sigmoidConst+%d(SB)", 64*i), reg)
 	}
 	s.load(expc(12), 9)
 }
@@ -356,8 +347,6 @@ func (s isa) sumSquares() {
 
 func vectorKernels() {
 	header()
-	constants()
-	sigmoidData()
 	for _, s := range sets {
 		s.vectors()
 	}
