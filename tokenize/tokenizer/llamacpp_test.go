@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"encoding/json"
 	"errors"
-	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -58,18 +57,5 @@ func llamaCPP(t *testing.T, v GGUFVocab, texts []string) [][2][]int32 {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all [][2][]int32
-	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var ids [2][]int32
-		if err := dec.Decode(&ids); err == io.EOF {
-			break
-		} else if err != nil {
-			t.Fatal(err)
-		}
-		all = append(all, ids)
-	}
-	if len(all) != len(texts) {
-		t.Fatalf("%d answers for %d texts", len(all), len(texts))
-	}
-	return all
+	return answers[[2][]int32](t, out, len(texts))
 }

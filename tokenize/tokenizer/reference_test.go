@@ -57,18 +57,24 @@ func python(t *testing.T, file string, texts []string) []expectation {
 	if err != nil {
 		t.Fatal(err)
 	}
-	var all []expectation
+	return answers[expectation](t, out, len(texts))
+}
+
+// answers are what a program printed of n texts, a JSON value each.
+func answers[T any](t *testing.T, out []byte, n int) []T {
+	t.Helper()
+	var all []T
 	for dec := json.NewDecoder(bytes.NewReader(out)); ; {
-		var w expectation
-		if err := dec.Decode(&w); err == io.EOF {
+		var one T
+		if err := dec.Decode(&one); err == io.EOF {
 			break
 		} else if err != nil {
 			t.Fatal(err)
 		}
-		all = append(all, w)
+		all = append(all, one)
 	}
-	if len(all) != len(texts) {
-		t.Fatalf("%d expectations for %d texts", len(all), len(texts))
+	if len(all) != n {
+		t.Fatalf("%d answers for %d texts", len(all), n)
 	}
 	return all
 }
@@ -136,15 +142,9 @@ func TestReference(t *testing.T) {
 }
 
 func compareWithPython(t *testing.T, file string, n int) {
-	data, err := os.ReadFile(file)
-	if err != nil {
-		t.Fatal(err)
-	}
-	tok, err := FromJSON(data)
-	if err != nil {
-		t.Fatal(err)
-	}
+	tok := loadFile(t, file)
 	seed := uint64(time.Now().UnixNano())
+	var err error
 	if s := os.Getenv("EAFT_SEED"); s != "" {
 		if seed, err = strconv.ParseUint(s, 10, 64); err != nil {
 			t.Fatal(err)

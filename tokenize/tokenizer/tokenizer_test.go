@@ -25,7 +25,12 @@ var whole = []string{"smollm2", "llama3", "gpt2", "o200k", "tekken", "deepseek",
 
 func load(tb testing.TB, style string) *Tokenizer {
 	tb.Helper()
-	data, err := os.ReadFile(filepath.Join("testdata", style+".json"))
+	return loadFile(tb, filepath.Join("testdata", style+".json"))
+}
+
+func loadFile(tb testing.TB, path string) *Tokenizer {
+	tb.Helper()
+	data, err := os.ReadFile(path)
 	if err != nil {
 		tb.Fatal(err)
 	}
