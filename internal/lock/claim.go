@@ -39,9 +39,10 @@ type Claims struct {
 // machines need not agree.
 type claim struct {
 	Owner
-	Nonce    string `json:"nonce"`
-	Beat     int64  `json:"beat"`
-	Released bool   `json:"released"` // the holder gave up
+	Nonce    string    `json:"nonce"`
+	Beat     int64     `json:"beat"`
+	At       time.Time `json:"at"`       // of the beat, by the holder's clock: for people
+	Released bool      `json:"released"` // the holder gave up
 }
 
 type sighting struct {
@@ -114,7 +115,9 @@ func (c *Claims) Take(shards []int, n int) (got []int, err error) {
 
 // create makes a claim's file.
 func (c *Claims) create(shard, generation int) (bool, error) {
-	data, err := json.Marshal(c.me)
+	me := c.me
+	me.At = now()
+	data, err := json.Marshal(me)
 	if err != nil {
 		return false, err
 	}
@@ -194,6 +197,7 @@ func (c *Claims) Beat() (lost []int, err error) {
 // write replaces the content of a claim's file as a whole. In a folder it is not
 // waited for to reach the disk: a claim is worth nothing after a crash.
 func (c *Claims) write(shard, generation int, v claim) error {
+	v.At = now()
 	data, err := json.Marshal(v)
 	if err != nil {
 		return err
@@ -209,16 +213,38 @@ func (c *Claims) write(shard, generation int, v claim) error {
 	return os.Rename(temp, path)
 }
 
+func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
+
 // Drop gives the claims back, of shards that were made or that were given up.
 func (c *Claims) Drop() error {
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	var all error
+	for shard := range c.mine {
+		all = errors.Join(all, c.release(shard))
+	}
+	return all
+}
+
+// dropOne gives the claim of one shard back.
+func (c *Claims) dropOne(shard int) error {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.release(shard)
+}
+
+// generation is that of the claim that is held of the shard.
+func (c *Claims) generation(shard int) int {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.mine[shard]
+}
+
+// release gives one claim back; mu is held.
+func (c *Claims) release(shard int) error {
 	gone := c.me
 	gone.Released = true
-	var all error
-	for shard, g := range c.mine {
-		all = errors.Join(all, c.write(shard, g, gone))
-	}
-	clear(c.mine)
-	return all
+	err := c.write(shard, c.mine[shard], gone)
+	delete(c.mine, shard)
+	return err
 }
