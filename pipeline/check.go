@@ -1,7 +1,6 @@
 package pipeline
 
 import (
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -29,9 +28,16 @@ func (o *Options) find(name string) *Option {
 }
 
 // args spells the options as arguments.
-func (o *Options) args() (args []string) {
+func (o *Options) args(c *Config) (args []string) {
 	for _, opt := range o.Set {
 		for _, v := range opt.Values {
+			name, dir, named := strings.Cut(v, "=")
+			switch {
+			case opt.Flag.Name == "eval" && named && !store.IsURL(v):
+				v = name + "=" + c.argument(dir)
+			case opt.Flag.Name == "eval" || opt.Flag.Type == "string":
+				v = c.argument(v)
+			}
 			args = append(args, "--"+opt.Flag.Name+"="+v)
 		}
 	}
@@ -101,10 +107,7 @@ func (c *Config) check(r *reader) error {
 			}
 		}
 	}
-	if store.IsURL(c.Out) {
-		return cli.Usagef("%s: out: the run's folder must be one of this machine or of a file system that all machines share; for results in a bucket run the stages there, with --shard for several machines (docs/storage.md)", at("out"))
-	}
-	if filepath.Clean(c.Out) == "." {
+	if store.Same(c.at(c.Out), c.Dir) {
 		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))
 	}
 	return nil

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
-	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -14,13 +12,14 @@ import (
 	"go.yaml.in/yaml/v3"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // Config is a run: what run.yaml says, with what the environment and the command
 // line say instead.
 type Config struct {
 	Path    string // of the file
-	Dir     string // its folder; the paths in it are relative to it
+	Dir     string // its folder, or the URL of it; the paths in it are relative to it
 	Model   string
 	Out     string // folder for everything that is made
 	Corpora []string
@@ -77,7 +76,7 @@ const maxFile = 1 << 20 // bytes of a run.yaml
 // Load reads a run's file. An unknown, repeated or contradictory field is an
 // error that names its line.
 func Load(path string, over []Override, flags Flags) (*Config, error) {
-	f, err := os.Open(path)
+	f, err := store.Open(path)
 	if err != nil {
 		return nil, cli.Usagef("%w; pipeline init writes one", err)
 	}
@@ -107,9 +106,12 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 			return nil, err
 		}
 	}
-	c := &Config{Path: path, Dir: filepath.Dir(path), Out: "run", Workers: 1}
+	c := &Config{Path: path, Dir: store.Dir(path), Out: "run", Workers: 1}
 	if err := r.config(root, c); err != nil {
 		return nil, err
+	}
+	if store.IsURL(c.Dir) {
+		c.Out = c.at(c.Out) // stages are told where it is
 	}
 	return c, c.check(r)
 }

@@ -31,7 +31,7 @@ func TestLoad(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if c.Shards != 8 || c.Workers != 3 || c.Train == nil || strings.Join(c.Train.args(), " ") != "--lr=1e-5" || len(c.Eval) != 1 || strings.Join(c.splits(), " ") != "held" {
+	if c.Shards != 8 || c.Workers != 3 || c.Train == nil || strings.Join(c.Train.args(c), " ") != "--lr=1e-5" || len(c.Eval) != 1 || strings.Join(c.splits(), " ") != "held" {
 		t.Errorf("%+v", c)
 	}
 }

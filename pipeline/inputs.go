@@ -6,47 +6,61 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"path"
 	"path/filepath"
 	"sort"
+	"strings"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
 )
 
-// input is the full name of a path in the run's file.
-func (c *Config) input(p string) string {
-	if store.IsURL(p) {
+// at is the full name of a path that is seen from the folder of the run's file, or
+// is of its own.
+func (c *Config) at(elem ...string) string {
+	first := elem[0]
+	switch {
+	case store.IsURL(first):
+		return store.Join(first, elem[1:]...)
+	case filepath.IsAbs(store.Local(first)):
+		return store.Join(store.Local(first), elem[1:]...)
+	}
+	return store.Join(c.Dir, elem...)
+}
+
+// argument is how a path in the run's file is told to a stage. Stages work in the
+// folder of the file, so that they are told what stands there; in a bucket nobody
+// works. What is nothing in the bucket is a word that means itself, such as demo.
+func (c *Config) argument(p string) string {
+	if !store.IsURL(c.Dir) || store.IsURL(p) || filepath.IsAbs(store.Local(p)) {
 		return p
 	}
-	if p = store.Local(p); filepath.IsAbs(p) {
-		return p
+	if c.isThere(p) || strings.ContainsAny(p, "*[") {
+		return c.at(p)
 	}
-	return filepath.Join(c.Dir, p)
+	return p
+}
+
+// under is a name in a folder that may be a URL; else it has slashes.
+func under(dir string, elem ...string) string {
+	if store.IsURL(dir) {
+		return store.Join(dir, elem...)
+	}
+	return path.Join(append([]string{dir}, elem...)...)
 }
 
 // files are what a path in the run's file names: one file, all files in a folder,
 // or all that a pattern fits. one says that the path is the file's own.
 func (c *Config) files(p string) (paths []string, one bool, err error) {
-	full := c.input(p)
+	full := c.at(p)
 	st, err := store.Stat(full)
 	switch {
 	case err == nil && st.Regular:
 		return []string{full}, true, nil
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, false, err
-	case err == nil && store.IsURL(full):
-		keys, err := store.Keys(full)
-		for _, k := range keys {
-			paths = append(paths, store.Join(full, k))
-		}
-		return paths, false, err
 	case err == nil:
-		err = filepath.WalkDir(full, func(path string, d fs.DirEntry, err error) error {
-			if err == nil && d.Type().IsRegular() {
-				paths = append(paths, path)
-			}
-			return err
-		})
+		err = store.Walk(full, func(name string, _ int64) { paths = append(paths, store.Join(full, name)) })
 	case store.IsURL(full):
 		paths, err = store.Glob(full)
 	default:
@@ -89,19 +103,19 @@ func (c *Config) hashPath(m *memo, p string) (string, error) {
 // hashModel is the model's hash. Of a hub id, and of the model that is part of the
 // programs, it is not known which files it stands for, and it is taken each time.
 func (c *Config) hashModel(m *memo, hash func(ref string) (string, error)) (string, error) {
-	take := func() (string, error) { return hash(c.Model) }
-	if _, err := store.Stat(c.input(c.Model)); err != nil || c.Model == "demo" {
+	take := func() (string, error) { return hash(c.argument(c.Model)) }
+	if _, err := store.Stat(c.at(c.Model)); err != nil || c.Model == "demo" {
 		return take()
 	}
 	paths, _, err := c.files(c.Model)
 	if err != nil {
 		return "", err
 	}
-	return m.hash("model "+c.input(c.Model), paths, take)
+	return m.hash("model "+c.at(c.Model), paths, take)
 }
 
 // isThere reports whether a path in the run's file is of something.
 func (c *Config) isThere(p string) bool {
-	_, err := store.Stat(c.input(p))
+	_, err := store.Stat(c.at(p))
 	return err == nil
 }

@@ -15,6 +15,11 @@ import (
 
 func TestLock(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "out", "lock")
+	p := &Pipeline{Config: &Config{}}
+	acquire := func(ctx context.Context, path string, shared, wait bool, what string) (*holding, error) {
+		_, h, err := p.acquire(ctx, path, shared, wait, what)
+		return h, err
+	}
 	a, err := acquire(t.Context(), path, false, false, "busy")
 	if err != nil {
 		t.Fatal(err)
@@ -32,7 +37,7 @@ func TestLock(t *testing.T) {
 	}
 	// A child that holds it open outlives the holder's close.
 	cmd := exec.Command("sleep", "0.5")
-	cmd.ExtraFiles = []*os.File{a}
+	cmd.ExtraFiles = a.files
 	if err := cmd.Start(); err != nil {
 		t.Skip(err)
 	}

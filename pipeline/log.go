@@ -1,9 +1,100 @@
 package pipeline
 
 import (
+	"errors"
 	"io"
+	"io/fs"
+	"os"
 	"strings"
+	"sync"
+	"time"
+
+	"eaft/internal/store"
 )
+
+// stepLog is log.txt of a step, to which attempts append. An object cannot be
+// appended to: it is kept in a file of this machine and sent again and again.
+type stepLog struct {
+	name   string
+	f      *os.File
+	behind bool // the object lacks something
+	end    chan struct{}
+	ended  sync.WaitGroup
+	mu     sync.Mutex
+}
+
+const sendLogEvery = 30 * time.Second
+
+func openLog(name string) (*stepLog, error) {
+	l := &stepLog{name: name}
+	var err error
+	if !store.IsURL(name) {
+		l.f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+		return l, err
+	}
+	if l.f, err = store.Fetch(name, os.TempDir()); errors.Is(err, fs.ErrNotExist) {
+		l.f, err = os.CreateTemp("", "eaft-log-*")
+	}
+	if err != nil {
+		return nil, err
+	}
+	os.Remove(l.f.Name()) // where an open file may lose its name, a killed run leaves nothing
+	if _, err := l.f.Seek(0, io.SeekEnd); err != nil {
+		l.f.Close()
+		return nil, err
+	}
+	l.end = make(chan struct{})
+	l.ended.Go(func() {
+		tick := time.NewTicker(sendLogEvery)
+		defer tick.Stop()
+		for {
+			select {
+			case <-l.end:
+				return
+			case <-tick.C:
+				l.send()
+			}
+		}
+	})
+	return l, nil
+}
+
+func (l *stepLog) Write(b []byte) (int, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.behind = true
+	return l.f.Write(b)
+}
+
+// send writes the object. That it fails is no matter: the stage meets the same store.
+func (l *stepLog) send() {
+	l.mu.Lock()
+	behind := l.behind
+	l.behind = false
+	l.mu.Unlock()
+	if behind {
+		store.UploadFrom(l.name, l.f)
+	}
+}
+
+// Close ends the log.
+func (l *stepLog) Close() error {
+	if l.end != nil {
+		close(l.end)
+		l.ended.Wait()
+		l.send()
+	}
+	return l.f.Close()
+}
+
+// writeLog writes a whole log. Nothing depends on it.
+func writeLog(name string, data []byte) {
+	if store.IsURL(name) {
+		store.WriteFile(name, data)
+		return
+	}
+	os.WriteFile(name, data, 0o666)
+}
 
 // lossy writes to a log for as long as that works: that the disk is full must be
 // heard of from the stage, and not be hidden by its log.

@@ -6,12 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
-	"os"
 	"strings"
 	"text/tabwriter"
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // What is to be done of a step.
@@ -80,19 +80,18 @@ func (p *Pipeline) provide() (isa string, err error) {
 	if p.CPU != "" {
 		return isa, nil
 	}
-	if err := os.MkdirAll(p.at(p.Out), 0o777); err != nil {
+	if err := store.MkdirAll(p.at(p.Out)); err != nil {
 		return "", cli.Usagef("out: %w", err)
 	}
-	data := fmt.Sprintf("{\"isa\": %q}\n", isa)
-	f, err := os.OpenFile(p.at(p.Out, "pin.json"), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if errors.Is(err, fs.ErrExist) {
-		return isa, nil
+	made, err := store.CreateNew(p.at(p.Out, "pin.json"), fmt.Appendf(nil, "{\"isa\": %q}\n", isa))
+	if err == nil && !made {
+		// Since the look above, or it is this one; another's machine may be another one.
+		var now string
+		if now, err = p.isa(); err == nil && now != isa {
+			return p.provide()
+		}
 	}
-	if err != nil {
-		return "", err
-	}
-	_, err = io.WriteString(f, data)
-	return isa, errors.Join(err, f.Sync(), f.Close())
+	return isa, err
 }
 
 // Plan says for every step of the run whether it is done, and if not, why.

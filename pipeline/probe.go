@@ -51,7 +51,7 @@ func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error
 		case a == "--out" || a == "--html":
 			args[i+1] = filepath.Join(dir, "out")
 		case a == "--model" && strings.HasPrefix(args[i+1], pl.trainedBy()):
-			args[i+1] = p.Model // the trained one is yet to be made
+			args[i+1] = p.argument(p.Model) // the trained one is yet to be made
 		}
 		if a == "--" {
 			break

@@ -5,8 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
 	"time"
 
 	"eaft/internal/cli"
@@ -46,7 +44,7 @@ type Attempt struct {
 }
 
 func readJSON(path string, v any) error {
-	data, err := os.ReadFile(path)
+	data, err := store.ReadFile(path)
 	if err != nil {
 		return err
 	}
@@ -77,15 +75,6 @@ func (c *Config) record(s *Step) (*Record, error) {
 	r.Step, r.Key, r.Parts, r.Version = s.Name, s.Key, s.Parts, version.Version
 	r.Command = append([]string{s.Program}, s.Args...)
 	return r, err
-}
-
-// at is a path in the folder of the run's file, as the system spells it.
-func (c *Config) at(elem ...string) string {
-	p := filepath.FromSlash(filepath.Join(elem...))
-	if filepath.IsAbs(p) {
-		return p
-	}
-	return filepath.Join(c.Dir, p)
 }
 
 // results are the hashes of the files that complete a step.
@@ -120,7 +109,7 @@ func (c *Config) damage(s *Step, r *Record, thorough bool) (string, error) {
 		if s.Schema == "" {
 			continue
 		}
-		bad, err := badShards(filepath.Dir(path), s.Schema, thorough)
+		bad, err := badShards(store.Dir(path), s.Schema, thorough)
 		if err != nil {
 			return "", err
 		}
@@ -137,13 +126,13 @@ func badShards(dir, schema string, thorough bool) (bad []string, err error) {
 	if err != nil {
 		return nil, err
 	}
+	sizes := map[string]int64{}
+	if err := store.Walk(dir, func(name string, size int64) { sizes[name] = size }); err != nil {
+		return nil, err
+	}
 	for _, info := range m.Shards {
-		path := filepath.Join(dir, info.Name)
-		st, err := os.Stat(path)
-		if err != nil && !errors.Is(err, fs.ErrNotExist) {
-			return nil, err
-		}
-		if err != nil || st.Size() != info.Bytes {
+		path := store.Join(dir, info.Name)
+		if size, ok := sizes[info.Name]; !ok || size != info.Bytes {
 			bad = append(bad, path)
 			continue
 		}
@@ -166,17 +155,17 @@ func (c *Config) mend(s *Step) error {
 	for _, m := range s.Markers {
 		path := c.at(s.Folder, m)
 		if s.Schema != "" {
-			bad, err := badShards(filepath.Dir(path), s.Schema, true)
+			bad, err := badShards(store.Dir(path), s.Schema, true)
 			if err != nil && !errors.Is(err, fs.ErrNotExist) {
 				bad = nil // the manifest itself: the stage looks at the shards
 			}
 			for _, b := range bad {
-				if err := os.Remove(b); err != nil && !errors.Is(err, fs.ErrNotExist) {
+				if err := removeIf(b); err != nil {
 					return err
 				}
 			}
 		}
-		if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := removeIf(path); err != nil {
 			return err
 		}
 	}

@@ -10,7 +10,6 @@ import (
 	"html/template"
 	"io"
 	"io/fs"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -46,7 +45,7 @@ const (
 // index.html and report.json, the conflict report, the curves, the file itself.
 func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 	dir := p.at(p.Out, reportDir)
-	if err := os.MkdirAll(dir, 0o777); err != nil {
+	if err := store.MkdirAll(dir); err != nil {
 		return err
 	}
 	if err := store.CleanTemps(dir); err != nil {
@@ -68,7 +67,7 @@ func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 			return err
 		}
 	}
-	file, err := os.ReadFile(p.Path)
+	file, err := store.ReadFile(p.Path)
 	if err != nil {
 		return err
 	}
@@ -88,7 +87,7 @@ func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 
 // keep lists a file of the report if it is there.
 func (p *Pipeline) keep(r *RunReport, name string) error {
-	_, err := os.Stat(p.at(p.Out, reportDir, name))
+	_, err := store.Stat(p.at(p.Out, reportDir, name))
 	if err == nil {
 		r.Files = append(r.Files, name)
 	} else if errors.Is(err, fs.ErrNotExist) {
@@ -104,12 +103,9 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 		r.Logs[pl.Name] = data
 	}
 	into := func(from, name string) error {
-		data, err := os.ReadFile(p.at(pl.Folder, from))
+		data, err := store.ReadFile(p.at(pl.Folder, from))
 		if errors.Is(err, fs.ErrNotExist) {
-			if err = os.Remove(p.at(p.Out, reportDir, name)); errors.Is(err, fs.ErrNotExist) {
-				err = nil
-			}
-			return err
+			return removeIf(p.at(p.Out, reportDir, name))
 		}
 		if err != nil {
 			return err
@@ -121,7 +117,7 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 		if err := errors.Join(into("out/report.html", "conflicts.html"), into("out/report.json", "conflicts.json")); err != nil {
 			return err
 		}
-		if data, err := os.ReadFile(p.at(pl.Folder, "out/report.json")); err == nil && json.Valid(data) {
+		if data, err := store.ReadFile(p.at(pl.Folder, "out/report.json")); err == nil && json.Valid(data) {
 			r.Conflicts = data
 			return p.conflictsText(ctx, pl)
 		}
@@ -130,7 +126,7 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 		if err := errors.Join(into("out/metrics.jsonl", "metrics.jsonl"), into("out/summary.json", "summary.json")); err != nil {
 			return err
 		}
-		f, err := os.Open(p.at(pl.Folder, "out/metrics.jsonl"))
+		f, err := store.Open(p.at(pl.Folder, "out/metrics.jsonl"))
 		if err != nil {
 			return nil // not begun
 		}
@@ -143,7 +139,7 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 			r.Training = append(r.Training, line)
 		}
 	case "eval":
-		if data, err := os.ReadFile(p.at(pl.Folder, "out/eval.json")); err == nil && json.Valid(data) {
+		if data, err := store.ReadFile(p.at(pl.Folder, "out/eval.json")); err == nil && json.Valid(data) {
 			r.Evaluations[pl.Name] = data
 		}
 	}
@@ -174,16 +170,12 @@ func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
 }
 
 func tail(path string, n int64) (string, error) {
-	f, err := os.Open(path)
+	f, err := store.Open(path)
 	if err != nil {
 		return "", err
 	}
 	defer f.Close()
-	st, err := f.Stat()
-	if err != nil {
-		return "", err
-	}
-	data, err := io.ReadAll(io.NewSectionReader(f, max(0, st.Size()-n), n))
+	data, err := io.ReadAll(io.NewSectionReader(f, max(0, f.Size()-n), n))
 	return strings.ToValidUTF8(string(data), "\uFFFD"), err
 }
 

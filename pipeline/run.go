@@ -9,7 +9,6 @@ import (
 	"io/fs"
 	"maps"
 	"os"
-	"path/filepath"
 	"slices"
 	"strings"
 	"time"
@@ -29,14 +28,13 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	held, err := acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
+	ctx, held, err := p.acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	p.Runner.Hold = []*os.File{held}
-	p.Runner.Work = p.Dir
-	p.Runner.Env = []string{"EAFT_CPU=" + isa}
+	p.Runner.Hold = held.files
+	p.equip(isa)
 	plan, err := p.Plan(ctx)
 	if err != nil {
 		return err
@@ -81,7 +79,15 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if failed == nil && ran == 0 {
 		p.say("run", p.Path, "nothing to do")
 	}
-	return failed
+	return lost(ctx, failed)
+}
+
+// equip tells the stages where they work and with which instruction set.
+func (p *Pipeline) equip(isa string) {
+	if !store.IsURL(p.Dir) {
+		p.Runner.Work = p.Dir
+	}
+	p.Runner.Env = []string{"EAFT_CPU=" + isa}
 }
 
 func names(plan []Planned) (out []string) {
@@ -107,16 +113,16 @@ func (p *Pipeline) remember(s *Step) error {
 // step runs one stage and records what came of it.
 func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error {
 	r := pl.Record
-	if err := os.MkdirAll(p.at(pl.out()), 0o777); err != nil {
+	if err := store.MkdirAll(p.at(pl.out())); err != nil {
 		return err
 	}
 	// Workers that were started elsewhere may be at this step's shards.
-	var alone *os.File
 	if pl.Shards >= 0 && p.Workers < 2 {
-		var err error
-		if alone, err = acquire(ctx, p.at(pl.Folder, workersLock), false, p.Wait, "workers are at the shards of "+pl.Name); err != nil {
+		of, alone, err := p.acquire(ctx, p.at(pl.Folder, workersLock), false, p.Wait, "workers are at the shards of "+pl.Name)
+		if err != nil {
 			return err
 		}
+		ctx = of
 		defer alone.Close()
 	}
 	if pl.What == Mend {
@@ -147,14 +153,15 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 	if pl.Shards >= 0 && p.Workers > 1 {
 		a.Workers = p.Workers
 		if peak, err = p.share(ctx, plan, pl); err == nil {
-			if alone, err = acquire(ctx, p.at(pl.Folder, workersLock), false, true, ""); err == nil {
+			var alone *holding
+			if ctx, alone, err = p.acquire(ctx, p.at(pl.Folder, workersLock), false, true, ""); err == nil {
 				defer alone.Close()
 			}
 		}
 	}
 	var u Usage
 	if err == nil {
-		err = p.execute(ctx, pl, &u)
+		err = lost(ctx, p.execute(ctx, pl, &u))
 		peak = max(peak, u.PeakMemory)
 	}
 	still()
@@ -184,7 +191,7 @@ func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
 			return err
 		}
 	}
-	f, err := os.OpenFile(p.at(pl.Folder, logName), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o666)
+	f, err := openLog(p.at(pl.Folder, logName))
 	if err != nil {
 		return err
 	}
@@ -237,7 +244,7 @@ func (p *Pipeline) say(what, name, event string, fields ...string) {
 // Clean removes what the run, as its file is now, does not refer to: folders of
 // steps with another key. dry only names them.
 func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
-	held, err := acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
+	ctx, held, err := p.acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
 		return err
 	}
@@ -248,16 +255,16 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 	}
 	keep := map[string]bool{}
 	for _, pl := range plan {
-		keep[filepath.Base(pl.Folder)] = true
+		keep[store.Base(pl.Folder)] = true
 	}
-	entries, err := os.ReadDir(p.at(p.Out))
+	entries, err := store.ReadDir(p.at(p.Out))
 	if err != nil {
 		return err
 	}
 	for _, e := range entries {
-		dir := p.at(p.Out, e.Name())
+		dir := p.at(p.Out, e.Name)
 		var r Record
-		if !e.IsDir() || keep[e.Name()] || readJSON(filepath.Join(dir, recordName), &r) != nil || len(r.Key) < 12 || !strings.HasSuffix(e.Name(), "-"+r.Key[:12]) {
+		if !e.Dir || keep[e.Name] || readJSON(store.Join(dir, recordName), &r) != nil || len(r.Key) < 12 || !strings.HasSuffix(e.Name, "-"+r.Key[:12]) {
 			continue // not a step's folder
 		}
 		size, err := sizeOf(dir)
@@ -268,13 +275,15 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 		if dry {
 			continue
 		}
-		busy, err := acquire(ctx, filepath.Join(dir, workersLock), false, p.Wait, "workers are at the shards of "+r.Step)
+		_, busy, err := p.acquire(ctx, store.Join(dir, workersLock), false, p.Wait, "workers are at the shards of "+r.Step)
 		if err != nil {
 			return err
 		}
 		// The result first: by its record, what a killed removal leaves is found again.
-		err = errors.Join(os.RemoveAll(filepath.Join(dir, "out")), os.RemoveAll(dir))
-		busy.Close()
+		err = errors.Join(store.RemoveAll(store.Join(dir, "out")), store.RemoveAll(dir), busy.Close())
+		if store.IsURL(dir) {
+			err = errors.Join(err, store.RemoveAll(store.Join(dir, workersLock))) // Close has written there
+		}
 		if err != nil {
 			return err
 		}
@@ -283,15 +292,6 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 }
 
 func sizeOf(dir string) (n int64, err error) {
-	err = filepath.WalkDir(dir, func(_ string, d fs.DirEntry, err error) error {
-		if err != nil || d.IsDir() {
-			return err
-		}
-		info, err := d.Info()
-		if err == nil {
-			n += info.Size()
-		}
-		return err
-	})
+	err = store.Walk(dir, func(_ string, size int64) { n += size })
 	return n, err
 }

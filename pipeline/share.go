@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // restarts is how often workers may be killed without any shard having been
@@ -26,9 +27,11 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 	if n < 2 {
 		return 0, nil
 	}
-	file, err := filepath.Abs(p.Path)
-	if err != nil {
-		return 0, err
+	file := p.Path
+	if !store.IsURL(file) {
+		if file, err = filepath.Abs(store.Local(file)); err != nil {
+			return 0, err
+		}
 	}
 	args := append([]string{"work", file, "--stage", pl.Name, "--lease", p.lease().String()}, p.Args...)
 	args = append(args, "--set", "workers=1", "--set", "cpu="+plan0(plan, "isa"))
@@ -67,7 +70,7 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 	stop := make(chan struct{})
 	go func() { wg.Wait(); close(stop) }()
 	shown := 0
-	for tick := time.NewTicker(time.Second); ; {
+	for tick := time.NewTicker(10 * p.pause()); ; {
 		select {
 		case <-tick.C:
 			done, _ := p.shardsDone(pl)

@@ -5,11 +5,11 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"path/filepath"
 	"text/tabwriter"
 	"time"
 
 	"eaft/internal/lock"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -48,10 +48,18 @@ func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	st := p.status(plan)
-	if o := lock.Holder(p.at(p.Out, lockName)); o != nil {
-		st.Running = o.Name()
+	path := p.at(p.Out, lockName)
+	if !store.IsURL(path) {
+		if o := lock.Holder(path); o != nil {
+			st.Running = o.Name()
+		}
+		return st, nil
 	}
-	return st, nil
+	o, at, err := lock.LeaseHolder(path)
+	if o != nil {
+		st.Running = fmt.Sprintf("%s, which showed life at %s by its clock", o.Name(), at.Format(time.RFC3339))
+	}
+	return st, err
 }
 
 func (p *Pipeline) status(plan []Planned) *Status {
@@ -70,9 +78,9 @@ func (p *Pipeline) status(plan []Planned) *Status {
 			workers = max(workers, a.Workers)
 		}
 		s.ShardsDone, s.Shards = p.shardsDone(&pl)
-		for i := range s.Shards {
-			var d ShardDone
-			if readJSON(p.doneFile(pl.Step, i), &d) == nil {
+		if s.Shards > 0 {
+			said, _ := p.said(pl.Step) // whoever works there says what is wrong with them
+			for _, d := range said {
 				s.WorkerSeconds += d.Seconds / float64(max(1, d.Beside))
 				s.PeakMemory = max(s.PeakMemory, d.PeakMemory)
 			}
@@ -155,7 +163,7 @@ func (st *Status) closing() string {
 	case st.Running != "":
 		return "at work: " + st.Running
 	case st.Done:
-		return "done; the report is " + filepath.Join(st.Out, reportDir, "index.html")
+		return "done; the report is " + store.Join(st.Out, reportDir, "index.html")
 	}
 	return "not done; pipeline run " + st.File
 }

@@ -35,7 +35,7 @@ type Step struct {
 }
 
 // out is where the stage writes, seen from Config.Dir.
-func (s *Step) out() string { return path.Join(s.Folder, "out") }
+func (s *Step) out() string { return under(s.Folder, "out") }
 
 // free are flags that change nothing in a result: a stage does not run again for
 // their sake.
@@ -61,13 +61,13 @@ func (c *Config) Steps(f Facts) ([]*Step, error) {
 	tok := b.tokenize("tokenize", c.Corpora, &c.Tokenize)
 	data := tok.out()
 	if len(c.splits()) > 0 {
-		data = path.Join(data, "train")
+		data = under(data, "train")
 	}
 	score := b.add(&Step{Name: "score", kind: "score", Schema: parquet.SchemaScores, Needs: []*Step{tok}}, &c.Score)
-	score.Args = append([]string{"score", "--model", c.Model, "--tokens", data, "--out", score.out()}, c.Score.args()...)
+	score.Args = append([]string{"score", "--model", c.argument(c.Model), "--tokens", data, "--out", score.out()}, c.Score.args(c)...)
 	score.Markers = []string{path.Join("out", parquet.ManifestName)}
 	inspect := b.add(&Step{Name: "inspect", kind: "inspect", Needs: []*Step{score}, Shards: -1, Stdout: "out/report.json"}, &c.Inspect)
-	inspect.Args = append([]string{"inspect", score.out(), "--json", "--html", path.Join(inspect.out(), "report.html")}, c.Inspect.args()...)
+	inspect.Args = append([]string{"inspect", score.out(), "--json", "--html", under(inspect.out(), "report.html")}, c.Inspect.args(c)...)
 	inspect.Markers = []string{"out/report.html", "out/report.json"}
 	b.tok = tok
 	var train *Step
@@ -75,7 +75,7 @@ func (c *Config) Steps(f Facts) ([]*Step, error) {
 		o, needs, parts := b.heldOut(c.Train)
 		// What the gates of inspect refuse is not trained on.
 		train = b.add(&Step{Name: "train", kind: "train", Needs: append([]*Step{tok, score}, needs...), After: []*Step{inspect}, Parts: parts, Shards: -1, Stdout: "summary.txt"}, o)
-		train.Args = append([]string{"--model", c.Model, "--tokens", data, "--scores", score.out(), "--out", train.out()}, o.args()...)
+		train.Args = append([]string{"--model", c.argument(c.Model), "--tokens", data, "--scores", score.out(), "--out", train.out()}, o.args(b.c)...)
 		train.Markers = []string{"out/run.json"}
 	}
 	for i := range c.Eval {
@@ -107,8 +107,11 @@ func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
 		s.Parts[fmt.Sprintf("corpus %d %s", i, p)] = hash
 	}
 	b.add(s, o)
-	s.Args = append([]string{"--model", b.c.Model, "--out", s.out()}, o.args()...)
-	s.Args = append(append(s.Args, "--"), corpora...)
+	s.Args = append([]string{"--model", b.c.argument(b.c.Model), "--out", s.out()}, o.args(b.c)...)
+	s.Args = append(s.Args, "--")
+	for _, p := range corpora {
+		s.Args = append(s.Args, b.c.argument(p))
+	}
 	s.Markers = []string{path.Join("out", parquet.ManifestName)}
 	if o == &b.c.Tokenize && len(b.c.splits()) > 0 {
 		s.Markers = nil
@@ -124,7 +127,7 @@ func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
 func (b *builder) tokens(e *Eval) (*Step, string) {
 	switch {
 	case e.Split != "":
-		return b.tok, path.Join(b.tok.out(), e.Split)
+		return b.tok, under(b.tok.out(), e.Split)
 	case len(e.Corpora) == 0:
 		return nil, ""
 	}
@@ -175,18 +178,18 @@ func (b *builder) eval(e *Eval, train *Step) {
 	models := []struct {
 		name, ref string
 		needs     []*Step
-	}{{"base", b.c.Model, nil}}
+	}{{"base", b.c.argument(b.c.Model), nil}}
 	if train != nil {
 		models = append(models, struct {
 			name, ref string
 			needs     []*Step
-		}{"trained", path.Join(train.out(), "model"), []*Step{train}})
+		}{"trained", under(train.out(), "model"), []*Step{train}})
 	}
 	for _, m := range models {
 		s := &Step{Name: "eval " + e.Name + " " + m.name, kind: "eval", Needs: append(slices.Clone(needs), m.needs...), Shards: -1, Stdout: "out/eval.json",
 			Parts: map[string]string{"split": e.Split, "trained": fmt.Sprint(m.needs != nil)}}
 		b.add(s, &e.Options)
-		s.Args = append(append([]string{"eval", "--model", m.ref, "--json"}, args...), e.Options.args()...)
+		s.Args = append(append([]string{"eval", "--model", m.ref, "--json"}, args...), e.Options.args(b.c)...)
 		s.Markers = []string{s.Stdout}
 	}
 }
@@ -234,7 +237,7 @@ func (b *builder) add(s *Step, o *Options) *Step {
 	data, _ := json.Marshal(s.Parts) // in the order of the names
 	sum := sha256.Sum256(data)
 	s.Key = hex.EncodeToString(sum[:])
-	s.Folder = path.Join(filepath.ToSlash(b.c.Out), slug(s.Name)+"-"+s.Key[:12])
+	s.Folder = under(filepath.ToSlash(b.c.Out), slug(s.Name)+"-"+s.Key[:12])
 	b.steps = append(b.steps, s)
 	return s
 }

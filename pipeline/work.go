@@ -6,11 +6,15 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
+	"sync"
+	"sync/atomic"
 	"time"
 
 	"eaft/internal/cli"
@@ -23,6 +27,7 @@ import (
 const (
 	workersLock = "workers.lock" // shared by the workers of a step, alone for who closes it
 	shardsDir   = "shards"       // claims, logs and statistics, by shard
+	doneSuffix  = ".done.json"   // of a shard's ShardDone there
 )
 
 // ShardDone is NNNNN.done.json: that a shard is there, and what is in it.
@@ -63,14 +68,14 @@ func ParseSlice(s string) (Slice, error) {
 // many shards a process of the stage makes before it ends, for what it has to
 // load first; 0: more while many are left, one at the end.
 func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int) error {
-	if _, err := os.Stat(p.at(p.Out)); err != nil && name != "tokenize" {
+	if _, err := store.Stat(p.at(p.Out)); err != nil && name != "tokenize" {
 		return cli.Usagef("%s: the run was not begun: pipeline run %s --until tokenize", p.at(p.Out), p.Path)
 	}
 	isa, err := p.provide()
 	if err != nil {
 		return err
 	}
-	p.Runner.Work, p.Runner.Env = p.Dir, []string{"EAFT_CPU=" + isa}
+	p.equip(isa)
 	plan, err := p.Plan(ctx)
 	if err != nil {
 		return err
@@ -96,21 +101,21 @@ func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int
 		}
 	}
 	n := p.shardCount(s)
-	if err := os.MkdirAll(p.at(s.out()), 0o777); err != nil {
+	if err := store.MkdirAll(p.at(s.out())); err != nil {
 		return err
 	}
 	// A worker of a run shares its lock through the run; this one is of its step.
-	held, err := acquire(ctx, p.at(s.Folder, workersLock), true, p.Wait, "the step "+name+" is being made or closed by another process")
+	ctx, held, err := p.acquire(ctx, p.at(s.Folder, workersLock), true, p.Wait, "the step "+name+" is being made or closed by another process")
 	if err != nil {
 		return err
 	}
 	defer held.Close()
-	p.Runner.Hold = append(p.Runner.Hold, held)
+	p.Runner.Hold = append(p.Runner.Hold, held.files...)
 	w := &worker{p: p, s: s, n: n, isa: isa, batch: batch}
 	if w.claims, err = lock.OpenClaims(p.at(s.Folder, shardsDir), p.lease()); err != nil {
 		return err
 	}
-	return w.all(ctx, slice)
+	return lost(ctx, w.all(ctx, slice))
 }
 
 func (p *Pipeline) lease() time.Duration {
@@ -137,7 +142,7 @@ func (p *Pipeline) shardCount(s *Planned) int {
 	}
 	n := 0
 	for _, need := range s.Needs {
-		if m, err := parquet.ReadManifest(filepath.Dir(p.at(need.Folder, need.Markers[0]))); err == nil {
+		if m, err := parquet.ReadManifest(store.Dir(p.at(need.Folder, need.Markers[0]))); err == nil {
 			n = len(m.Shards)
 		}
 	}
@@ -147,20 +152,63 @@ func (p *Pipeline) shardCount(s *Planned) int {
 // shardsDone counts what workers have made, and all there is to make.
 func (p *Pipeline) shardsDone(s *Planned) (done, n int) {
 	n = p.shardCount(s)
+	made, err := p.made(s.Step)
+	if err != nil {
+		return 0, n // whoever works there says so
+	}
 	for i := range n {
-		if _, err := os.Stat(p.doneFile(s.Step, i)); err == nil {
+		if made[i] {
 			done++
 		}
 	}
 	return done, n
 }
 
+// made are the shards of which workers have said that they are there.
+func (p *Pipeline) made(s *Step) (map[int]bool, error) {
+	entries, err := store.ReadDir(p.at(s.Folder, shardsDir))
+	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return nil, err
+	}
+	out := map[int]bool{}
+	for _, e := range entries {
+		if number, ok := strings.CutSuffix(e.Name, doneSuffix); ok {
+			if i, err := strconv.Atoi(number); err == nil {
+				out[i] = true
+			}
+		}
+	}
+	return out, nil
+}
+
+// said are what workers have said of the shards that are there. They are read side
+// by side: each may be a request to a store far away.
+func (p *Pipeline) said(s *Step) ([]ShardDone, error) {
+	made, err := p.made(s)
+	if err != nil {
+		return nil, err
+	}
+	shards := slices.Sorted(maps.Keys(made))
+	out, errs := make([]ShardDone, len(shards)), make([]error, len(shards))
+	var next atomic.Int64
+	var wg sync.WaitGroup
+	for range min(16, len(shards)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(shards)); i = next.Add(1) - 1 {
+				errs[i] = readJSON(p.doneFile(s, shards[i]), &out[i])
+			}
+		})
+	}
+	wg.Wait()
+	return out, errors.Join(errs...)
+}
+
 func (p *Pipeline) doneFile(s *Step, shard int) string {
-	return p.at(s.Folder, shardsDir, fmt.Sprintf("%05d.done.json", shard))
+	return p.at(s.Folder, shardsDir, fmt.Sprintf("%05d%s", shard, doneSuffix))
 }
 
 // forget removes what workers have noted of a step that is made again in parts.
-func (p *Pipeline) forget(s *Step) error { return os.RemoveAll(p.at(s.Folder, shardsDir)) }
+func (p *Pipeline) forget(s *Step) error { return store.RemoveAll(p.at(s.Folder, shardsDir)) }
 
 type worker struct {
 	p      *Pipeline
@@ -173,12 +221,14 @@ type worker struct {
 
 func (w *worker) all(ctx context.Context, slice Slice) error {
 	for {
+		made, err := w.p.made(w.s.Step)
+		if err != nil {
+			return err
+		}
 		var todo []int
 		for i := slice.Index; i < w.n; i += slice.Count {
-			if _, err := os.Stat(w.p.doneFile(w.s.Step, i)); errors.Is(err, fs.ErrNotExist) {
+			if !made[i] {
 				todo = append(todo, i)
-			} else if err != nil {
-				return err
 			}
 		}
 		if len(todo) == 0 {
@@ -201,8 +251,8 @@ func (w *worker) all(ctx context.Context, slice Slice) error {
 		// Others are at what is left; one of them may die.
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(min(100*time.Millisecond, w.p.lease()/4)):
+			return context.Cause(ctx)
+		case <-time.After(min(w.p.pause(), w.p.lease()/4)):
 		}
 	}
 }
@@ -211,12 +261,11 @@ func (w *worker) all(ctx context.Context, slice Slice) error {
 // what came of each.
 func (w *worker) make(ctx context.Context, shards []int) error {
 	// Between the look and the claim another may have finished one.
-	var missing []int
-	for _, i := range shards {
-		if _, err := os.Stat(w.p.doneFile(w.s.Step, i)); err != nil {
-			missing = append(missing, i)
-		}
+	made, err := w.p.made(w.s.Step)
+	if err != nil {
+		return err
 	}
+	missing := slices.DeleteFunc(slices.Clone(shards), func(i int) bool { return made[i] })
 	if len(missing) == 0 {
 		return nil
 	}
@@ -226,7 +275,7 @@ func (w *worker) make(ctx context.Context, shards []int) error {
 		defer close(stopped)
 		w.live(run, cancel)
 	}()
-	err := w.execute(run, missing)
+	err = w.execute(run, missing)
 	cancel(nil)
 	<-stopped
 	if cause := context.Cause(run); err != nil && ctx.Err() == nil && errors.Is(cause, errLost) {
@@ -262,7 +311,7 @@ func (w *worker) execute(ctx context.Context, shards []int) error {
 		list[i] = strconv.Itoa(s)
 	}
 	nonce := w.claims.Nonce()
-	logPath := w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.%s.log-part", shards[0], nonce))
+	logPath := filepath.Join(store.TempDir(w.p.at(w.s.Folder, shardsDir)), fmt.Sprintf("%05d.%s.log-part", shards[0], nonce))
 	f, err := os.Create(logPath)
 	if err != nil {
 		return err
@@ -282,7 +331,7 @@ func (w *worker) execute(ctx context.Context, shards []int) error {
 	err = w.p.Runner.Run(ctx, Stage{Program: w.s.Program, Args: args, Out: log, Err: log, Quiet: true, Usage: &u})
 	if said, e := os.ReadFile(logPath); e == nil {
 		for _, i := range shards {
-			os.WriteFile(w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.log", i)), said, 0o666) // nothing depends on it
+			writeLog(w.p.at(w.s.Folder, shardsDir, fmt.Sprintf("%05d.log", i)), said)
 		}
 	}
 	if err != nil {
@@ -311,7 +360,7 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 		if err != nil {
 			return err
 		}
-		st, err := os.Stat(file)
+		st, err := store.Stat(file)
 		if err != nil {
 			return err
 		}
@@ -320,7 +369,7 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 			return err
 		}
 		d.Ledger.Add(meta.Ledger)
-		d.Files = append(d.Files, ShardFile{name, parquet.ShardInfo{Name: path.Base(name), Rows: meta.Ledger.RowsOut, Bytes: st.Size(), SHA256: sum}})
+		d.Files = append(d.Files, ShardFile{name, parquet.ShardInfo{Name: path.Base(name), Rows: meta.Ledger.RowsOut, Bytes: st.Size, SHA256: sum}})
 	}
 	w.p.say("shard", fmt.Sprintf("%s %d/%d", w.s.Name, shard, w.n), "finished", "rows", fmt.Sprint(d.Ledger.RowsOut))
 	return writeJSON(w.p.doneFile(w.s.Step, shard), &d)
@@ -330,14 +379,13 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 // returns the largest process among them. A shard whose bytes are no longer those
 // that a worker made is removed, to be made again, and named in bad.
 func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad []string, err error) {
-	for i := range n {
-		var d ShardDone
-		err := readJSON(p.doneFile(s.Step, i), &d)
-		if errors.Is(err, fs.ErrNotExist) {
+	said, err := p.said(s.Step)
+	if err != nil {
+		return sum, 0, nil, err
+	}
+	for _, d := range said {
+		if d.Shard >= n {
 			continue
-		}
-		if err != nil {
-			return sum, 0, nil, err
 		}
 		damaged := false
 		for _, f := range d.Files {
@@ -355,7 +403,7 @@ func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad
 			}
 		}
 		if damaged {
-			if err := os.Remove(p.doneFile(s.Step, i)); err != nil {
+			if err := store.Remove(p.doneFile(s.Step, d.Shard)); err != nil {
 				return sum, 0, nil, err
 			}
 			continue
@@ -376,7 +424,7 @@ func (p *Pipeline) intact(s *Planned) error {
 }
 
 func removeIf(path string) error {
-	if err := os.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := store.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	return nil

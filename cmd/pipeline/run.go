@@ -10,6 +10,7 @@ import (
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/pipeline"
 )
@@ -95,14 +96,16 @@ func isa(name string) (string, error) {
 // modelHash is the hash of a model's weights, its path being relative to the
 // run's file.
 func modelHash(dir, ref string) (string, error) {
-	back, err := os.Getwd()
-	if err != nil {
-		return "", err
+	if !store.IsURL(dir) {
+		back, err := os.Getwd()
+		if err != nil {
+			return "", err
+		}
+		if err := os.Chdir(dir); err != nil {
+			return "", err
+		}
+		defer os.Chdir(back)
 	}
-	if err := os.Chdir(dir); err != nil {
-		return "", err
-	}
-	defer os.Chdir(back)
 	c, err := weights.Open(ref)
 	if err != nil {
 		return "", &cli.Error{Code: cli.ExitUsage, Err: err}

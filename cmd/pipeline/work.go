@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/pipeline"
 )
 
@@ -69,15 +70,17 @@ func runSubmit(ctx context.Context, args []string, std cli.IO) error {
 		return err
 	}
 	s.SetList = p.Args
-	s.Command = "pipeline submit " + filepath.Base(p.Path) + " --executor " + *executor
+	s.Command = "pipeline submit " + store.Base(p.Path) + " --executor " + *executor
 	if s.Program == "" {
 		s.Program = filepath.Join(p.Runner.Dir, "pipeline")
 	}
 	if s.File == "" {
 		s.File = p.Path
 	}
-	if s.File, err = filepath.Abs(s.File); err != nil {
-		return err
+	if !store.IsURL(s.File) {
+		if s.File, err = filepath.Abs(store.Local(s.File)); err != nil {
+			return err
+		}
 	}
 	return p.Submit(std.Out, *executor, s)
 }

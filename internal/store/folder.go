@@ -6,6 +6,7 @@ import (
 	"io/fs"
 	"os"
 	"path"
+	"path/filepath"
 	"slices"
 	"strings"
 
@@ -119,6 +120,39 @@ func Keys(dir string) ([]string, error) {
 		out = append(out, strings.TrimPrefix(strings.TrimPrefix(o.Key, l.key), "/"))
 	}
 	return out, err
+}
+
+// Walk calls visit with every file below dir, its name relative to dir, with
+// slashes, and its size; fs.ErrNotExist where there is no dir. A bucket has no empty
+// folders.
+func Walk(dir string, visit func(name string, size int64)) error {
+	if !IsURL(dir) {
+		root := Local(dir)
+		return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
+			if err != nil || !d.Type().IsRegular() {
+				return err
+			}
+			info, err := d.Info()
+			if err != nil {
+				return err
+			}
+			rel, err := filepath.Rel(root, p)
+			visit(filepath.ToSlash(rel), info.Size())
+			return err
+		})
+	}
+	b, l, err := at(dir)
+	if err != nil {
+		return err
+	}
+	objects, err := list(b, l, "", 0)
+	if err == nil && len(objects) == 0 {
+		err = l.errOf(&failure{fs.ErrNotExist.Error(), true})
+	}
+	for _, o := range objects {
+		visit(strings.TrimPrefix(strings.TrimPrefix(o.Key, l.key), "/"), o.Size)
+	}
+	return err
 }
 
 // Glob finds the objects that a pattern of path.Match names, in their order.

@@ -140,15 +140,20 @@ func put(b *blob.Bucket, l location, r io.ReaderAt, size int64, fresh bool) erro
 
 // Upload makes an object of a file of this machine.
 func Upload(name, path string) error {
-	b, l, err := at(name)
-	if err != nil {
-		return err
-	}
 	f, err := os.Open(path)
 	if err != nil {
 		return err
 	}
 	defer f.Close()
+	return UploadFrom(name, f)
+}
+
+// UploadFrom makes an object of what an open file of this machine holds now.
+func UploadFrom(name string, f *os.File) error {
+	b, l, err := at(name)
+	if err != nil {
+		return err
+	}
 	st, err := f.Stat()
 	if err != nil {
 		return err
