@@ -11,6 +11,7 @@ import (
 	"text/template"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 //go:embed executors
@@ -26,11 +27,12 @@ type Submission struct {
 	File    string // the run's file, where the workers see it
 	Name    string // of the whole, and the beginning of the jobs' names
 	Image   string // of the container, for Kubernetes
-	Claim   string // of the volume, for Kubernetes
+	Claim   string // of the volume, for Kubernetes; "": the run is in a bucket
+	Secret  string // whose entries are in the environment, for Kubernetes; "": none
 	Array   int    // parts that the shards of a stage are divided in
 	SetList []string
 
-	Dir    string
+	Dir    string // where the run's file is; "": in a bucket
 	Stages []job
 }
 
@@ -76,15 +78,23 @@ func (p *Pipeline) Submit(w io.Writer, executor string, s Submission) error {
 	if s.Array < 1 || s.Array > 1e5 {
 		return cli.Usagef("--array %d: use 1 to 100000", s.Array)
 	}
-	for _, v := range []string{s.Program, s.File, s.Image, s.Claim} {
+	for _, v := range []string{s.Program, s.File, s.Image, s.Claim, s.Secret} {
 		if v != "" && !plain.MatchString(v) {
 			return cli.Usagef("%q: what a scheduler's file names has letters, digits and _ . / @ : + - only", v)
 		}
 	}
-	if executor == "kubernetes" && (s.Image == "" || s.Claim == "") {
-		return cli.Usagef("--image and --claim: a pod needs a container with the four programs, and a volume with the run's folder")
+	if executor != "kubernetes" && s.Image+s.Claim+s.Secret != "" {
+		return cli.Usagef("--image, --claim and --secret are for --executor kubernetes; leave them out")
 	}
-	s.Dir = filepath.Dir(s.File)
+	if !store.IsURL(s.File) {
+		s.Dir = filepath.Dir(s.File)
+	}
+	if executor == "kubernetes" && (s.Image == "" || s.Claim == "" && s.Dir != "") {
+		return cli.Usagef("--image and --claim: a pod needs a container with the four programs, and a volume with the run's folder; or put the run's file into a bucket")
+	}
+	if s.Dir == "" && s.Claim != "" {
+		return cli.Usagef("--claim %s: the run's file %s is in a bucket, and no volume is needed; leave it out", s.Claim, s.File)
+	}
 	add := func(stage string, array int) {
 		j := job{Stage: stage, Array: array, Last: array - 1}
 		what := "finish"

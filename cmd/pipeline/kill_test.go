@@ -34,14 +34,7 @@ func TestKilled(t *testing.T) {
 	seed := uint64(time.Now().UnixNano())
 	t.Logf("seed %d", seed)
 	rng := rand.New(rand.NewPCG(seed, 0))
-	rounds, until := 1, time.Now()
-	if s := os.Getenv("EAFT_STRESS"); s != "" {
-		d, err := time.ParseDuration(s)
-		if err != nil {
-			t.Fatalf("EAFT_STRESS: %v", err)
-		}
-		until = until.Add(d)
-	}
+	rounds, until := 1, time.Now().Add(stressTime(t))
 	whole := workspace(t)
 	if out, err := pipelineRun(whole, "--workers", "1").CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
@@ -102,6 +95,19 @@ func TestKilled(t *testing.T) {
 	if t.Logf("%d kills", kills); kills == 0 {
 		t.Error("no process was killed")
 	}
+}
+
+// stressTime is how long a test goes on that could go on for ever: EAFT_STRESS.
+func stressTime(t *testing.T) time.Duration {
+	s := os.Getenv("EAFT_STRESS")
+	if s == "" {
+		return 0
+	}
+	d, err := time.ParseDuration(s)
+	if err != nil {
+		t.Fatalf("EAFT_STRESS: %v", err)
+	}
+	return d
 }
 
 func workspace(t *testing.T) string {

@@ -64,7 +64,8 @@ func runSubmit(ctx context.Context, args []string, std cli.IO) error {
 	c.fs.StringVar(&s.Program, "program", "", "pipeline, where the workers have it (default: this one)")
 	c.fs.StringVar(&s.File, "file", "", "the run's file, where the workers see it (default: where it is)")
 	c.fs.StringVar(&s.Image, "image", "", "kubernetes: container with the four programs")
-	c.fs.StringVar(&s.Claim, "claim", "", "kubernetes: volume claim that holds the folder of the run's file")
+	c.fs.StringVar(&s.Claim, "claim", "", "kubernetes: volume claim that holds the folder of the run's file; none where that is in a bucket")
+	c.fs.StringVar(&s.Secret, "secret", "", "kubernetes: secret whose entries, such as AWS_ACCESS_KEY_ID, are set in the environment")
 	p, err := c.open(args, std, submitUsage)
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@
 set -eu
 pipeline={{quote .Program}}
 run={{quote .File}}
-submit() { sbatch --parsable --requeue --chdir={{quote .Dir}} "$@"; }
+submit() { sbatch --parsable --requeue{{if .Dir}} --chdir={{quote .Dir}}{{end}} "$@"; }
 {{range $i, $s := .Stages}}{{if $s.Array}}
 {{$s.ID}}=$(submit --job-name={{$s.Job}} --array=0-{{$s.Last}}{{if $i}} --dependency=afterok:${{$s.After}}{{end}} <<END
 #!/bin/sh
