@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"slices"
 	"strconv"
 	"strings"
@@ -77,8 +78,11 @@ const maxFile = 1 << 20 // bytes of a run.yaml
 // error that names its line.
 func Load(path string, over []Override, flags Flags) (*Config, error) {
 	f, err := store.Open(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = fmt.Errorf("%w; pipeline init writes one", err)
+	}
 	if err != nil {
-		return nil, cli.Usagef("%w; pipeline init writes one", err)
+		return nil, cli.Usagef("%w", err)
 	}
 	defer f.Close()
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))

@@ -2,13 +2,13 @@ package pipeline
 
 import (
 	"fmt"
-	"os"
 	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // Init writes a commented run.yaml for a model and corpora, which runs as it is.
@@ -25,9 +25,16 @@ func Init(path, model string, corpora []string, flags Flags) error {
 # Paths are relative to this file. Every field can be set by --set train.lr=1e-5
 # or by the environment, EAFT_TRAIN_LR=1e-5. What stands behind # is the default.
 
-`, filepath.Base(path))
-	dir := filepath.Dir(path)
+`, store.Base(path))
+	dir := store.Dir(path)
 	seen := func(p string) (string, error) {
+		switch {
+		case store.IsURL(p):
+			return p, nil
+		case store.IsURL(path):
+			return "", cli.Usagef("%s: machines that read %s do not see it; put it into the bucket, and give its URL", p, path)
+		}
+		p = store.Local(p)
 		abs, err := filepath.Abs(p)
 		if err != nil || filepath.IsAbs(p) {
 			return p, err
@@ -38,7 +45,7 @@ func Init(path, model string, corpora []string, flags Flags) error {
 		}
 		return filepath.Rel(base, abs)
 	}
-	if _, err := os.Stat(model); err == nil {
+	if _, err := store.Stat(model); err == nil {
 		if model, err = seen(model); err != nil {
 			return err
 		}
@@ -82,15 +89,11 @@ workers: 1        # processes that share the shards of tokenize and score
 		return err
 	}
 	writeFlags(&b, "eval", fs, "#    #")
-	f, err := os.OpenFile(path, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666)
-	if err != nil {
-		return cli.Usagef("%w; a run's file is not overwritten", err)
+	made, err := store.CreateNew(path, []byte(b.String()))
+	if err == nil && !made {
+		err = cli.Usagef("%s: a run's file is not overwritten; name another one, or remove it", path)
 	}
-	if _, err := f.WriteString(b.String()); err != nil {
-		f.Close()
-		return err
-	}
-	return f.Close()
+	return err
 }
 
 func writeFlags(b *strings.Builder, stage string, flags []cli.Flag, indent string) {

@@ -9,9 +9,12 @@ import (
 	"fmt"
 	"hash"
 	"io"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strings"
+	"syscall"
+	"time"
 
 	"gocloud.dev/blob"
 	"gocloud.dev/gcerrors"
@@ -172,23 +175,30 @@ func CreateNew(name string, data []byte) (made bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	there := false
-	err = l.retry("create", func() error {
-		err := put(b, l, bytes.NewReader(data), int64(len(data)), true)
-		there = gcerrors.Code(err) == gcerrors.FailedPrecondition
-		if there {
-			return nil
+	for try := 1; ; try++ {
+		there := false
+		err = l.retry("create", func() error {
+			err := put(b, l, bytes.NewReader(data), int64(len(data)), true)
+			there = gcerrors.Code(err) == gcerrors.FailedPrecondition
+			if there {
+				return nil
+			}
+			return err
+		})
+		if err != nil || !there {
+			return err == nil, err
 		}
-		return err
-	})
-	if err != nil || !there {
-		return err == nil, err
+		have, err := ReadFile(name)
+		if !errors.Is(err, fs.ErrNotExist) || try == tries {
+			return err == nil && bytes.Equal(have, data), err
+		}
+		// It was removed just now, or another is creating it, which some stores say too early.
+		time.Sleep(firstPause)
 	}
-	have, err := ReadFile(name)
-	return bytes.Equal(have, data), err
 }
 
-// link gives a name to a file that is whole, which fails if the name is there.
+// link gives a name to a file that is whole, which fails if the name is there. Where
+// files have one name only it is created by that.
 func link(name string, data []byte) (bool, error) {
 	w, err := Create(name)
 	if err != nil {
@@ -199,6 +209,14 @@ func link(name string, data []byte) (bool, error) {
 		return false, err
 	}
 	err = os.Link(w.f.Name(), name)
+	if errors.Is(err, errors.ErrUnsupported) || errors.Is(err, syscall.EPERM) {
+		// FAT, and some mounted buckets: the file is there before its bytes are.
+		var f *os.File
+		if f, err = os.OpenFile(name, os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666); err == nil {
+			_, err = f.Write(data)
+			err = errors.Join(err, f.Sync(), f.Close())
+		}
+	}
 	if errors.Is(err, os.ErrExist) {
 		return false, nil
 	}
