@@ -61,15 +61,19 @@ func hostileWords(f *testing.F, add func(data []byte)) {
 }
 
 // FuzzInspect: whatever numbers scores hold, well-formed ones, everything that is
-// said and written of them is, or is refused.
+// said and written of them is, or is refused. The upper bits of how say what.
 func FuzzInspect(f *testing.F) {
 	const likeliest = 2
 	base, tokens := writeTopK(f, small, "all", likeliest)
 	hostileWords(f, func(data []byte) {
-		for _, k := range []int{testK, 0, 1, -1, math.MaxInt} {
-			f.Add(data, k, byte(len(data)+k))
+		for how := range 8 {
+			f.Add(data, testK, byte(how<<5+how))
 		}
+		f.Add(data, math.MaxInt, byte(0))
 	})
+	for _, k := range []int{0, 1, -1} {
+		f.Add([]byte{}, k, byte(0))
+	}
 	rows := map[string][]parquet.ScoresRow{}
 	d, err := parquet.OpenDataset(base, parquet.SchemaScores)
 	must(f, err)
@@ -125,33 +129,40 @@ func FuzzInspect(f *testing.F) {
 		o := options(t, scores, thresholds)
 		o.Estimator = []eaft.Estimator{eaft.Renorm, eaft.Trunc, eaft.Full}[how/4%3]
 		o.Shown, o.WhatIf = 9, []eaft.Cuts{{Prob: 0.5, H: 0.5}}
-		if r, err := Build(t.Context(), o); err == nil {
+		all, err := ParseWhere("rank>=0")
+		must(t, err)
+		switch how >> 5 {
+		case 0, 1:
+			r, err := Build(t.Context(), o)
+			if err != nil {
+				break
+			}
 			must(t, Text(io.Discard, r, true))
 			must(t, JSON(io.Discard, r))
 			must(t, HTML(io.Discard, r))
 			if r.Rows != int64(len(small)) {
 				t.Fatalf("%d rows of %d", r.Rows, len(small))
 			}
-		}
-		for _, r := range small {
-			if r, err := FindRow(t.Context(), o, r.id); err == nil {
+		case 2, 3:
+			if r, err := FindRow(t.Context(), o, small[k&1].id); err == nil {
 				must(t, r.Text(io.Discard, true))
 				must(t, JSON(io.Discard, r))
 			}
-		}
-		if d, err := BuildDiff(t.Context(), o, scores); err == nil {
-			must(t, d.Text(io.Discard, true))
-			must(t, JSON(io.Discard, d))
-		}
-		all, err := ParseWhere("rank>=0")
-		must(t, err)
-		for _, format := range Formats {
-			if err := Export(t.Context(), io.Discard, o, all, format); err != nil && cli.Code(err) != cli.ExitUsage {
+		case 4, 5:
+			if d, err := BuildDiff(t.Context(), o, scores); err == nil {
+				must(t, d.Text(io.Discard, true))
+				must(t, JSON(io.Discard, d))
+			}
+		case 6:
+			for _, format := range Formats {
+				if err := Export(t.Context(), io.Discard, o, all, format); err != nil && cli.Code(err) != cli.ExitUsage {
+					t.Fatal(err)
+				}
+			}
+		case 7:
+			if _, err := Filter(t.Context(), o, all, "mask", filepath.Join(t.TempDir(), "out")); err != nil && cli.Code(err) != cli.ExitUsage {
 				t.Fatal(err)
 			}
-		}
-		if _, err := Filter(t.Context(), o, all, "mask", filepath.Join(t.TempDir(), "out")); err != nil && cli.Code(err) != cli.ExitUsage {
-			t.Fatal(err)
 		}
 	})
 }
