@@ -39,7 +39,7 @@ func eachISA(t *testing.T, test func(t *testing.T, dev compute.Device)) {
 	}
 }
 
-func newDevice(t *testing.T, threads int) compute.Device {
+func newDevice(t testing.TB, threads int) compute.Device {
 	t.Helper()
 	dev, err := cpu.New(threads)
 	if err != nil {
@@ -48,7 +48,7 @@ func newDevice(t *testing.T, threads int) compute.Device {
 	return dev
 }
 
-func open(t *testing.T, ref string) *weights.Checkpoint {
+func open(t testing.TB, ref string) *weights.Checkpoint {
 	t.Helper()
 	c, err := weights.Open(ref)
 	if err != nil {
@@ -58,7 +58,7 @@ func open(t *testing.T, ref string) *weights.Checkpoint {
 	return c
 }
 
-func load(t *testing.T, dev compute.Device, ref string, o model.Options) *model.Model {
+func load(t testing.TB, dev compute.Device, ref string, o model.Options) *model.Model {
 	t.Helper()
 	m, err := model.Load(dev, open(t, ref), o)
 	if err != nil {

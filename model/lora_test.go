@@ -18,7 +18,7 @@ import (
 var someLoRA = model.LoRA{Rank: 4, Alpha: 12, Targets: model.AllLinear, Seed: 3}
 
 // withAdapters is a fixture with adapters whose B is not zero.
-func withAdapters(t *testing.T, dev compute.Device, variant string, l model.LoRA, dtype compute.DType) *model.Model {
+func withAdapters(t testing.TB, dev compute.Device, variant string, l model.LoRA, dtype compute.DType) *model.Model {
 	t.Helper()
 	m := load(t, dev, "testdata/"+variant, model.Options{DType: dtype})
 	must(t, m.AddLoRA(l))
@@ -33,7 +33,7 @@ func withAdapters(t *testing.T, dev compute.Device, variant string, l model.LoRA
 	return m
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"math"
 
 	pq "github.com/parquet-go/parquet-go"
 
@@ -171,6 +172,13 @@ func (r *reader) int32List(dst *[]int32, c *column) (err error) {
 }
 
 func (r *reader) float32List(dst *[]float32, c *column, n int) (err error) {
-	*dst, err = c.float32s(make([]float32, 0, n))
-	return err
+	if *dst, err = c.float32s(make([]float32, 0, n)); err != nil {
+		return err
+	}
+	for i, x := range *dst {
+		if math.Float32bits(x)&0x7f800000 == 0x7f800000 { // NaN or infinite
+			return fmt.Errorf("column %s, element %d: %v is no finite number", c.name, i, x)
+		}
+	}
+	return nil
 }

@@ -66,9 +66,13 @@ func FuzzLoad(f *testing.F) {
 	for _, s := range []string{"", "model: m\ncorpora: c\n", "a: &a [*a, *a]\nb: *a", "model: m\ncorpora: [a]\ntrain: {steps: 1}\neval: {x: {split: y}}",
 		"? [a]\n: b", "--- 1\n--- 2", "train: [1]", "<<: {model: m}", "model: !!binary aGk=\ncorpora: c", "\tmodel: x"} {
 		f.Add(s, "train.lr", "1")
+		f.Add(s, "tokenize.shards", "3/16")
 	}
 	f.Fuzz(func(t *testing.T, text, field, value string) {
 		bound.Memory(t, len(text)+len(value))
+		if s, err := ParseSlice(value); err == nil && (s.Index < 0 || s.Index >= s.Count) {
+			t.Fatalf("%q is %+v", value, s)
+		}
 		over, err := ParseSet([]string{field + "=" + value})
 		if err != nil {
 			over = nil

@@ -69,12 +69,28 @@ func (c *Config) record(s *Step) (*Record, error) {
 	if errors.Is(err, fs.ErrNotExist) {
 		err = nil
 	}
+	if err == nil {
+		err = r.check(c.at(s.Folder, recordName))
+	}
 	if err == nil && r.Key != "" && r.Key != s.Key {
 		err = cli.Usagef("%s: is of %s with the key %s, not of %s; remove the folder", c.at(s.Folder, recordName), r.Step, brief(r.Key), brief(s.Key))
 	}
 	r.Step, r.Key, r.Parts, r.Version = s.Name, s.Key, s.Parts, version.Version
 	r.Command = append([]string{s.Program}, s.Args...)
 	return r, err
+}
+
+// maxSeconds is longer than anything takes.
+const maxSeconds = 1e12
+
+// check refuses times and sizes that cannot be.
+func (r *Record) check(path string) error {
+	for i, a := range r.Attempts {
+		if !(a.Seconds >= 0 && a.Seconds < maxSeconds) || a.PeakMemory < 0 {
+			return fmt.Errorf("%s: attempts[%d] took %v seconds and %d bytes; remove it", path, i, a.Seconds, a.PeakMemory)
+		}
+	}
+	return nil
 }
 
 // results are the hashes of the files that complete a step.

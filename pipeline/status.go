@@ -79,7 +79,7 @@ func (p *Pipeline) status(plan []Planned) *Status {
 		}
 		s.ShardsDone, s.Shards = p.shardsDone(&pl)
 		if s.Shards > 0 {
-			said, _ := p.said(pl.Step) // whoever works there says what is wrong with them
+			said, _ := p.said(pl.Step, s.Shards) // whoever works there says what is wrong with them
 			for _, d := range said {
 				s.WorkerSeconds += d.Seconds / float64(max(1, d.Beside))
 				s.PeakMemory = max(s.PeakMemory, d.PeakMemory)
@@ -87,7 +87,7 @@ func (p *Pipeline) status(plan []Planned) *Status {
 		}
 		// Workers that were started elsewhere count one after the other.
 		took := max(s.Seconds, s.WorkerSeconds/float64(workers))
-		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil && took > 0 {
+		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil && took > 1e-6 {
 			s.TokensPerS = float64(p.visited(pl.Step, s.Ledger)) / took
 		}
 		st.Done = st.Done && pl.What == Done

@@ -181,9 +181,10 @@ func (p *Pipeline) made(s *Step) (map[int]bool, error) {
 	return out, nil
 }
 
-// said are what workers have said of the shards that are there. They are read side
-// by side: each may be a request to a store far away.
-func (p *Pipeline) said(s *Step) ([]ShardDone, error) {
+// said are what workers have said of the shards that are there, of n; of what is
+// refused, nothing. They are read side by side: each may be a request to a store
+// far away.
+func (p *Pipeline) said(s *Step, n int) ([]ShardDone, error) {
 	made, err := p.made(s)
 	if err != nil {
 		return nil, err
@@ -195,7 +196,16 @@ func (p *Pipeline) said(s *Step) ([]ShardDone, error) {
 	for range min(16, len(shards)) {
 		wg.Go(func() {
 			for i := next.Add(1) - 1; i < int64(len(shards)); i = next.Add(1) - 1 {
-				errs[i] = readJSON(p.doneFile(s, shards[i]), &out[i])
+				name := p.doneFile(s, shards[i])
+				if errs[i] = readJSON(name, &out[i]); errs[i] == nil && shards[i] < n {
+					if err := out[i].check(s.shardFiles(shards[i], n)); err != nil {
+						errs[i] = fmt.Errorf("%s: %w; remove it", name, err)
+					}
+				}
+				if errs[i] != nil {
+					out[i] = ShardDone{}
+				}
+				out[i].Shard = shards[i]
 			}
 		})
 	}
@@ -349,12 +359,19 @@ func (w *worker) execute(ctx context.Context, shards []int) error {
 	return nil
 }
 
+// shardFiles are the files of a shard of n, seen from the step's folder.
+func (s *Step) shardFiles(shard, n int) (names []string) {
+	for _, m := range s.Markers {
+		names = append(names, path.Join(path.Dir(m), parquet.ShardName(shard, n)))
+	}
+	return names
+}
+
 // done looks at a shard that was made, and says so.
 func (w *worker) done(shard, beside int, u *Usage) error {
 	host, _ := os.Hostname()
 	d := ShardDone{Shard: shard, Seconds: u.Seconds, PeakMemory: u.PeakMemory, Beside: beside, Version: version.Version, ISA: w.isa, Host: host}
-	for _, m := range w.s.Markers {
-		name := path.Join(path.Dir(m), parquet.ShardName(shard, w.n))
+	for _, name := range w.s.shardFiles(shard, w.n) {
 		file := w.p.at(w.s.Folder, name)
 		meta, err := parquet.ReadMeta(file)
 		if err != nil {
@@ -379,7 +396,7 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 // returns the largest process among them. A shard whose bytes are no longer those
 // that a worker made is removed, to be made again, and named in bad.
 func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad []string, err error) {
-	said, err := p.said(s.Step)
+	said, err := p.said(s.Step, n)
 	if err != nil {
 		return sum, 0, nil, err
 	}
@@ -412,6 +429,23 @@ func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad
 		peak = max(peak, d.PeakMemory)
 	}
 	return sum, peak, bad, nil
+}
+
+// check refuses what is not of a shard with these files: what differs from its hash
+// is removed.
+func (d *ShardDone) check(names []string) error {
+	if len(d.Files) != len(names) {
+		return fmt.Errorf("%d files, not the %d of its shard", len(d.Files), len(names))
+	}
+	for i, f := range d.Files {
+		if f.Name != names[i] {
+			return fmt.Errorf("names %q, not the file %s of its shard", f.Name, names[i])
+		}
+	}
+	if !(d.Seconds >= 0 && d.Seconds < maxSeconds) || d.PeakMemory < 0 {
+		return fmt.Errorf("took %v seconds and %d bytes", d.Seconds, d.PeakMemory)
+	}
+	return d.Ledger.Check()
 }
 
 // intact removes shards that workers made and that were damaged since, and says so.

@@ -42,12 +42,17 @@ func openAudit(o *AuditOptions) (*auditInputs, error) {
 	} else if err != nil {
 		return nil, err
 	}
+	if err := in.run.Ledger.Check(); err != nil {
+		return nil, cli.Usagef("%s: %w", path, err)
+	}
 	var err error
 	if in.audit, err = parquet.OpenDataset(store.Join(o.Run, "audit"), parquet.SchemaAudit); err != nil {
 		return nil, usage(err)
 	}
 	m := in.audit.Manifest
-	in.k = m.K
+	if in.k = m.K; in.k < 2 {
+		return nil, cli.Usagef("%s: k is %d, and gate entropies need 2 at least; train again in an empty folder", store.Join(in.audit.Dir, parquet.ManifestName), in.k)
+	}
 	for _, name := range []string{"model", "tokens", "scores"} {
 		if have, want := m.Hashes[name], in.run.Hashes[name]; have != want {
 			return nil, cli.Usagef("%s: hashes.%s is %q, but %s has %q: the audit is of another run", store.Join(in.audit.Dir, parquet.ManifestName), name, have, path, want)
@@ -206,13 +211,18 @@ func (in *auditInputs) spell() (err error) {
 // token and 16 a target. Tests make it smaller.
 var auditMemory int64 = 512 << 20
 
-// parts is how many parts the rows are taken in.
+// parts is how many parts the rows are taken in: no more than there are visits,
+// whatever the ledgers say.
 func (in *auditInputs) parts() int {
 	l := in.run.Ledger
 	if l.RowsOut == 0 {
 		l = in.audit.Manifest.Ledger
 	}
-	return int(1 + (256*l.RowsOut+4*l.Tokens+16*l.Targets)/auditMemory)
+	var visits int64
+	for _, s := range in.audit.Manifest.Shards {
+		visits += s.Rows
+	}
+	return int(max(1, min(visits, 1+(256*l.RowsOut+4*l.Tokens+16*l.Targets)/auditMemory)))
 }
 
 // curvePoints is at most how many points a curve has.

@@ -215,10 +215,14 @@ func (t *auditTally) part(ctx context.Context, part, parts int) error {
 	if err != nil {
 		return err
 	}
-	for _, path := range t.in.audit.Shards {
+	for i, path := range t.in.audit.Shards {
 		r, err := parquet.OpenAudit(path)
 		if err != nil {
 			return usage(err)
+		}
+		if n := t.in.audit.Manifest.Shards[i].Rows; r.NumRows() != n {
+			r.Close()
+			return cli.Usagef("%s: %d rows where the manifest says %d; train again in an empty folder", path, r.NumRows(), n)
 		}
 		for {
 			if err = ctx.Err(); err != nil {

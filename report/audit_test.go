@@ -26,7 +26,7 @@ type auditWorld struct {
 
 // newAuditWorld writes a run whose audit is in three shards. Every row but each
 // seventh is visited in both epochs, that one in the first only.
-func newAuditWorld(t *testing.T, n int) auditWorld {
+func newAuditWorld(t testing.TB, n int) auditWorld {
 	t.Helper()
 	rng := rand.New(rand.NewPCG(3, 4))
 	rows := random(n)

@@ -153,6 +153,9 @@ func open(o Options) (*pass, error) {
 	if m == nil {
 		return nil, cli.Usagef("%s: no %s: these are no scores of ours; make them with scorer", o.Scores, parquet.ManifestName)
 	}
+	if m.K < 2 {
+		return nil, cli.Usagef("%s: k is %d, and gate entropies need 2 at least; score again in an empty folder", store.Join(o.Scores, parquet.ManifestName), m.K)
+	}
 	p := &pass{scores: scores, labels: m.Targets != "trained"}
 	dir, asked := o.Tokens, o.Tokens != ""
 	if !asked && m.Tokens != "" {

@@ -109,8 +109,8 @@ func (t *Target) values() []any {
 	for i, s := range t.TopKText {
 		texts[i] = valid(s)
 	}
-	return []any{t.Row, valid(t.ID), valid(t.Source), valid(t.Role), t.Pos, t.Token, valid(t.Text), t.Class, t.LogProb, t.Prob, t.Entropy,
-		t.TopKEntropy, t.Mass, t.H, t.Rank, t.Expected, valid(t.ExpectedText), t.ExpectedProb, t.Conflict, t.Why, t.TopKID, texts, t.TopKLogProb}
+	return []any{t.Row, valid(t.ID), valid(t.Source), valid(t.Role), t.Pos, t.Token, valid(t.Text), t.Class, t.LogProb, float32(t.Prob), t.Entropy,
+		t.TopKEntropy, t.Mass, float32(t.H), t.Rank, t.Expected, valid(t.ExpectedText), float32(t.ExpectedProb), t.Conflict, t.Why, t.TopKID, texts, t.TopKLogProb}
 }
 
 type csvSink struct {

@@ -39,14 +39,14 @@ var small = []testRow{
 const testK = 20
 
 // write makes tokens and scores of rows under a new folder, two rows a shard.
-func write(t *testing.T, rows []testRow, targets string) (scores, tokens string) {
+func write(t testing.TB, rows []testRow, targets string) (scores, tokens string) {
 	t.Helper()
 	return writeTopK(t, rows, targets, 0)
 }
 
 // writeTopK stores n likeliest tokens too: top1 and those after it, each with
 // half the probability of the last.
-func writeTopK(t *testing.T, rows []testRow, targets string, n int) (scores, tokens string) {
+func writeTopK(t testing.TB, rows []testRow, targets string, n int) (scores, tokens string) {
 	t.Helper()
 	dir := t.TempDir()
 	scores, tokens = filepath.Join(dir, "scores"), filepath.Join(dir, "tokens")
@@ -121,7 +121,7 @@ func random(n int) []testRow {
 	return rows
 }
 
-func must(t *testing.T, err error) {
+func must(t testing.TB, err error) {
 	t.Helper()
 	if err != nil {
 		t.Fatal(err)

@@ -22,18 +22,18 @@ type OneRow struct {
 
 // RowToken is one token; what follows Token is null where it was not scored.
 type RowToken struct {
-	Pos          int      `json:"pos"`
-	Token        int32    `json:"token"`
-	Text         string   `json:"text"`
-	Trained      bool     `json:"trained"`
-	Prob         *float32 `json:"prob"`
-	H            *float32 `json:"h"`
-	Mass         *float32 `json:"topk_mass"`
-	Rank         *int32   `json:"rank"`
-	Expected     *int32   `json:"expected"`
-	ExpectedText string   `json:"expected_text,omitempty"`
-	ExpectedProb Num      `json:"expected_prob"`
-	Conflict     bool     `json:"conflict"`
+	Pos          int    `json:"pos"`
+	Token        int32  `json:"token"`
+	Text         string `json:"text"`
+	Trained      bool   `json:"trained"`
+	Prob         *Num32 `json:"prob"`
+	H            *Num32 `json:"h"`
+	Mass         *Num32 `json:"topk_mass"`
+	Rank         *int32 `json:"rank"`
+	Expected     *int32 `json:"expected"`
+	ExpectedText string `json:"expected_text,omitempty"`
+	ExpectedProb Num    `json:"expected_prob"`
+	Conflict     bool   `json:"conflict"`
 
 	Likeliest []Likely `json:"likeliest,omitempty"` // descending, where the scores store them
 }
@@ -104,7 +104,8 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 		r.Text = vocab.token(r.Token)
 		if ok {
 			prob, h, mass := point(scores, j, o.Estimator, k)
-			r.Prob, r.H, r.Mass, r.Rank, r.Expected = &prob, &h, &scores.TopKMass[j], &scores.Rank[j], &scores.Top1ID[j]
+			p, e, stored := Num32(prob), Num32(h), Num32(scores.TopKMass[j])
+			r.Prob, r.H, r.Mass, r.Rank, r.Expected = &p, &e, &stored, &scores.Rank[j], &scores.Top1ID[j]
 			r.ExpectedText, r.ExpectedProb = vocab.token(scores.Top1ID[j]), probability(scores.Top1LogProb[j])
 			ids, logProbs := scores.TopK(j)
 			for n, id := range ids {

@@ -41,6 +41,18 @@ func (n Num) MarshalJSON() ([]byte, error) {
 	return []byte("null"), nil
 }
 
+// Num32 is a stored float32, in JSON with its own fewer digits, that is null there
+// where it is undefined.
+type Num32 float32
+
+// MarshalJSON writes null for NaN and infinities.
+func (n Num32) MarshalJSON() ([]byte, error) {
+	if f := float64(n); !math.IsNaN(f) && !math.IsInf(f, 0) {
+		return json.Marshal(float32(n))
+	}
+	return []byte("null"), nil
+}
+
 // Cuts are the thresholds as applied, and how they were found.
 type Cuts struct {
 	Prob       Num            `json:"prob"`

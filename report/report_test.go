@@ -18,7 +18,7 @@ import (
 
 var update = flag.Bool("update", false, "write the golden files")
 
-func options(t *testing.T, scores, thresholds string) Options {
+func options(t testing.TB, scores, thresholds string) Options {
 	th, err := eaft.ParseThresholds(thresholds)
 	must(t, err)
 	return Options{Scores: scores, Thresholds: th, Estimator: eaft.Renorm, Worst: 10, Pairs: 20}

@@ -19,15 +19,15 @@ type Target struct {
 	Text         string  `json:"text"`
 	Class        string  `json:"class"`
 	LogProb      float32 `json:"logprob"`
-	Prob         float32 `json:"prob"`
+	Prob         Num32   `json:"prob"`
 	Entropy      float32 `json:"entropy"`
 	TopKEntropy  float32 `json:"topk_entropy"`
 	Mass         float32 `json:"topk_mass"`
-	H            float32 `json:"h"`
+	H            Num32   `json:"h"`
 	Rank         int32   `json:"rank"`
 	Expected     int32   `json:"top1_id"`
 	ExpectedText string  `json:"top1_text"`
-	ExpectedProb float32 `json:"top1_prob"`
+	ExpectedProb Num32   `json:"top1_prob"`
 	Conflict     bool    `json:"conflict"`
 	Why          string  `json:"why"` // of a conflict, else ""
 
@@ -69,8 +69,8 @@ func (s *selection) targets(i int64, scores *parquet.ScoresRow, tok *parquet.Tok
 		prob, h, mass := point(scores, j, s.o.Estimator, s.k)
 		given, class := t.class(scores, tok, j)
 		x := Target{Row: i, ID: scores.ID, Pos: scores.Pos[j], Token: scores.Token[j], Text: string(s.vocab.bytes(scores.Token[j])), Class: classNames[class],
-			LogProb: scores.LogProb[j], Prob: prob, Entropy: scores.Entropy[j], TopKEntropy: scores.TopKEntropy[j], Mass: scores.TopKMass[j], H: h,
-			Rank: scores.Rank[j], Expected: scores.Top1ID[j], ExpectedText: string(s.vocab.bytes(scores.Top1ID[j])), ExpectedProb: float32(math.Exp(float64(scores.Top1LogProb[j]))),
+			LogProb: scores.LogProb[j], Prob: Num32(prob), Entropy: scores.Entropy[j], TopKEntropy: scores.TopKEntropy[j], Mass: scores.TopKMass[j], H: Num32(h),
+			Rank: scores.Rank[j], Expected: scores.Top1ID[j], ExpectedText: string(s.vocab.bytes(scores.Top1ID[j])), ExpectedProb: Num32(math.Exp(float64(scores.Top1LogProb[j]))),
 			Conflict: s.cuts.Conflict(float64(prob), float64(h), mass)}
 		x.TopKID, x.TopKLogProb = scores.TopK(j)
 		for _, id := range x.TopKID {

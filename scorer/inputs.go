@@ -187,7 +187,11 @@ func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
 	if _, err := parquet.OpenDataset(r.o.Out, parquet.SchemaScores); err != nil {
 		return sum, unusable(err)
 	}
-	if err := json.Unmarshal(m.Summary, &sum); err != nil {
+	err = json.Unmarshal(m.Summary, &sum)
+	if err == nil && sum.Cuts != nil && sum.Rate == nil {
+		err = errors.New("cuts without a conflict_rate")
+	}
+	if err != nil {
 		return sum, cli.Usagef("%s: the field summary: %w; remove the file and run the stage again", store.Join(r.o.Out, parquet.ManifestName), err)
 	}
 	return sum, nil

@@ -43,7 +43,7 @@ func rows(vocab int) []parquet.TokensRow {
 }
 
 // dataset writes the rows in the given number of shards.
-func dataset(t *testing.T, rows []parquet.TokensRow, shards int, tokenizer string) string {
+func dataset(t testing.TB, rows []parquet.TokensRow, shards int, tokenizer string) string {
 	t.Helper()
 	dir := t.TempDir()
 	m := &parquet.Manifest{Schema: parquet.SchemaTokens, Hashes: map[string]string{"tokenizer": tokenizer}}
@@ -72,7 +72,7 @@ func dataset(t *testing.T, rows []parquet.TokensRow, shards int, tokenizer strin
 	return dir
 }
 
-func open(t *testing.T, ref string) *weights.Checkpoint {
+func open(t testing.TB, ref string) *weights.Checkpoint {
 	t.Helper()
 	c, err := weights.Open(ref)
 	if err != nil {
@@ -82,7 +82,7 @@ func open(t *testing.T, ref string) *weights.Checkpoint {
 	return c
 }
 
-func vocab(t *testing.T) int {
+func vocab(t testing.TB) int {
 	s, err := model.SpecOf(open(t, llama))
 	if err != nil {
 		t.Fatal(err)

@@ -129,6 +129,9 @@ func (a *stats) shard(tokens, scores string) error {
 		}
 		a.rows++
 		for i, p := range score.Pos {
+			if int(p) >= len(row.Labels) {
+				return fmt.Errorf("%s: row %q scores position %d of the %d that %s has; remove the shard and run again", scores, score.ID, p, len(row.Labels), tokens)
+			}
 			if row.Labels[p] != parquet.Ignore {
 				a.add(&score, i)
 			}

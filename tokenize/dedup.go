@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"hash/crc32"
 	"io"
 	"strconv"
 	"strings"
@@ -97,7 +98,7 @@ func (d *dedup) see(place int64, key contentKey, sig *signature, part io.Writer)
 			b = binary.LittleEndian.AppendUint32(b, v)
 		}
 	}
-	_, err := part.Write(b)
+	_, err := part.Write(binary.LittleEndian.AppendUint32(b, checksum(b)))
 	return nil, err
 }
 
@@ -128,12 +129,15 @@ func (d *dedup) load(path string) error {
 	if d.near != nil {
 		size += 4 * signatureSize
 	}
-	b := make([]byte, size)
+	b := make([]byte, size+crc32.Size)
 	for {
 		if _, err := io.ReadFull(r, b); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return fmt.Errorf("%s: %w; remove the folder and run again", path, err)
+		}
+		if checksum(b[:size]) != binary.LittleEndian.Uint32(b[size:]) {
+			return fmt.Errorf("%s: has changed since it was written; remove the folder and run again", path)
 		}
 		sig := &signature{}
 		for i := 24; i < size; i += 4 {

@@ -3,8 +3,10 @@ package tokenize
 import (
 	"maps"
 	"testing"
+	"testing/fstest"
 
 	"eaft/internal/bound"
+	"eaft/model/weights"
 )
 
 // FuzzMap: a mapping is refused, or is read again from its own text, and every
@@ -47,6 +49,57 @@ func FuzzMap(f *testing.F) {
 			if p.row != nil && len(p.row.Labels) != len(p.row.InputIDs) {
 				t.Fatalf("%d tokens and %d labels", len(p.row.InputIDs), len(p.row.Labels))
 			}
+		}
+	})
+}
+
+// FuzzLanguage: whatever the side files of a model say, its tokenizer and template
+// are refused, or make rows of a conversation or reject it. Of a template's memory
+// there is a bound of its own (tokenize/template TestHostile).
+func FuzzLanguage(f *testing.F) {
+	c, err := weights.Open("../model/demo")
+	if err != nil {
+		f.Fatal(err)
+	}
+	defer c.Close()
+	tok, err := c.TokenizerJSON()
+	if err != nil {
+		f.Fatal(err)
+	}
+	source, _, _, err := c.ChatTemplate()
+	if err != nil {
+		f.Fatal(err)
+	}
+	talk := `{"messages":[{"role":"system","content":"s"},{"role":"user","content":"a"},{"role":"assistant","content":"b","tool_calls":[{"function":{"name":"f","arguments":"{}"}}]}]}`
+	for _, template := range []string{source, "{{ messages[0].content }}", "{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}", "{{ bos_token * 99 }}{{ messages[-1].content[::-1] }}", "{{ raise_exception('no') }}",
+		"{% for m in messages %}{{ m.role }}{{ m.content|upper }}{{ m.tool_calls }}{% endfor %}", "{{ messages|tojson }}", "{{", ""} {
+		for _, side := range []string{`{}`, `{"bos_token":"<s>","eos_token":{"content":"</s>"}}`, `{"bos_token":"","eos_token":"x","add_bos_token":true}`, `[]`} {
+			f.Add([]byte(side), template, talk)
+		}
+		f.Add([]byte(`{"eos_token":null}`), template, `{"instruction":"i","output":"o"}`)
+	}
+	o := options("x", "x")
+	o.MaxLength, o.Overlong = 64, Split
+	f.Fuzz(func(t *testing.T, side []byte, template, raw string) {
+		c, err := weights.OpenFS(fstest.MapFS{"config.json": {Data: []byte("{}")}, "tokenizer.json": {Data: tok}, "tokenizer_config.json": {Data: side}, "chat_template.jinja": {Data: []byte(template)}}, "x")
+		if err != nil {
+			t.Fatal(err)
+		}
+		l, err := LanguageOf(c)
+		if err != nil {
+			return
+		}
+		row, err := encodeOne(l, &o, raw)
+		if err != nil {
+			return
+		}
+		for i, y := range row.Labels {
+			if y != ignored && y != row.InputIDs[i] {
+				t.Fatalf("token %d is %d, its label %d", i, row.InputIDs[i], y)
+			}
+		}
+		if len(row.Labels) != len(row.InputIDs) || len(row.InputIDs) > 64 {
+			t.Fatalf("%d tokens and %d labels", len(row.InputIDs), len(row.Labels))
 		}
 	})
 }

@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -98,17 +100,46 @@ func (r *Report) example(reason string, e Example) {
 	r.Examples[reason] = e
 }
 
-// ReportOf reads the report of a finished dataset.
-func ReportOf(m *parquet.Manifest) (*Report, error) {
+// report reads the report of a finished dataset.
+func (d Made) report() (*Report, error) {
+	r, err := readReport(d.Manifest.Summary)
+	if err != nil {
+		return nil, cli.Usagef("%s: summary: %w; remove the folder and run again", store.Join(d.Dir, parquet.ManifestName), err)
+	}
+	return r, nil
+}
+
+// maxCount is more than any dataset has of anything, and leaves room for sums;
+// maxLengths is how many bins rows of up to 2^31 tokens have.
+const (
+	maxCount   = 1 << 50
+	maxLengths = 32
+)
+
+// readReport reads a summary, and refuses counts that cannot be.
+func readReport(summary []byte) (*Report, error) {
 	r := &Report{}
-	return r, json.Unmarshal(m.Summary, r)
+	if err := json.Unmarshal(summary, r); err != nil {
+		return nil, err
+	}
+	if len(r.Lengths) > maxLengths {
+		return nil, fmt.Errorf("lengths has %d bins, more than %d", len(r.Lengths), maxLengths)
+	}
+	for name, counts := range map[string][]int64{"trained_turns": {r.Turns}, "trained_ends": {r.Ended}, "longest": {r.Longest}, "lengths": r.Lengths} {
+		for _, n := range counts {
+			if n < 0 || n > maxCount {
+				return nil, fmt.Errorf("%s is %d", name, n)
+			}
+		}
+	}
+	return r, nil
 }
 
 func share(a, b int64) float64 { return float64(a) / float64(max(b, 1)) }
 
 // WriteText prints a dataset's ledger and report for people.
 func WriteText(w io.Writer, d Made) error {
-	r, err := ReportOf(d.Manifest)
+	r, err := d.report()
 	if err != nil {
 		return err
 	}
@@ -164,7 +195,7 @@ type dropped struct {
 
 // WriteJSON prints the same as one JSON object a line for each dataset.
 func WriteJSON(w io.Writer, d Made) error {
-	r, err := ReportOf(d.Manifest)
+	r, err := d.report()
 	if err != nil {
 		return err
 	}

@@ -270,8 +270,8 @@ func (r *run) keep(i int) error {
 		if err != nil {
 			return err
 		}
-		report := &Report{}
-		if err := json.Unmarshal(meta.Summary, report); err != nil {
+		report, err := readReport(meta.Summary)
+		if err != nil {
 			return fmt.Errorf("%s: metadata eaft.summary: %w", path, err)
 		}
 		st, err := store.Stat(path)

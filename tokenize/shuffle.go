@@ -4,6 +4,8 @@ import (
 	"bufio"
 	"container/heap"
 	"encoding/binary"
+	"errors"
+	"hash/crc32"
 	"io"
 	"os"
 	"slices"
@@ -75,12 +77,14 @@ func (s *shuffler) flush() error {
 	})
 	w := bufio.NewWriterSize(s.spool, 1<<18)
 	lo := s.size
-	var head []byte
+	var head, sum []byte
 	for _, k := range s.keys {
-		head = binary.AppendUvarint(binary.LittleEndian.AppendUint64(head[:0], k.place), uint64(k.hi-k.lo))
+		head = appendHead(head[:0], k.place, k.hi-k.lo)
+		sum = binary.LittleEndian.AppendUint32(sum[:0], checksum(head, s.arena[k.lo:k.hi]))
 		w.Write(head)
 		w.Write(s.arena[k.lo:k.hi])
-		s.size += int64(len(head) + k.hi - k.lo)
+		w.Write(sum)
+		s.size += int64(len(head) + k.hi - k.lo + len(sum))
 	}
 	s.runs = append(s.runs, run64{lo, s.size})
 	s.keys = s.keys[:0]
@@ -90,22 +94,63 @@ func (s *shuffler) flush() error {
 	return w.Flush()
 }
 
-// cursor reads one run.
-type cursor struct {
-	r     *bufio.Reader
-	place uint64
-	size  int
+// appendHead begins a record in the spool: its place and how many bytes it has,
+// which follow, and their checksum after them.
+func appendHead(b []byte, place uint64, size int) []byte {
+	return binary.AppendUvarint(binary.LittleEndian.AppendUint64(b, place), uint64(size))
 }
 
+var castagnoli = crc32.MakeTable(crc32.Castagnoli)
+
+// checksum of parts of a file that is read back later, one after the other.
+func checksum(parts ...[]byte) (sum uint32) {
+	for _, p := range parts {
+		sum = crc32.Update(sum, castagnoli, p)
+	}
+	return sum
+}
+
+// errSpool is a spool that is not as it was written.
+var errSpool = errors.New("the temporary file of --shuffle has changed on its disk; run again")
+
+// cursor reads one run.
+type cursor struct {
+	r      *bufio.Reader
+	length int64 // of the run
+	head   []byte
+	place  uint64
+	size   int
+}
+
+// next reads the head of the next record; io.EOF after the last one.
 func (c *cursor) next() error {
 	var b [8]byte
-	if _, err := io.ReadFull(c.r, b[:]); err != nil {
+	if _, err := io.ReadFull(c.r, b[:]); errors.Is(err, io.ErrUnexpectedEOF) {
+		return errSpool
+	} else if err != nil {
 		return err
 	}
-	c.place = binary.LittleEndian.Uint64(b[:])
 	n, err := binary.ReadUvarint(c.r)
-	c.size = int(n)
-	return err
+	if err != nil || n > uint64(c.length) {
+		return errSpool
+	}
+	c.place, c.size = binary.LittleEndian.Uint64(b[:]), int(n)
+	c.head = appendHead(c.head[:0], c.place, c.size)
+	return nil
+}
+
+// record reads the bytes of the record whose head was read, into buf.
+func (c *cursor) record(buf []byte) ([]byte, error) {
+	buf = slices.Grow(buf[:0], c.size+crc32.Size)[:c.size+crc32.Size]
+	if _, err := io.ReadFull(c.r, buf); errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+		return nil, errSpool
+	} else if err != nil {
+		return nil, err
+	}
+	if checksum(c.head, buf[:c.size]) != binary.LittleEndian.Uint32(buf[c.size:]) {
+		return nil, errSpool
+	}
+	return buf[:c.size], nil
 }
 
 type cursors []*cursor
@@ -130,7 +175,7 @@ func (s *shuffler) each(f func(source int, row int64, key, raw []byte) error) er
 	var merge cursors
 	for _, run := range s.runs {
 		size := min(1<<18, max(1<<12, mergeBytes/len(s.runs)))
-		c := &cursor{r: bufio.NewReaderSize(io.NewSectionReader(s.spool, run.lo, run.hi-run.lo), size)}
+		c := &cursor{r: bufio.NewReaderSize(io.NewSectionReader(s.spool, run.lo, run.hi-run.lo), size), length: run.hi - run.lo}
 		if err := c.next(); err == io.EOF {
 			continue // a run of nothing
 		} else if err != nil {
@@ -142,8 +187,8 @@ func (s *shuffler) each(f func(source int, row int64, key, raw []byte) error) er
 	var buf []byte
 	for len(merge) > 0 {
 		c := merge[0]
-		buf = slices.Grow(buf[:0], c.size)[:c.size]
-		if _, err := io.ReadFull(c.r, buf); err != nil {
+		var err error
+		if buf, err = c.record(buf); err != nil {
 			return err
 		}
 		source, a := binary.Uvarint(buf)

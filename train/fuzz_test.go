@@ -1,10 +1,13 @@
 package train
 
 import (
+	"encoding/json"
 	"io"
+	"maps"
 	"math"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
 
 	"eaft/internal/bound"
@@ -39,6 +42,60 @@ func FuzzState(f *testing.F) {
 		must(t, os.WriteFile(filepath.Join(o.Out, RecordName), data, 0o666))
 		must(t, os.WriteFile(filepath.Join(o.Out, SummaryName), data, 0o666))
 		finished(o, now)
+	})
+}
+
+// FuzzResume: a run goes on from a checkpoint whose files are whole, or refuses it,
+// whatever its state says instead of what was true.
+func FuzzResume(f *testing.F) {
+	w := newWorld(f)
+	w.o.Epochs, w.o.SaveEvery, w.o.Stdout, w.o.Stderr = 1, 1, io.Discard, io.Discard
+	w.o.Eval, w.o.EvalEvery, w.o.Best, w.o.Patience = []HeldOutSet{{"held", w.o.Tokens}}, 1, "held", 9
+	must(f, w.run(f.Context()))
+	unfinish(f, w.o.Out)
+	for _, name := range []string{ModelName, BestName, SummaryName} {
+		must(f, os.RemoveAll(filepath.Join(w.o.Out, name)))
+	}
+	whole := os.DirFS(w.o.Out)
+	steps, err := checkpoints(filepath.Join(w.o.Out, CheckpointsName))
+	must(f, err)
+	for _, n := range steps[1:] {
+		must(f, removeCheckpoint(filepath.Join(w.o.Out, CheckpointsName), n))
+	}
+	at := filepath.Join(CheckpointsName, stepName(steps[0]))
+	var was map[string]json.RawMessage
+	data, err := os.ReadFile(filepath.Join(w.o.Out, at, stateFile))
+	must(f, err)
+	must(f, json.Unmarshal(data, &was))
+	f.Add(data)
+	for _, s := range []string{`{}`, `{"summary":{}}`, `{"summary":{"steps":-1,"conflicts":{}}}`, `{"summary":{"steps":1}}`, `{"found":""}`, `{"found":"AAAA"}`, `{"plan":""}`, `{"weights":-1e308}`, `{"step":1}`,
+		`{"metrics":{}}`, `{"metrics":{"bytes":1}}`, `{"audit":{}}`, `{"audit":{"open":{"rows_out":-1}}}`, `{"audit":{"sealed":[{"name":"../x"}]}}`, `{"held_out":{}}`, `{"held_out":null,"evals":{}}`, `{"evals":null}`,
+		`{"held_out":{"step":9,"bytes":-1,"last":[{"name":"held","loss":1}],"best_step":3,"best_value":-1,"waited":99}}`, `{"held_out":{"step":1,"bytes":9223372036854775807}}`, `{"epoch":-5}`, `null`, `[`} {
+		f.Add([]byte(s))
+	}
+	f.Fuzz(func(t *testing.T, data []byte) {
+		bound.Memory(t, len(data))
+		o := w.o
+		o.Out = t.TempDir()
+		must(t, os.CopyFS(o.Out, whole))
+		said := maps.Clone(was)
+		if json.Unmarshal(data, &said) == nil && said != nil {
+			var err error
+			data, err = json.Marshal(said)
+			must(t, err)
+		}
+		dir := filepath.Join(o.Out, at)
+		must(t, os.WriteFile(filepath.Join(dir, stateFile), data, 0o666))
+		var m manifest
+		for _, name := range []string{stateFile, visitsFile, mastersFile, momentsFile} {
+			data, err := os.ReadFile(filepath.Join(dir, name))
+			must(t, err)
+			m.Files = append(m.Files, stored{name, int64(len(data)), hashOf(data)})
+		}
+		must(t, writeJSON(filepath.Join(dir, manifestFile), m))
+		if err := Run(t.Context(), w.dev, w.c, o); err != nil && strings.Contains(err.Error(), "internal error") {
+			t.Fatal(err)
+		}
 	})
 }
 

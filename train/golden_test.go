@@ -39,7 +39,7 @@ type trace struct {
 	Params     map[string]map[string][]float64
 }
 
-func readGolden(t *testing.T) *golden {
+func readGolden(t testing.TB) *golden {
 	t.Helper()
 	data, err := os.ReadFile("testdata/golden.json")
 	if err != nil {
@@ -95,7 +95,7 @@ func startTrainer(t *testing.T, dev compute.Device, family string, dtype compute
 	return newTrainer(dev, m, o)
 }
 
-func device(t *testing.T, threads int) compute.Device {
+func device(t testing.TB, threads int) compute.Device {
 	t.Helper()
 	dev, err := cpu.New(threads)
 	if err != nil {

@@ -151,8 +151,11 @@ func readCheckpoint(o *Options, path string, now *Record) (*state, error) {
 			return nil, err
 		}
 	}
-	if n, _ := stepOf(filepath.Base(path)); n != s.Step || s.Step < 1 || s.Summary == nil {
+	if n, _ := stepOf(filepath.Base(path)); n != s.Step || s.Step < 1 {
 		return nil, damaged(fmt.Sprintf("%s is of step %d", stateFile, s.Step))
+	}
+	if s.Summary == nil || s.Summary.Steps != s.Step || (s.Summary.Conflicts != nil) != (now.Hashes["scores"] != "") {
+		return nil, damaged(fmt.Sprintf("the summary in %s is not of step %d of this run", stateFile, s.Step))
 	}
 	if err := s.Metrics.check(filepath.Join(o.dir, MetricsName)); err != nil {
 		return nil, err

@@ -192,7 +192,7 @@ func TestResumeFromEach(t *testing.T) {
 }
 
 // unfinish makes of a finished run one that was killed before its end.
-func unfinish(t *testing.T, dir string) {
+func unfinish(t testing.TB, dir string) {
 	t.Helper()
 	must(t, os.Remove(filepath.Join(dir, RecordName)))
 	must(t, os.WriteFile(filepath.Join(dir, unfinishedName), nil, 0o666))

@@ -32,10 +32,10 @@ type world struct {
 	base map[string]*compute.HeadStats
 }
 
-func newWorld(t *testing.T) *world { return newWorldOf(t, 1) }
+func newWorld(t testing.TB) *world { return newWorldOf(t, 1) }
 
 // newWorldOf has the fixture's rows so many times.
-func newWorldOf(t *testing.T, times int) *world {
+func newWorldOf(t testing.TB, times int) *world {
 	t.Helper()
 	w := &world{dir: t.TempDir(), dev: device(t, 2), base: map[string]*compute.HeadStats{}}
 	var err error

@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"path/filepath"
+	"slices"
 	"time"
 
 	"eaft/eval"
@@ -193,13 +194,17 @@ func endTokens(c *weights.Checkpoint, l *tokenize.Language) ([]int32, error) {
 			return nil, cli.Usagef("%s/%s: %w", c.Ref(), name, err)
 		}
 		var one int32
-		var all []int32
+		var all []*int32 // nil: null
 		switch {
 		case len(v.EOS) == 0 || string(v.EOS) == "null":
 		case json.Unmarshal(v.EOS, &one) == nil:
 			return []int32{one}, nil
-		case json.Unmarshal(v.EOS, &all) == nil && len(all) > 0:
-			return all, nil
+		case json.Unmarshal(v.EOS, &all) == nil && len(all) > 0 && !slices.Contains(all, nil):
+			ids := make([]int32, len(all))
+			for i, id := range all {
+				ids[i] = *id
+			}
+			return ids, nil
 		default:
 			return nil, cli.Usagef("%s/%s: eos_token_id is %.60s: an id or a list of ids was expected", c.Ref(), name, v.EOS)
 		}

@@ -8,7 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"slices"
-	"strings"
 	"sync"
 	"time"
 
@@ -63,10 +62,17 @@ func OpenClaims(dir string, lease time.Duration) (*Claims, error) {
 func (c *Claims) Nonce() string { return c.me.Nonce }
 
 func (c *Claims) path(shard, generation int) string {
-	return store.Join(c.dir, fmt.Sprintf("%05d.claim.%d", shard, generation))
+	return store.Join(c.dir, fileOf(shard, generation))
 }
 
-// latest is the highest generation of each shard that is claimed.
+// fileOf names the file of a claim.
+func fileOf(shard, generation int) string { return fmt.Sprintf("%05d.claim.%d", shard, generation) }
+
+// maxGeneration is more than a shard's claims ever reach.
+const maxGeneration = 1 << 30
+
+// latest is the highest generation of each shard that is claimed. Files of other
+// names are no claims.
 func (c *Claims) latest() (map[int]int, error) {
 	entries, err := store.ReadDir(c.dir)
 	if err != nil && !(store.IsURL(c.dir) && errors.Is(err, fs.ErrNotExist)) {
@@ -75,7 +81,7 @@ func (c *Claims) latest() (map[int]int, error) {
 	out := map[int]int{}
 	for _, e := range entries {
 		var shard, generation int
-		if n, err := fmt.Sscanf(e.Name, "%d.claim.%d", &shard, &generation); n != 2 || err != nil || strings.HasPrefix(e.Name, ".") {
+		if _, err := fmt.Sscanf(e.Name, "%d.claim.%d", &shard, &generation); err != nil || e.Name != fileOf(shard, generation) || generation < 0 || generation > maxGeneration {
 			continue
 		}
 		if g, ok := out[shard]; !ok || generation > g {
@@ -97,7 +103,7 @@ func (c *Claims) Take(shards []int, n int) (got []int, err error) {
 		}
 		generation := 0
 		if g, claimed := latest[s]; claimed {
-			if !c.free(s, g) {
+			if g == maxGeneration || !c.free(s, g) {
 				continue
 			}
 			generation = g + 1
