@@ -6,14 +6,16 @@ import (
 	"fmt"
 	"io/fs"
 	"math/rand/v2"
+	"net/http"
 	"os"
 	"sync"
 	"time"
 
+	"github.com/Azure/azure-sdk-for-go/sdk/azcore"
 	"gocloud.dev/blob"
 	_ "gocloud.dev/blob/azureblob" // azblob://
-	_ "gocloud.dev/blob/gcsblob"   // gs://
 	"gocloud.dev/gcerrors"
+	"google.golang.org/api/googleapi"
 
 	"eaft/internal/cli"
 )
@@ -45,9 +47,12 @@ func (l location) bucketOf() (*blob.Bucket, error) {
 	}
 	var b *blob.Bucket
 	var err error
-	if l.scheme == "s3" {
+	switch l.scheme {
+	case "s3":
 		b, err = openS3(l.bucket, l.query)
-	} else {
+	case "gs":
+		b, err = openGS(l.bucket, l.query)
+	default:
 		b, err = blob.OpenBucket(context.Background(), l.String())
 	}
 	if err != nil {
@@ -87,9 +92,36 @@ type unavailable struct{ failure }
 // Unavailable marks the error for cli.Code.
 func (*unavailable) Unavailable() {}
 
+// codeOf is the driver's code of an error, but for a refusal (401, 403): Google's
+// driver takes that for an object that is not there, Azure's for something that
+// may be over.
+func codeOf(err error) gcerrors.ErrorCode {
+	var google *googleapi.Error
+	var azure *azcore.ResponseError
+	status := 0
+	if errors.As(err, &google) {
+		status = google.Code
+	} else if errors.As(err, &azure) {
+		status = azure.StatusCode
+	}
+	if status == http.StatusUnauthorized || status == http.StatusForbidden {
+		return gcerrors.PermissionDenied
+	}
+	return gcerrors.Code(err)
+}
+
+// said is an error in one line, without what its URLs carry.
+func said(err error) string {
+	var azure *azcore.ResponseError
+	if errors.As(err, &azure) { // whose text is the whole answer
+		err = fmt.Errorf("status %d, %s", azure.StatusCode, azure.ErrorCode)
+	}
+	return cli.Redact(err.Error())
+}
+
 // final reports errors that another try would meet again.
 func final(err error) bool {
-	switch gcerrors.Code(err) {
+	switch codeOf(err) {
 	case gcerrors.NotFound, gcerrors.PermissionDenied, gcerrors.InvalidArgument, gcerrors.FailedPrecondition, gcerrors.Unimplemented:
 		return true
 	}
@@ -105,14 +137,14 @@ func (l location) retry(what string, do func() error) error {
 		switch {
 		case err == nil:
 			return nil
-		case gcerrors.Code(err) == gcerrors.NotFound:
+		case codeOf(err) == gcerrors.NotFound:
 			return l.errOf(&failure{fmt.Sprintf("%s: %v", what, fs.ErrNotExist), true})
 		case final(err):
-			return l.errOf(&failure{text: fmt.Sprintf("%s: %s", what, cli.Redact(err.Error()))})
+			return l.errOf(&failure{text: fmt.Sprintf("%s: %s", what, said(err))})
 		case try == tries:
-			return l.errOf(&unavailable{failure{text: fmt.Sprintf("%s failed %d times, last: %s; run the same command again when the store answers", what, tries, cli.Redact(err.Error()))}})
+			return l.errOf(&unavailable{failure{text: fmt.Sprintf("%s failed %d times, last: %s; run the same command again when the store answers", what, tries, said(err))}})
 		}
-		fmt.Fprintf(os.Stderr, "warning: %v; trying again (%d of %d)\n", l.errOf(fmt.Errorf("%s: %s", what, cli.Redact(err.Error()))), try+1, tries)
+		fmt.Fprintf(os.Stderr, "warning: %v; trying again (%d of %d)\n", l.errOf(fmt.Errorf("%s: %s", what, said(err))), try+1, tries)
 		time.Sleep(pause/2 + rand.N(pause))
 		pause = min(2*pause, lastPause)
 	}

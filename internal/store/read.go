@@ -10,7 +10,6 @@ import (
 	"io/fs"
 	"os"
 	"sync"
-	"time"
 
 	"gocloud.dev/blob"
 )
@@ -28,9 +27,9 @@ type File struct {
 	size int64
 	os   *os.File // nil: an object
 
-	at       location
-	bucket   *blob.Bucket
-	modified time.Time
+	at      location
+	bucket  *blob.Bucket
+	version any
 
 	mu     sync.Mutex
 	blocks []block // most recently used last
@@ -72,7 +71,7 @@ func Open(name string) (*File, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &File{name: name, size: a.Size, at: l, bucket: b, modified: a.ModTime}, nil
+	return &File{name: name, size: a.Size, at: l, bucket: b, version: version(a.As, a.ModTime)}, nil
 }
 
 func attributes(b *blob.Bucket, l location) (a *blob.Attributes, err error) {
@@ -187,7 +186,7 @@ func (f *File) open(req *request, off, n int64) (*blob.Reader, error) {
 	if err != nil {
 		return nil, err
 	}
-	if r.Size() != f.size || !r.ModTime().Equal(f.modified) {
+	if r.Size() != f.size || version(r.As, r.ModTime()) != f.version {
 		r.Close()
 		return nil, &changedError{}
 	}

@@ -125,20 +125,31 @@ func send(b *blob.Bucket, l location, r io.ReaderAt, size int64) error {
 	return err
 }
 
-// put tries once to write an object; with fresh only where there is none.
+// put tries once to write an object; with fresh only where there is none. The
+// driver's own writer is not used: Azure's panics when an upload fails.
 func put(b *blob.Bucket, l location, r io.ReaderAt, size int64, fresh bool) error {
 	req := newRequest()
-	out, err := b.NewWriter(req, l.key, &blob.WriterOptions{BufferSize: partSize, MaxConcurrency: 2, ContentType: "application/octet-stream", IfNotExist: fresh})
-	if err != nil {
-		return req.end(err)
+	return req.end(b.Upload(req, l.key, &sending{io.NewSectionReader(r, 0, size), req},
+		&blob.WriterOptions{BufferSize: partSize, MaxConcurrency: 2, ContentType: "application/octet-stream", IfNotExist: fresh}))
+}
+
+// sending tells a request of what is sent.
+type sending struct {
+	r   io.Reader
+	req *request
+}
+
+func (s *sending) Read(p []byte) (int, error) {
+	n, err := s.r.Read(p)
+	switch {
+	case err == nil:
+		s.req.moved()
+	case errors.Is(err, io.EOF):
+		s.req.timer.Reset(4 * stall) // the last parts are on their way
+	default:
+		s.req.cancel(err) // so that no driver takes it for the end of the object
 	}
-	if _, err = io.Copy(out, &moving{io.NewSectionReader(r, 0, size), req}); err != nil {
-		req.cancel(err) // so that Close drops the object
-		out.Close()
-		return req.end(err)
-	}
-	req.timer.Reset(4 * stall) // the last parts are on their way
-	return req.end(out.Close())
+	return n, err
 }
 
 // Upload makes an object of a file of this machine.
@@ -179,7 +190,7 @@ func CreateNew(name string, data []byte) (made bool, err error) {
 		there := false
 		err = l.retry("create", func() error {
 			err := put(b, l, bytes.NewReader(data), int64(len(data)), true)
-			there = gcerrors.Code(err) == gcerrors.FailedPrecondition
+			there = codeOf(err) == gcerrors.FailedPrecondition
 			if there {
 				return nil
 			}
