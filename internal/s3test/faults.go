@@ -45,7 +45,7 @@ func Share(n int, faults ...Fault) func(int, *http.Request) Fault {
 	}
 }
 
-// Proxy stands before an S3 server.
+// Proxy stands before a server.
 type Proxy struct {
 	Endpoint string
 	decide   func(n int, r *http.Request) Fault
@@ -119,7 +119,7 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 			io.Copy(io.Discard, r.Body)
 			w.Header().Set("Content-Type", "application/xml")
 			w.WriteHeader(int(f))
-			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>made by the test</Message></Error>", map[Fault]string{429: "TooManyRequests", 503: "SlowDown"}[f])
+			fmt.Fprintf(w, "<Error><Code>%s</Code><Message>made by the test</Message></Error>", map[Fault]string{403: "AccessDenied", 429: "TooManyRequests", 503: "SlowDown"}[f])
 			return
 		}
 	}

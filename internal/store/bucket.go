@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"strings"
 	"sync"
 	"time"
 
@@ -93,15 +94,19 @@ type unavailable struct{ failure }
 func (*unavailable) Unavailable() {}
 
 // codeOf is the driver's code of an error, but for a refusal (401, 403): Google's
-// driver takes that for an object that is not there, Azure's for something that
-// may be over.
+// driver takes that for an object that is not there, the others take some of them
+// for something that may be over.
 func codeOf(err error) gcerrors.ErrorCode {
+	var amazon interface{ HTTPStatusCode() int }
 	var google *googleapi.Error
 	var azure *azcore.ResponseError
 	status := 0
-	if errors.As(err, &google) {
+	switch {
+	case errors.As(err, &amazon):
+		status = amazon.HTTPStatusCode()
+	case errors.As(err, &google):
 		status = google.Code
-	} else if errors.As(err, &azure) {
+	case errors.As(err, &azure):
 		status = azure.StatusCode
 	}
 	if status == http.StatusUnauthorized || status == http.StatusForbidden {
@@ -112,11 +117,15 @@ func codeOf(err error) gcerrors.ErrorCode {
 
 // said is an error in one line, without what its URLs carry.
 func said(err error) string {
+	var google *googleapi.Error
 	var azure *azcore.ResponseError
-	if errors.As(err, &azure) { // whose text is the whole answer
-		err = fmt.Errorf("status %d, %s", azure.StatusCode, azure.ErrorCode)
+	switch {
+	case errors.As(err, &google): // around it stands the driver's code
+		err = google
+	case errors.As(err, &azure): // whose text is the whole answer
+		err = fmt.Errorf("status %d %s %s", azure.StatusCode, http.StatusText(azure.StatusCode), azure.ErrorCode)
 	}
-	return cli.Redact(err.Error())
+	return strings.TrimSpace(cli.Redact(strings.ReplaceAll(err.Error(), "\n", " ")))
 }
 
 // final reports errors that another try would meet again.
@@ -126,7 +135,7 @@ func final(err error) bool {
 		return true
 	}
 	var changed *changedError
-	return errors.As(err, &changed)
+	return errors.As(err, &changed) || errors.Is(err, errNoBucket)
 }
 
 // retry runs do until it succeeds, the error is final or the tries are used up.

@@ -54,7 +54,8 @@ func openGS(bucket, query string) (*blob.Bucket, error) {
 	}
 	var library *storage.Client
 	if b.As(&library) {
-		library.SetRetry(storage.WithMaxAttempts(gsTries))
+		// Whatever is asked here may be asked twice: CreateNew sees to its own.
+		library.SetRetry(storage.WithMaxAttempts(gsTries), storage.WithPolicy(storage.RetryAlways))
 	}
 	return b, nil
 }

@@ -9,7 +9,9 @@ import (
 	"math/rand/v2"
 	"net/http"
 	"os"
+	"slices"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -25,18 +27,175 @@ func large() []byte {
 	return data
 }
 
-// TestServer runs on a server of its own, or in a bucket of any provider:
-// EAFT_S3=s3://BUCKET/FOLDER, and what the URL's scheme wants in the environment.
+// TestServer runs on servers of its own, one for each protocol, or in a bucket of
+// any provider: EAFT_S3=s3://BUCKET/FOLDER, and what the URL's scheme wants in the
+// environment.
 func TestServer(t *testing.T) {
-	folder := os.Getenv("EAFT_S3")
-	if folder == "" {
-		s3test.Setenv(t, s3test.Start(t).Endpoint)
-		folder = s3test.URL("x")
-		forgetBuckets(t)
+	if folder := os.Getenv("EAFT_S3"); folder != "" {
+		onServer(t, folder)
+		return
 	}
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t)
+			s.Setenv(t, s.Endpoint)
+			forgetBuckets(t)
+			onServer(t, s.At(s.Endpoint, "x"))
+		})
+	}
+}
+
+func onServer(t *testing.T, folder string) {
 	folder = Join(folder, "store-test")
-	defer RemoveAll(folder)
-	roundTrip(t, folder, large())
+	t.Cleanup(func() { RemoveAll(folder) })
+	for name, test := range map[string]func(t *testing.T, folder string){
+		"round trip": func(t *testing.T, folder string) { roundTrip(t, folder, large()) },
+		"versions":   versions,
+		"create":     createOnce,
+		"pages":      pages,
+		"absent":     absent,
+		"no bucket":  noBucket,
+	} {
+		t.Run(name, func(t *testing.T) { test(t, Join(folder, strings.ReplaceAll(name, " ", "-"))) })
+	}
+}
+
+// versions: what was opened is read, or an error; also of objects that are alike in
+// size and were written within a second.
+func versions(t *testing.T, folder string) {
+	name := Join(folder, "x")
+	for _, size := range []int{3, 2*partSize + 1} {
+		one, two := bytes.Repeat([]byte{1}, size), bytes.Repeat([]byte{2}, size)
+		if err := WriteFile(name, one); err != nil {
+			t.Fatal(err)
+		}
+		f, err := Open(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		before, err := Stamp(name)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := WriteFile(name, two); err != nil {
+			t.Fatal(err)
+		}
+		if after, err := Stamp(name); err != nil || after == before {
+			t.Errorf("%d bytes: two versions have the stamp %q, %v", size, after, err)
+		}
+		if _, err := f.ReadAt(make([]byte, 2), int64(size-2)); err == nil || !strings.Contains(err.Error(), "changed") {
+			t.Errorf("%d bytes, ReadAt: %v", size, err)
+		}
+		if _, err := io.ReadAll(f); err == nil || !strings.Contains(err.Error(), "changed") {
+			t.Errorf("%d bytes, Read: %v", size, err)
+		}
+		if got, err := ReadFile(name); err != nil || !bytes.Equal(got, two) {
+			t.Errorf("%d bytes: %d are read, %v", size, len(got), err)
+		}
+	}
+}
+
+// createOnce: of many that create an object at once one does, and whoever comes
+// later does not.
+func createOnce(t *testing.T, folder string) {
+	for round := range 4 {
+		name := Join(folder, fmt.Sprint(round))
+		var made [16]bool
+		var wg sync.WaitGroup
+		for i := range made {
+			wg.Go(func() {
+				var err error
+				if made[i], err = CreateNew(name, []byte{byte(i)}); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		wg.Wait()
+		have, err := ReadFile(name)
+		if err != nil || len(have) != 1 {
+			t.Fatal(have, err)
+		}
+		for i, ok := range made {
+			if ok != (byte(i) == have[0]) {
+				t.Errorf("round %d: %d made the object: %v; it is of %d", round, i, ok, have[0])
+			}
+		}
+		if again, err := CreateNew(name, []byte("later")); err != nil || again {
+			t.Errorf("round %d: made again: %v, %v", round, again, err)
+		}
+		if err := WriteFile(name, []byte("over it")); err != nil { // as a holder of a claim does
+			t.Error(err)
+		}
+	}
+}
+
+// pages: more objects than one answer lists.
+func pages(t *testing.T, folder string) {
+	const n = 1100
+	var wg sync.WaitGroup
+	for worker := range 16 {
+		wg.Go(func() {
+			for i := worker; i < n; i += 16 {
+				if err := WriteFile(Join(folder, fmt.Sprintf("%d/%04d", i%2, i)), []byte{1}); err != nil {
+					t.Error(err)
+				}
+			}
+		})
+	}
+	wg.Wait()
+	keys, err := Keys(folder)
+	if err != nil || len(keys) != n || !slices.IsSorted(keys) || keys[0] != "0/0000" || keys[n-1] != "1/1099" {
+		t.Errorf("%d keys, sorted %v, %v", len(keys), slices.IsSorted(keys), err)
+	}
+	if entries, err := ReadDir(folder); err != nil || !slices.Equal(entries, []Entry{{"0", true}, {"1", true}}) {
+		t.Errorf("the folder holds %v, %v", entries, err)
+	}
+	if found, err := Glob(Join(folder, "*/*0")); err != nil || len(found) != n/10 {
+		t.Errorf("%d names end in 0, %v", len(found), err)
+	}
+	if err := RemoveAll(folder); err != nil {
+		t.Error(err)
+	}
+	if keys, err := Keys(folder); err != nil || len(keys) > 0 {
+		t.Errorf("%d keys are left, %v", len(keys), err)
+	}
+}
+
+// noBucket: the error of a write says what is missing.
+func noBucket(t *testing.T, folder string) {
+	l := split(folder)
+	l.bucket += "-that-is-not-there"
+	err := WriteFile(Join(l.String(), "x"), []byte("x"))
+	if err == nil || !strings.Contains(err.Error(), "there is no such bucket") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// absent: what is not there is said to be not there, by every function; a prefix
+// of a name is none, and an object of no bytes is there.
+func absent(t *testing.T, folder string) {
+	if err := WriteFile(Join(folder, "empty"), nil); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := ReadFile(Join(folder, "empty")); err != nil || len(data) > 0 {
+		t.Error(data, err)
+	}
+	for _, name := range []string{"no", "emp", "empty/x"} {
+		name = Join(folder, name)
+		_, open := Open(name)
+		_, stat := Stat(name)
+		_, dir := ReadDir(name)
+		_, stamp := Stamp(name)
+		for what, err := range map[string]error{"Open": open, "Stat": stat, "ReadDir": dir, "Stamp": stamp, "Remove": Remove(name)} {
+			// Removing what is not there is no error on S3.
+			if !errors.Is(err, fs.ErrNotExist) && !(what == "Remove" && err == nil) {
+				t.Errorf("%s %s: %v", what, name, err)
+			}
+		}
+	}
+	if st, err := Stat(folder); err != nil || !st.Dir {
+		t.Errorf("the folder: %+v, %v", st, err)
+	}
 }
 
 // forgetBuckets makes the next request open its bucket anew, from the environment.
@@ -85,24 +244,79 @@ func roundTrip(t *testing.T, folder string, data []byte) {
 // Whatever a quarter of the requests meets, what is written is what is read, and
 // nothing else stands in the bucket.
 func TestFaults(t *testing.T) {
-	s := s3test.Start(t)
 	was := stall
 	stall = 2 * time.Second
 	t.Cleanup(func() { stall = was })
-	s3test.Setenv(t, s.Endpoint) // the credentials; each URL says its endpoint
 	data := large()
-	for name, f := range map[string]s3test.Fault{"500": 500, "503": 503, "429": 429,
-		"reset": s3test.Reset, "lost": s3test.Lost, "cut": s3test.Cut, "slow": s3test.Slow, "stall": s3test.Stall} {
-		t.Run(name, func(t *testing.T) {
-			t.Parallel()
-			p := s3test.Through(t, s, s3test.Share(4, f))
-			roundTrip(t, fmt.Sprintf("%s?endpoint=%s", s3test.URL(name), p.Endpoint), data)
-			if n := p.Done()[f]; n < 2 {
-				t.Errorf("%d faults", n)
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t)
+			s.Setenv(t, s.Endpoint)
+			forgetBuckets(t)
+			for name, f := range map[string]s3test.Fault{"500": 500, "503": 503, "429": 429,
+				"reset": s3test.Reset, "lost": s3test.Lost, "cut": s3test.Cut, "slow": s3test.Slow, "stall": s3test.Stall} {
+				t.Run(name, func(t *testing.T) {
+					decide := s3test.Share(4, f)
+					if kind == "gs" {
+						decide = spared(f)
+					}
+					p := s3test.Through(t, s, decide)
+					if kind == "gs" {
+						s.Setenv(t, p.Endpoint)
+						forgetBuckets(t)
+					} else {
+						t.Parallel()
+					}
+					roundTrip(t, s.At(p.Endpoint, name), data)
+					if n := p.Done()[f]; n < 2 {
+						t.Errorf("%d faults", n)
+					}
+					if left, err := s.Objects(name); err != nil && !errors.Is(err, fs.ErrNotExist) || len(left) > 0 {
+						t.Errorf("%d objects are left, %v", len(left), err)
+					}
+				})
 			}
-			if left, err := s.Objects(name); err != nil && !errors.Is(err, fs.ErrNotExist) || len(left) > 0 {
-				t.Errorf("%d objects are left, %v", len(left), err)
+		})
+	}
+}
+
+// spared spares the server what it does otherwise than Google's: a chunk that is
+// sent again, since its answer was lost, it appends once more, where Google's
+// drops the bytes that it has. As its library sends a large object in four
+// requests, of which none may stand still, fewer do.
+func spared(f s3test.Fault) func(int, *http.Request) s3test.Fault {
+	decide := s3test.Share(4, f)
+	if f == s3test.Stall {
+		decide = s3test.Share(8, f)
+	}
+	return func(n int, r *http.Request) s3test.Fault {
+		if r.URL.Query().Has("upload_id") && (f == s3test.Lost || f == s3test.Cut) {
+			return s3test.None
+		}
+		return decide(n, r)
+	}
+}
+
+// A refusal is neither something missing nor something that may be over: it ends
+// the operation at once, and the error says that it is one.
+func TestRefused(t *testing.T) {
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t)
+			p := s3test.Through(t, s, func(int, *http.Request) s3test.Fault { return http.StatusForbidden })
+			s.Setenv(t, p.Endpoint)
+			forgetBuckets(t)
+			name := Join(s.At(p.Endpoint, "refused"), "x")
+			_, open := Open(name)
+			_, list := Keys(name)
+			_, create := CreateNew(name, nil)
+			for what, err := range map[string]error{"Open": open, "Keys": list, "CreateNew": create, "WriteFile": WriteFile(name, large())} {
+				var away interface{ Unavailable() }
+				if err == nil || errors.Is(err, fs.ErrNotExist) || errors.As(err, &away) || !strings.Contains(err.Error(), "403") || strings.Contains(err.Error(), "\n") {
+					t.Errorf("%s: %v", what, err)
+				}
 			}
+			t.Logf("%v, after %d requests", open, p.Done()[http.StatusForbidden])
 		})
 	}
 }

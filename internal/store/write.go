@@ -129,9 +129,21 @@ func send(b *blob.Bucket, l location, r io.ReaderAt, size int64) error {
 // driver's own writer is not used: Azure's panics when an upload fails.
 func put(b *blob.Bucket, l location, r io.ReaderAt, size int64, fresh bool) error {
 	req := newRequest()
-	return req.end(b.Upload(req, l.key, &sending{io.NewSectionReader(r, 0, size), req},
+	err := req.end(b.Upload(req, l.key, &sending{io.NewSectionReader(r, 0, size), req},
 		&blob.WriterOptions{BufferSize: partSize, MaxConcurrency: 2, ContentType: "application/octet-stream", IfNotExist: fresh}))
+	if codeOf(err) == gcerrors.NotFound {
+		req := newRequest()
+		ok, e := b.IsAccessible(req)
+		if req.end(e) == nil && !ok {
+			return errNoBucket
+		}
+		err = errors.New("the store forgot the upload before it was whole") // and may take another
+	}
+	return err
 }
+
+// errNoBucket is one that another try would meet again.
+var errNoBucket = errors.New("there is no such bucket; make it first")
 
 // sending tells a request of what is sent.
 type sending struct {
