@@ -11,16 +11,18 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"eaft/internal/cli"
+	"eaft/internal/lock"
 	"eaft/internal/s3test"
 )
 
-// place is where a chain of stages reads and writes: a folder, or an S3 bucket.
+// place is where a chain of stages reads and writes: a folder, or a bucket.
 type place struct {
 	t    *testing.T
 	root string // of all names
@@ -124,10 +126,7 @@ func put(t *testing.T, s *s3test.Server, dir string) {
 	t.Helper()
 	data, err := os.ReadFile(filepath.Join(dir, "corpus.jsonl"))
 	if err == nil {
-		err = os.MkdirAll(filepath.Join(s.Dir, "in"), 0o777)
-	}
-	if err == nil {
-		err = os.WriteFile(filepath.Join(s.Dir, "in", "corpus.jsonl"), data, 0o666)
+		err = s.Put("in/corpus.jsonl", data)
 	}
 	if err != nil {
 		t.Fatal(err)
@@ -172,7 +171,7 @@ func sameObjects(t *testing.T, s *s3test.Server, folder string, want map[string]
 	if err != nil {
 		t.Fatal(err)
 	}
-	got := settled(objects, s3test.URL(folder))
+	got := settled(objects, s.URL(folder))
 	for name, data := range want {
 		if got[name] != data {
 			t.Errorf("%s: %d bytes, sha256 %x, in files %d bytes, sha256 %x", name, len(got[name]), sha256.Sum256([]byte(got[name])), len(data), sha256.Sum256([]byte(data)))
@@ -185,23 +184,29 @@ func sameObjects(t *testing.T, s *s3test.Server, folder string, want map[string]
 	}
 }
 
-// TestS3 runs the chain from a corpus in a bucket to a model in a bucket, once
+// TestChain runs the chain from a corpus in a bucket to a model in a bucket, once
 // undisturbed, once while one request in ten fails in every way that requests do,
 // and once killed again and again: the objects are the files of a run in a folder,
-// byte for byte, and no part of one is ever visible.
-func TestS3(t *testing.T) {
-	s := s3test.Start(t)
+// byte for byte, and no part of one is ever visible. So on servers of each protocol.
+func TestChain(t *testing.T) {
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) { onServer(t, start(t)) })
+	}
+}
+
+func onServer(t *testing.T, s *s3test.Server) {
 	files, report, want := inFiles(t)
 	put(t, s, files.dir)
+	corpus := s.URL("in/corpus.jsonl")
 	for name, f := range map[string]func(int, *http.Request) s3test.Fault{
 		"undisturbed": func(int, *http.Request) s3test.Fault { return s3test.None },
 		"faults":      s3test.Share(10, 500, 503, 429, s3test.Reset, s3test.Lost, s3test.Cut, s3test.Slow),
 	} {
 		t.Run(name, func(t *testing.T) {
 			proxy := s3test.Through(t, s, f)
-			p := &place{t: t, root: s3test.URL(name), env: append(s3test.Env(proxy.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
+			p := &place{t: t, root: s.URL(name), env: append(s.Env(proxy.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
 			watch(t, s, name, want)
-			if got := p.chain(s3test.URL("in/corpus.jsonl")); got != report {
+			if got := p.chain(corpus); got != report {
 				t.Error("the report differs from that of files")
 			}
 			sameObjects(t, s, name, want)
@@ -209,7 +214,7 @@ func TestS3(t *testing.T) {
 			if n := len(proxy.Done()); name == "faults" && n < 6 {
 				t.Errorf("only %d kinds of faults", n)
 			}
-			_, log := p.do(p.stages(s3test.URL("in/corpus.jsonl"))[0], cli.ExitDone)
+			_, log := p.do(p.stages(corpus)[0], cli.ExitDone)
 			if !strings.Contains(log, "nothing to do") {
 				t.Errorf("again: %s", log)
 			}
@@ -217,9 +222,9 @@ func TestS3(t *testing.T) {
 	}
 	// Machines that share nothing but the bucket make shards side by side.
 	t.Run("shards", func(t *testing.T) {
-		p := &place{t: t, root: s3test.URL("shards"), env: s3test.Env(s.Endpoint), dir: files.dir}
+		p := &place{t: t, root: s.URL("shards"), env: s.Env(s.Endpoint), dir: files.dir}
 		watch(t, s, "shards", want)
-		for i, args := range p.stages(s3test.URL("in/corpus.jsonl")) {
+		for i, args := range p.stages(corpus) {
 			if i < 2 {
 				var wg sync.WaitGroup
 				for _, part := range []string{"0,2/3", "1/3"} {
@@ -238,12 +243,12 @@ func TestS3(t *testing.T) {
 		sameObjects(t, s, "shards", want)
 	})
 	t.Run("killed", func(t *testing.T) {
-		p := &place{t: t, root: s3test.URL("killed"), env: append(s3test.Env(s.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
+		p := &place{t: t, root: s.URL("killed"), env: append(s.Env(s.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
 		watch(t, s, "killed", want)
 		seed := uint64(time.Now().UnixNano())
 		rng := rand.New(rand.NewPCG(seed, 0))
 		kills := 0
-		for _, args := range p.stages(s3test.URL("in/corpus.jsonl")) {
+		for _, args := range p.stages(corpus) {
 			for range 4 {
 				cmd := p.command(args)
 				if err := cmd.Start(); err != nil {
@@ -319,5 +324,137 @@ func TestS3Damaged(t *testing.T) {
 		}
 		p.do(c.remedy, cli.ExitDone)
 		sameObjects(t, s, "damaged", want)
+	}
+}
+
+// TestS3Stall lets one read and one write of each stage stand still, in the midst
+// of it, for as long as a request may: the stage says so, asks again, and makes
+// what it makes undisturbed.
+func TestS3Stall(t *testing.T) {
+	s := s3test.Start(t)
+	files, _, want := inFiles(t)
+	put(t, s, files.dir)
+	corpus := s.URL("in/corpus.jsonl")
+	outputs := []string{"tok", "sco", "report.html", "run", ""}
+	made := &place{t: t, root: s.URL("made"), dir: files.dir}
+	for i, args := range made.stages(corpus) {
+		// kind is that of a request for or with the bytes of an object.
+		kind := func(r *http.Request) string {
+			if r.URL.Query().Has("list-type") {
+				return ""
+			}
+			return r.Method
+		}
+		var mu sync.Mutex
+		usual := map[string]int{}
+		proxy := s3test.Through(t, s, func(_ int, r *http.Request) s3test.Fault {
+			mu.Lock()
+			defer mu.Unlock()
+			usual[kind(r)]++
+			return s3test.None
+		})
+		made.env = s.Env(proxy.Endpoint)
+		made.do(args, cli.ExitDone)
+		t.Run(fmt.Sprint(args[:2]), func(t *testing.T) {
+			t.Parallel()
+			name := fmt.Sprint("stall", i)
+			for _, dir := range outputs[:min(i, 2)] { // what the stage reads
+				if err := os.CopyFS(filepath.Join(s.Dir, name, dir), os.DirFS(filepath.Join(s.Dir, "made", dir))); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var mu sync.Mutex
+			seen := map[string]int{}
+			proxy := s3test.Through(t, s, func(_ int, r *http.Request) s3test.Fault {
+				mu.Lock()
+				defer mu.Unlock()
+				k := kind(r)
+				if seen[k]++; seen[k] != usual[k]/2+1 {
+					return s3test.None
+				}
+				return map[string]s3test.Fault{http.MethodGet: s3test.Stall, http.MethodPut: s3test.Silent}[k]
+			})
+			p := &place{t: t, root: s.URL(name), env: append(s.Env(proxy.Endpoint), "TMPDIR="+t.TempDir()), dir: files.dir}
+			began := time.Now()
+			_, log := p.do(p.stages(corpus)[i], cli.ExitDone)
+			took := time.Since(began)
+			stalls := 1
+			if usual[http.MethodPut] > 0 {
+				stalls = 2
+			}
+			if done := proxy.Done(); done[s3test.Stall]+done[s3test.Silent] != stalls || took < 30*time.Second ||
+				strings.Count(log, "did not answer in time; trying again (2 of 6)") != stalls {
+				t.Errorf("after %v, with the faults %v:\n%s", took, done, log)
+			}
+			of := map[string]string{}
+			for file, data := range want {
+				if root, _, _ := strings.Cut(file, "/"); root == outputs[i] || slices.Contains(outputs[:min(i, 2)], root) {
+					of[file] = data
+				}
+			}
+			sameObjects(t, s, name, of)
+			t.Logf("%v, %d stalls", took.Round(time.Second), stalls)
+		})
+	}
+}
+
+// TestClaims: of many that claim shards in a bucket at once exactly one gets each,
+// and of one that gave up another does.
+func TestClaims(t *testing.T) {
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t)
+			s.Setenv(t, s.Endpoint)
+			const workers, shards = 8, 24
+			var all []int
+			for i := range shards {
+				all = append(all, i)
+			}
+			var mu sync.Mutex
+			held := map[int]int{}
+			for round := range 2 { // of the second one the first one's holders gave up
+				var wg, taken sync.WaitGroup
+				taken.Add(workers)
+				for range workers {
+					wg.Go(func() {
+						c, err := lock.OpenClaims(s.At(s.Endpoint, "claims"), time.Hour)
+						if err != nil {
+							t.Error(err)
+							taken.Done()
+							return
+						}
+						for {
+							got, err := c.Take(all, 3)
+							if err != nil {
+								t.Error(err)
+							}
+							if len(got) == 0 {
+								break
+							}
+							mu.Lock()
+							for _, s := range got {
+								held[s]++
+							}
+							mu.Unlock()
+						}
+						taken.Done()
+						taken.Wait() // so that nobody takes what is given back
+						if lost, err := c.Beat(); err != nil || len(lost) > 0 {
+							t.Error(lost, err)
+						}
+						if err := c.Drop(); err != nil {
+							t.Error(err)
+						}
+					})
+				}
+				wg.Wait()
+				for _, shard := range all {
+					if held[shard] != 1 {
+						t.Errorf("round %d: shard %d is in %d hands", round, shard, held[shard])
+					}
+				}
+				clear(held)
+			}
+		})
 	}
 }

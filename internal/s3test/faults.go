@@ -22,12 +22,13 @@ type Fault int
 
 // The numbers from 400 to 599 are faults, too: the status that is answered.
 const (
-	None  Fault = iota
-	Reset       // the connection is reset, the request never arrives
-	Lost        // it is done, and the connection is reset instead of an answer
-	Cut         // the answer breaks off halfway
-	Slow        // the answer takes Latency longer
-	Stall       // half of the answer comes, and then nothing
+	None   Fault = iota
+	Reset        // the connection is reset, the request never arrives
+	Lost         // it is done, and the connection is reset instead of an answer
+	Cut          // the answer breaks off halfway
+	Slow         // the answer takes Latency longer
+	Stall        // half of the answer comes, and then nothing
+	Silent       // it is done, and no answer ever comes
 )
 
 // Latency is how much longer a Slow request takes.
@@ -109,6 +110,10 @@ func (p *Proxy) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	case Lost:
 		p.forward.ServeHTTP(httptest.NewRecorder(), r)
 		reset(w)
+		return
+	case Silent:
+		p.forward.ServeHTTP(httptest.NewRecorder(), r)
+		<-r.Context().Done()
 		return
 	case Slow:
 		time.Sleep(Latency)

@@ -27,6 +27,9 @@ const tempSuffix = ".eaft-tmp"
 // partSize is how much of an object goes up in one request.
 const partSize = 16 << 20
 
+// atOnce is how little is sent in no more time than an answer may take.
+const atOnce = 1 << 20
+
 // Writer is a file that gets its name when it is whole and durable. A file is
 // written beside its final path; an object is gathered in a file of this
 // machine's folder for temporary files (TMPDIR) and sent by Commit, in parts if
@@ -129,7 +132,7 @@ func send(b *blob.Bucket, l location, r io.ReaderAt, size int64) error {
 // driver's own writer is not used: Azure's panics when an upload fails.
 func put(b *blob.Bucket, l location, r io.ReaderAt, size int64, fresh bool) error {
 	req := newRequest()
-	err := req.end(b.Upload(req, l.key, &sending{io.NewSectionReader(r, 0, size), req},
+	err := req.end(b.Upload(req, l.key, &sending{io.NewSectionReader(r, 0, size), size, req},
 		&blob.WriterOptions{BufferSize: partSize, MaxConcurrency: 2, ContentType: "application/octet-stream", IfNotExist: fresh}))
 	if codeOf(err) == gcerrors.NotFound {
 		req := newRequest()
@@ -147,8 +150,9 @@ var errNoBucket = errors.New("there is no such bucket; make it first")
 
 // sending tells a request of what is sent.
 type sending struct {
-	r   io.Reader
-	req *request
+	r    io.Reader
+	size int64
+	req  *request
 }
 
 func (s *sending) Read(p []byte) (int, error) {
@@ -157,7 +161,11 @@ func (s *sending) Read(p []byte) (int, error) {
 	case err == nil:
 		s.req.moved()
 	case errors.Is(err, io.EOF):
-		s.req.timer.Reset(4 * stall) // the last parts are on their way
+		wait := stall
+		if s.size > atOnce {
+			wait *= 4 // the last parts are on their way
+		}
+		s.req.timer.Reset(wait)
 	default:
 		s.req.cancel(err) // so that no driver takes it for the end of the object
 	}
