@@ -245,7 +245,7 @@ func roundTrip(t *testing.T, folder string, data []byte) {
 // nothing else stands in the bucket.
 func TestFaults(t *testing.T) {
 	was := stall
-	stall = 2 * time.Second
+	stall = 5 * time.Second
 	t.Cleanup(func() { stall = was })
 	data := large()
 	for kind, start := range s3test.Kinds {
@@ -261,11 +261,12 @@ func TestFaults(t *testing.T) {
 						decide = spared(f)
 					}
 					p := s3test.Through(t, s, decide)
-					if kind == "gs" {
+					switch kind {
+					case "s3":
+						t.Parallel()
+					case "gs":
 						s.Setenv(t, p.Endpoint)
 						forgetBuckets(t)
-					} else {
-						t.Parallel()
 					}
 					roundTrip(t, s.At(p.Endpoint, name), data)
 					if n := p.Done()[f]; n < 2 {
