@@ -16,7 +16,7 @@ test:
 S3 = ./internal/store ./train ./cmd/train ./cmd/pipeline
 test-s3:
 	GOBIN=$(CURDIR)/bin/test go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
-	EAFT_VERSITYGW=$(CURDIR)/bin/test/versitygw go test $(TAGS) -count=1 -timeout 30m -parallel 16 -run 'S3|Server|Faults|Refused|Away|Bucket|Unsent|Chain|Claims' $(S3)
+	EAFT_VERSITYGW=$(CURDIR)/bin/test/versitygw go test $(TAGS) -count=1 -timeout 30m -parallel 16 -run 'S3|Server|Faults|Stalled|Refused|Away|Bucket|Unsent|Chain|Claims' $(S3)
 
 # The same on servers that speak Google's and Azure's protocols.
 AZURITE = $(CURDIR)/bin/test/azurite
@@ -25,7 +25,7 @@ test-buckets:
 	npm install --prefix $(AZURITE) --no-audit --no-fund --loglevel error azurite@3.35.0 || \
 		echo "NOT TESTED on Azurite: it needs npm (Debian: apt-get install nodejs npm)"
 	EAFT_FAKEGCS=$(CURDIR)/bin/test/fake-gcs-server EAFT_AZURITE=$$(command -v $(AZURITE)/node_modules/.bin/azurite-blob) \
-		go test $(TAGS) -count=1 -timeout 30m -parallel 16 -run 'Server|Faults|Refused|Chain|Claims' ./internal/store ./cmd/pipeline
+		go test $(TAGS) -count=1 -timeout 30m -parallel 16 -run 'Server|Faults|Stalled|Refused|Chain|Claims' ./internal/store ./cmd/pipeline
 
 # What .ci/run asks beside the tests.
 check:

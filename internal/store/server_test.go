@@ -244,40 +244,56 @@ func roundTrip(t *testing.T, folder string, data []byte) {
 // Whatever a quarter of the requests meets, what is written is what is read, and
 // nothing else stands in the bucket.
 func TestFaults(t *testing.T) {
-	was := stall
-	stall = 5 * time.Second
-	t.Cleanup(func() { stall = was })
-	data := large()
 	for kind, start := range s3test.Kinds {
 		t.Run(kind, func(t *testing.T) {
 			s := start(t)
 			s.Setenv(t, s.Endpoint)
 			forgetBuckets(t)
 			for name, f := range map[string]s3test.Fault{"500": 500, "503": 503, "429": 429,
-				"reset": s3test.Reset, "lost": s3test.Lost, "cut": s3test.Cut, "slow": s3test.Slow, "stall": s3test.Stall} {
+				"reset": s3test.Reset, "lost": s3test.Lost, "cut": s3test.Cut, "slow": s3test.Slow} {
 				t.Run(name, func(t *testing.T) {
-					decide := s3test.Share(4, f)
-					if kind == "gs" {
-						decide = spared(f)
-					}
-					p := s3test.Through(t, s, decide)
-					switch kind {
-					case "s3":
+					if kind == "s3" {
 						t.Parallel()
-					case "gs":
-						s.Setenv(t, p.Endpoint)
-						forgetBuckets(t)
 					}
-					roundTrip(t, s.At(p.Endpoint, name), data)
-					if n := p.Done()[f]; n < 2 {
-						t.Errorf("%d faults", n)
-					}
-					if left, err := s.Objects(name); err != nil && !errors.Is(err, fs.ErrNotExist) || len(left) > 0 {
-						t.Errorf("%d objects are left, %v", len(left), err)
-					}
+					faulty(t, s, kind, name, f)
 				})
 			}
 		})
+	}
+}
+
+// TestStalled is TestFaults of requests that stand still.
+func TestStalled(t *testing.T) {
+	was := stall
+	stall = 3 * time.Second
+	t.Cleanup(func() { stall = was })
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) {
+			s := start(t)
+			s.Setenv(t, s.Endpoint)
+			forgetBuckets(t)
+			faulty(t, s, kind, "stalled", s3test.Stall)
+		})
+	}
+}
+
+// faulty makes a round trip while a share of the requests meets a fault.
+func faulty(t *testing.T, s *s3test.Server, kind, name string, f s3test.Fault) {
+	decide := s3test.Share(4, f)
+	if kind == "gs" {
+		decide = spared(f)
+	}
+	p := s3test.Through(t, s, decide)
+	if kind == "gs" {
+		s.Setenv(t, p.Endpoint)
+		forgetBuckets(t)
+	}
+	roundTrip(t, s.At(p.Endpoint, name), large())
+	if n := p.Done()[f]; n < 2 {
+		t.Errorf("%d faults", n)
+	}
+	if left, err := s.Objects(name); err != nil && !errors.Is(err, fs.ErrNotExist) || len(left) > 0 {
+		t.Errorf("%d objects are left, %v", len(left), err)
 	}
 }
 
