@@ -37,17 +37,18 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 		return nil, fmt.Errorf("%s: schema is %q where %q is needed: %s", store.Join(dir, ManifestName), m.Schema, schema, needed(schema))
 	}
 	d := &Dataset{Dir: dir, Manifest: m}
+	sizes, err := store.Sizes(dir)
+	if err != nil {
+		return nil, err
+	}
 	for _, s := range m.Shards {
 		path := store.Join(dir, s.Name)
-		st, err := store.Stat(path)
-		if errors.Is(err, fs.ErrNotExist) {
+		size, ok := sizes[s.Name]
+		if !ok {
 			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; remove %s there and run its stage again, which makes what is missing", path, ManifestName)
 		}
-		if err != nil {
-			return nil, err
-		}
-		if !st.Regular || st.Size != s.Bytes {
-			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, st.Size, s.Bytes, mending)
+		if size != s.Bytes {
+			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, size, s.Bytes, mending)
 		}
 		d.Shards = append(d.Shards, path)
 	}
@@ -95,23 +96,27 @@ func openForeign(dir, schema string) (*Dataset, error) {
 // Rows is the number of rows of all shards.
 func (d *Dataset) Rows() (int64, error) {
 	var n int64
-	if d.Manifest != nil {
-		for _, s := range d.Manifest.Shards {
-			n += s.Rows
-		}
-		return n, nil
-	}
-	for _, path := range d.Shards {
-		f, err := openFile(path)
+	for i := range d.Shards {
+		rows, err := d.ShardRows(i)
 		if err != nil {
 			return 0, err
 		}
-		n += f.pq.NumRows()
-		if err := f.close(); err != nil {
-			return 0, err
-		}
+		n += rows
 	}
 	return n, nil
+}
+
+// ShardRows is the number of rows of a shard, as its manifest says, or its footer
+// where there is no manifest.
+func (d *Dataset) ShardRows(i int) (int64, error) {
+	if d.Manifest != nil {
+		return d.Manifest.Shards[i].Rows, nil
+	}
+	f, err := openFile(d.Shards[i])
+	if err != nil {
+		return 0, err
+	}
+	return f.pq.NumRows(), f.close()
 }
 
 // ContentHash is the identity of the rows, as the manifest's; of a foreign

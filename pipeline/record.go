@@ -142,8 +142,8 @@ func badShards(dir, schema string, thorough bool) (bad []string, err error) {
 	if err != nil {
 		return nil, err
 	}
-	sizes := map[string]int64{}
-	if err := store.Walk(dir, func(name string, size int64) { sizes[name] = size }); err != nil {
+	sizes, err := store.Sizes(dir)
+	if err != nil {
 		return nil, err
 	}
 	for _, info := range m.Shards {

@@ -120,13 +120,9 @@ func relative(out, tokens string) (string, error) {
 func shares(data *parquet.Dataset, limit int64) ([]int64, error) {
 	take := make([]int64, len(data.Shards))
 	var before int64
-	for i, path := range data.Shards {
-		r, err := parquet.OpenTokens(path)
+	for i := range data.Shards {
+		n, err := data.ShardRows(i)
 		if err != nil {
-			return nil, err
-		}
-		n := r.NumRows()
-		if err := r.Close(); err != nil {
 			return nil, err
 		}
 		if limit > 0 {

@@ -152,6 +152,9 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		return info, ledger, unusable(err)
 	}
 	defer in.Close()
+	if want, err := r.data.ShardRows(i); err != nil || in.NumRows() != want {
+		return info, ledger, unusable(errors.Join(err, fmt.Errorf("%s: has %d rows where %s says %d", path, in.NumRows(), parquet.ManifestName, want)))
+	}
 	w, err := parquet.CreateScores(store.Join(r.o.Out, store.Base(path)), r.o.StoreTopK)
 	if err != nil {
 		return info, ledger, err

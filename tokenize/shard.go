@@ -4,7 +4,10 @@ import (
 	"bufio"
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"io/fs"
+	"slices"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
@@ -227,18 +230,30 @@ func (s *segment) abort() {
 }
 
 // kept tells which segments an earlier run finished: all of their shards and
-// parts are there, and made of the same things by the same version.
+// parts are there, and made of the same things by the same version. A worker looks
+// at its own only.
 func (r *run) kept() ([]bool, error) {
+	var have []map[string]int64 // by split
+	for _, dir := range r.dirs {
+		sizes, err := store.Sizes(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, err
+		}
+		have = append(have, sizes)
+	}
+	there := func(split int, path string) bool {
+		_, ok := have[split][store.Base(path)]
+		return ok
+	}
 	kept := make([]bool, r.count)
 	for i := range kept {
-		kept[i] = true
+		if r.o.Only != nil && !slices.Contains(r.o.Only, i) {
+			continue
+		}
+		kept[i] = r.dedup == nil || there(0, r.seenPart(i))
 		for split := range r.dirs {
-			for _, path := range []string{r.rejectsPart(split, i), r.shardPath(split, i)} {
-				if _, err := store.Stat(path); err != nil {
-					kept[i] = false
-				}
-			}
-			if _, err := store.Stat(r.shardPath(split, i)); err != nil {
+			if !there(split, r.shardPath(split, i)) {
+				kept[i] = false
 				continue
 			}
 			meta, err := parquet.ReadMeta(r.shardPath(split, i))
@@ -248,10 +263,7 @@ func (r *run) kept() ([]bool, error) {
 			if err := r.same(split, meta.Schema, meta.Hashes); err != nil {
 				return nil, err
 			}
-			kept[i] = kept[i] && meta.Version == version.Version
-		}
-		if _, err := store.Stat(r.seenPart(i)); r.dedup != nil && err != nil {
-			kept[i] = false
+			kept[i] = kept[i] && there(split, r.rejectsPart(split, i)) && meta.Version == version.Version
 		}
 	}
 	return kept, nil
