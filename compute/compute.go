@@ -130,6 +130,9 @@ type AdamW struct {
 	LR, Beta1, Beta2, Eps, WeightDecay float64
 	GradScale                          float64
 	Step                               int
+	// Operand is what WeightOf made of the parameter, derived again as by Refresh
+	// while its rows are at hand; nil: none is.
+	Operand Weight
 }
 
 // Device runs the operations. Results are bitwise independent of the number of

@@ -89,6 +89,9 @@ type Param struct {
 	Shape       []int
 	Value, Grad compute.Tensor
 	Decay       bool // matrices; norms and biases are not decayed
+	// Operand is what products read of a matrix: who changes Value refreshes it.
+	// nil for vectors.
+	Operand compute.Weight
 }
 
 // Params lists the weights of a model loaded with Train, or its adapters'; a tied
@@ -97,7 +100,7 @@ func (m *Model) Params() []Param {
 	var ps []Param
 	for _, w := range m.trainable() {
 		if w.grad != nil {
-			ps = append(ps, Param{w.name, w.shape(), w.value, w.grad, w.kind == matrix})
+			ps = append(ps, Param{w.name, w.shape(), w.value, w.grad, w.kind == matrix, w.op})
 		}
 	}
 	return ps

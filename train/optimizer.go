@@ -23,7 +23,7 @@ const adamW8Least = 4096
 // when it is new, as zeros.
 type optimizer interface {
 	// update makes step n (from 1) of parameter i at the learning rate lr, its
-	// gradient scaled first.
+	// gradient scaled first, and derives the parameter's operand again.
 	update(i int, n int, lr, scale float64)
 	// state is all that is kept, in a fixed order. Who writes to it sets it.
 	state() []State
@@ -106,7 +106,7 @@ func newAdamW(dev compute.Device, params []model.Param, o *Options) *adamW {
 
 // adamStep is what AdamW's step n is made with.
 func (o *Options) adamStep(p model.Param, n int, lr, scale float64) compute.AdamW {
-	s := compute.AdamW{LR: lr, Beta1: o.AdamBeta1, Beta2: o.AdamBeta2, Eps: o.AdamEps, GradScale: scale, Step: n}
+	s := compute.AdamW{LR: lr, Beta1: o.AdamBeta1, Beta2: o.AdamBeta2, Eps: o.AdamEps, GradScale: scale, Step: n, Operand: p.Operand}
 	if p.Decay {
 		s.WeightDecay = o.WeightDecay
 	}

@@ -35,6 +35,14 @@ func (a *adamW8) update(i, n int, lr, scale float64) {
 	}
 	p := a.params[i]
 	a.dev.AdamW8(p.Value, p.Grad, a.m8[i], a.v8[i], a.o.adamStep(p, n, lr, scale))
+	refresh(a.dev, p)
+}
+
+// refresh derives a changed parameter's operand again.
+func refresh(dev compute.Device, p model.Param) {
+	if p.Operand != nil {
+		dev.Refresh(p.Operand)
+	}
 }
 
 func (a *adamW8) state() (s []State) {
@@ -88,6 +96,7 @@ func (a *adafactor) update(i, n int, lr, scale float64) {
 		s.WeightDecay = a.o.WeightDecay
 	}
 	a.dev.Adafactor(p.Value, p.Grad, a.row[i], a.col[i], s)
+	refresh(a.dev, p)
 }
 
 func (a *adafactor) state() (s []State) {

@@ -40,9 +40,18 @@ func (e *engine[F]) AdamW(p, g, m, v compute.Tensor, s compute.AdamW) {
 		t.shape("AdamW", "an operand", pm.rows, pm.cols)
 	}
 	c := newAdamWCoef[F](s)
-	e.spans(len(pm.data), func(lo, hi int) {
+	update := func(lo, hi int) {
 		e.k.adamw(pm.data[lo:hi], gm.data[lo:hi], mm.data[lo:hi], vm.data[lo:hi], c)
-	})
+	}
+	if s.Operand == nil || s.Operand.DType() != compute.BF16 {
+		e.spans(len(pm.data), update)
+		return
+	}
+	w := weightOf[F](s.Operand)
+	if w.master != pm {
+		panic("cpu: AdamW: the operand is not that of the parameter")
+	}
+	e.refresh(w, func(i int) { update(i*w.k, (i+1)*w.k) })
 }
 
 func newAdamWCoef[F real](s compute.AdamW) *adamwCoef[F] {

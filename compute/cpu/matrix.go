@@ -226,11 +226,17 @@ func (e *engine[F]) Refresh(cw compute.Weight) {
 	if w.master == nil || w.half == nil {
 		return
 	}
+	e.refresh(w, func(int) {})
+}
+
+// refresh derives w.half from its master, whose row i is ready after update(i).
+func (e *engine[F]) refresh(w *weight[F], update func(i int)) {
 	ld := 2 * w.half.pairs
 	e.chunks(w.n, halfPanel, func(lo, hi int) {
 		stripe := e.halves.get(halfPanel * ld)
 		defer e.halves.put(stripe)
 		for i := lo; i < hi; i++ {
+			update(i)
 			e.k.narrow(stripe[(i-lo)*ld:][:w.k], w.master.row(i))
 			clear(stripe[(i-lo)*ld+w.k:][:ld-w.k])
 		}

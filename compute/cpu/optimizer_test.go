@@ -210,3 +210,33 @@ func BenchmarkAdamW8(b *testing.B) {
 		dev.AdamW8(p, g, m, v, s)
 	}
 }
+
+// A step that refreshes the operand leaves what a step and then Refresh leave.
+func TestAdamWOperand(t *testing.T) {
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		for _, s := range [][2]int{{1, 1}, {33, 31}, {70, 129}, {300, 64}} {
+			for _, threads := range []int{1, 3} {
+				e := newEngine(ker, threads)
+				r := rand.New(rand.NewPCG(5, 5))
+				p, g, m, v := newMat[float32](r, s[0], s[1]), newMat[float32](r, s[0], s[1]), zeros[float32](s[0], s[1]), zeros[float32](s[0], s[1])
+				p2, m2, v2 := dense(s[0], s[1], slices.Clone(p.data)), zeros[float32](s[0], s[1]), zeros[float32](s[0], s[1])
+				got, want := e.WeightOf(p, compute.BF16), e.WeightOf(p2, compute.BF16)
+				for n := 1; n <= 2; n++ {
+					step := compute.AdamW{LR: 1e-2, Beta1: 0.9, Beta2: 0.99, Eps: 1e-8, WeightDecay: 0.1, GradScale: 0.5, Step: n}
+					e.AdamW(p2, g, m2, v2, step)
+					e.Refresh(want)
+					step.Operand = got
+					e.AdamW(p, g, m, v, step)
+				}
+				for _, x := range [][2][]float32{{p.data, p2.data}, {m.data, m2.data}, {v.data, v2.data}} {
+					if !same(x[0], x[1]) {
+						t.Fatalf("%v, %d threads: another step", s, threads)
+					}
+				}
+				if !slices.Equal(weightOf[float32](got).half.data, weightOf[float32](want).half.data) {
+					t.Fatalf("%v, %d threads: another operand", s, threads)
+				}
+			}
+		}
+	})
+}

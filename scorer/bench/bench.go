@@ -251,9 +251,8 @@ func (t *training) step() error {
 	}
 	scale := min(1, 1/(math.Sqrt(sum)+1e-6))
 	for i, q := range t.params {
-		t.p.AdamW(q.Value, q.Grad, t.m1[i], t.m2[i], compute.AdamW{LR: 1e-6, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: scale, Step: t.steps})
+		t.p.AdamW(q.Value, q.Grad, t.m1[i], t.m2[i], compute.AdamW{LR: 1e-6, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: scale, Step: t.steps, Operand: q.Operand})
 	}
-	t.m.Refresh()
 	t.m.ZeroGrad()
 	return nil
 }

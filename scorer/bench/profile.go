@@ -197,5 +197,9 @@ func (p *Profile) SumSquares(x compute.Tensor) (s float64) {
 }
 
 func (p *Profile) AdamW(w, g, m, v compute.Tensor, step compute.AdamW) {
-	p.timed("AdamW", moved(w, m, v, w, g, m, v), func() { p.Device.AdamW(w, g, m, v, step) })
+	c := moved(w, m, v, w, g, m, v)
+	if step.Operand != nil && step.Operand.DType() == compute.BF16 { // a float32 operand is the master itself
+		c.bytes += float64(w.Rows()) * float64(w.Cols()) * 2
+	}
+	p.timed("AdamW", c, func() { p.Device.AdamW(w, g, m, v, step) })
 }
