@@ -121,6 +121,7 @@ type Projection struct {
 	W         Weight
 	DY        Tensor // [T,N]
 	DW, DBias Tensor // [N,K] and [1,N]; nil: none is wanted
+	Set       bool   // DW = instead of DW +=: what it holds is not read
 }
 
 // AdamW is one step of decoupled weight decay Adam (Loshchilov and Hutter 2019,
@@ -178,7 +179,7 @@ type Device interface {
 	GatedBackward(dg, du, g, u Tensor, down Projection)
 	// LinearBackward is the backward pass of projections of one input x [T,K]:
 	// dx = sum of dy w in their order, with add dx += that, and for each
-	// DW += dy^T x and DBias += column sums of dy. x and dy may be BF16 if W is, and
+	// DW += dy^T x, or = with Set, and DBias += column sums of dy. x and dy may be BF16 if W is, and
 	// dx if it is that of a single projection and nothing is added.
 	LinearBackward(dx, x Tensor, add bool, ps ...Projection)
 
@@ -211,11 +212,11 @@ type Device interface {
 	// ever holding n x V logits.
 	HeadStats(x Tensor, w Weight, targets []int32, k int) *HeadStats
 	// HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
-	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x, nil if none is wanted. lse is
-	// HeadStats.LogSumExp.
+	// dx[n,D] = dlogits w and dw[V,D] += dlogits^T x, nil if none is wanted; with set,
+	// and at least one target, dw = that. lse is HeadStats.LogSumExp.
 	// r, which may be nil, adds its terms to dlogits and has their values returned;
 	// no n x V matrix is held for them either.
-	HeadBackward(dx, dw, x Tensor, w Weight, targets []int32, lse, coef []float32, r *HeadRegularisers) HeadTerms
+	HeadBackward(dx, dw, x Tensor, set bool, w Weight, targets []int32, lse, coef []float32, r *HeadRegularisers) HeadTerms
 
 	// SumSquares is accumulated in float64 in an order that does not depend on threads.
 	SumSquares(x Tensor) float64

@@ -2,9 +2,10 @@ package model
 
 import "eaft/compute"
 
-// gradient is the projection's part in compute.Device.LinearBackward.
+// gradient is the projection's part in compute.Device.LinearBackward, which has to
+// follow: the weight's gradient is then set.
 func (l *linear) gradient(dy compute.Tensor) compute.Projection {
-	p := compute.Projection{W: l.weight.op, DY: dy, DW: l.weight.grad}
+	p := compute.Projection{W: l.weight.op, DY: dy, DW: l.weight.grad, Set: l.weight.renew()}
 	if l.bias != nil {
 		p.DBias = l.bias.grad
 	}

@@ -90,6 +90,31 @@ func TestGradientsEqualTransformers(t *testing.T) {
 			compareGradients(t, v, m, e, 2)
 			m.ZeroGrad()
 			compareGradients(t, v, m, e, 0)
+
+			// A step that BeginStep begins knows nothing of the one before, and without
+			// a target it has no gradient.
+			grads := func() (all [][]float32) {
+				for _, p := range m.Params() {
+					all = append(all, read(dev, p.Grad))
+				}
+				return all
+			}
+			var first [][]float32
+			for range 2 {
+				if _, err := m.Accumulate(e.batch, e.targets, topK, eaftWeights(topK)); err != nil {
+					t.Fatal(err)
+				}
+				if all := grads(); first == nil {
+					first = all
+				} else if !slices.EqualFunc(first, all, slices.Equal) {
+					t.Errorf("%s: the gradients of a second step are others", v)
+				}
+				m.BeginStep()
+			}
+			if _, err := m.Accumulate(e.batch, nil, topK, eaftWeights(topK)); err != nil {
+				t.Fatal(err)
+			}
+			compareGradients(t, v, m, e, 0)
 		}
 	})
 }

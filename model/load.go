@@ -91,6 +91,15 @@ type weight struct {
 	tensorSpec
 	op          compute.Weight
 	value, grad compute.Tensor
+	set         bool // the backward pass of a product makes grad whole
+	stale       bool // grad is of another step: the backward pass sets it
+}
+
+// renew says whether a gradient that is made now is the first one of its step.
+func (w *weight) renew() bool {
+	first := w.stale
+	w.stale = false
+	return first
 }
 
 func newWeight(dev compute.Device, t tensorSpec, o Options, fill fillRow) (*weight, error) {

@@ -58,6 +58,10 @@ func (m *Model) wire() {
 	if !m.spec.TiedHead {
 		m.head = m.weights[headName]
 	}
+	for _, w := range m.order {
+		w.set = w.kind == matrix && (w != m.embed || w == m.head) // an embedding alone gets rows
+		w.stale = w.set
+	}
 	m.layers = make([]layer, m.spec.Layers)
 	for i := range m.layers {
 		get := func(suffix string) *weight { return m.weights[layerName(i, suffix)] }
@@ -108,8 +112,28 @@ func (m *Model) Params() []Param {
 
 // ZeroGrad clears the gradients, which otherwise add up over calls of Accumulate.
 func (m *Model) ZeroGrad() {
+	m.BeginStep()
+	m.settle()
+}
+
+// BeginStep is ZeroGrad for who calls Accumulate before anything reads a gradient:
+// those of matrices are left as they are, for the pass to write over, which saves
+// clearing them and reading the zeros.
+func (m *Model) BeginStep() {
 	for _, w := range m.trainable() {
-		if w.grad != nil {
+		if w.grad == nil {
+			continue
+		}
+		if w.stale = w.set; !w.stale {
+			m.dev.Zero(w.grad)
+		}
+	}
+}
+
+// settle clears what BeginStep has left.
+func (m *Model) settle() {
+	for _, w := range m.trainable() {
+		if w.renew() {
 			m.dev.Zero(w.grad)
 		}
 	}

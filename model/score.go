@@ -66,6 +66,7 @@ func (m *Model) AccumulateWith(b Batch, targets []int32, k int, r *Regularisers,
 		return fail(err)
 	}
 	if len(targets) == 0 {
+		m.settle()
 		return &compute.HeadStats{}, Terms{}, nil
 	}
 	reg, err := r.headRegularisers(m, b, targets)
@@ -135,7 +136,7 @@ func (m *Model) headForward(x compute.Tensor) headInput {
 // headBackward writes the gradient of the last block's output into dx [n, D] and
 // adds those of the head and the final norm.
 func (m *Model) headBackward(dx compute.Tensor, h headInput, ids []int32, lse, coef []float32, r *compute.HeadRegularisers) compute.HeadTerms {
-	t := m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.op, ids, lse, coef, r)
+	t := m.dev.HeadBackward(dx, m.head.grad, h.normed, m.head.renew(), m.head.op, ids, lse, coef, r)
 	m.dev.RMSNormBackward(dx, m.norm.grad, dx, h.x, h.rstd, m.norm.value, false)
 	return t
 }

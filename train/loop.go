@@ -111,7 +111,7 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 	for i := range t.params {
 		t.opt.update(i, n, lr, scale*factor)
 	}
-	t.m.ZeroGrad()
+	t.m.BeginStep()
 	mt.Rate = float64(mt.Tokens) / max(time.Since(began).Seconds(), 1e-9)
 	return mt, nil
 }

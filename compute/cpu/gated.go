@@ -137,7 +137,7 @@ func (e *engine[F]) GatedBackward(dg, du, g, u compute.Tensor, down compute.Proj
 		e.addRows(db.data, dy)
 	}
 	if w.half == nil || e.k.half.micro == nil {
-		b.whole(dy, w, dw)
+		b.whole(dy, w, dw, down.Set)
 		return
 	}
 	left, done := e.halfOperand(dy)
@@ -150,7 +150,7 @@ func (e *engine[F]) GatedBackward(dg, du, g, u compute.Tensor, down compute.Proj
 	if dw != nil {
 		packed := e.halves.get(packedSize(T, w.k))
 		e.packColsAll(packed, leftHalf{act.half, ld}, w.k, T)
-		e.mulTurned(dw.data, dw.cols, w.n, w.k, left, packed, T)
+		e.mulTurned(dw.data, dw.cols, w.n, w.k, left, packed, T, !down.Set)
 		e.halves.put(packed)
 	}
 	e.halves.put(act.half)
@@ -187,7 +187,7 @@ func (b *gatedBack[F]) tile(act *matrix[F], lo, hi, j int, t tileOf[F]) {
 }
 
 // whole holds the gradient of the product whole.
-func (b *gatedBack[F]) whole(dy *matrix[F], w *weight[F], dw *matrix[F]) {
+func (b *gatedBack[F]) whole(dy *matrix[F], w *weight[F], dw *matrix[F], set bool) {
 	e := b.e
 	gd, done := e.operand(dy, w.dtype)
 	defer done()
@@ -198,7 +198,7 @@ func (b *gatedBack[F]) whole(dy *matrix[F], w *weight[F], dw *matrix[F]) {
 	})
 	if dw != nil {
 		ad, done2 := e.operand(act, w.dtype)
-		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, dy.rows, true)
+		e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, dy.rows, !set)
 		done2()
 	}
 	e.buf.put(act.data)

@@ -264,7 +264,7 @@ func (e *engine[F]) LinearBackward(dx, x compute.Tensor, add bool, ps ...compute
 		ad, done2 := e.operand(a, w.dtype)
 		e.mul(out, d.cols, d.rows, d.cols, left[F]{gd, w.n, 1}, rightOf(w, 0, false), w.n, add || i > 0)
 		if dw != nil {
-			e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, g.rows, true)
+			e.mul(dw.data, dw.cols, dw.rows, dw.cols, left[F]{gd, 1, w.n}, right[F]{f: ad, ld: w.k}, g.rows, !p.Set)
 		}
 		done()
 		done2()

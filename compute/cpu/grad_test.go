@@ -229,7 +229,7 @@ func TestHeadGradient(t *testing.T) {
 		op := e.WeightOf(w, compute.F32)
 		loss := func() float64 { return -weighted(e.headStats(x, op, targets, 5).logProb, coef) }
 		dx, dw := newMat[float64](r, n, d), zeros[float64](v, d)
-		e.HeadBackward(dx, dw, x, op, targets, e.headStats(x, op, targets, 5).lse, coef, nil)
+		e.HeadBackward(dx, dw, x, false, op, targets, e.headStats(x, op, targets, 5).lse, coef, nil)
 		checkGrad(t, "x", x.data, dx.data, loss)
 		checkGrad(t, "w", w.data[:min(len(w.data), 200)], dw.data, loss)
 	}

@@ -237,7 +237,7 @@ func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.P
 		}
 		e.halves.put(ws)
 		if dw != nil {
-			e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T)
+			e.mulTurned(dw.data, dw.cols, w.n, w.k, dy, xs, T, !p.Set)
 		}
 		done()
 	}
@@ -252,9 +252,9 @@ func (e *engine[F]) repack(w *weight[F], lo, hi int) []uint16 {
 	return ws
 }
 
-// mulTurned computes c[m][n] += a^T b, where a has k rows of m columns and b, of k
-// rows too, is packed.
-func (e *engine[F]) mulTurned(c []F, ldc, m, n int, a leftHalf, b []uint16, k int) {
+// mulTurned computes c[m][n] (+)= a^T b, where a has k rows of m columns and b, of k
+// rows too, is packed. c is far away.
+func (e *engine[F]) mulTurned(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
 	pairs, ld := halfPairs(k), halfStride(k)
 	turned := e.halves.get(m * ld)
 	e.chunks(m, halfPanel, func(lo, hi int) {
@@ -263,7 +263,15 @@ func (e *engine[F]) mulTurned(c []F, ldc, m, n int, a leftHalf, b []uint16, k in
 		e.k.half.unpackRows(turned[lo*ld:], panel, ld, hi-lo, pairs)
 		e.halves.put(panel)
 	})
-	e.mulHalf(c, ldc, m, n, leftHalf{turned, ld}, b, k, true)
+	if t := (leftHalf{turned, ld}); acc {
+		e.mulHalf(c, ldc, m, n, t, b, k, true)
+	} else {
+		e.mulTiles(m, n, e.k.half.tilePanels(n, k), t, b, k, func(lo, hi, j int, t tileOf[F]) {
+			for i := lo; i < hi; i++ {
+				e.k.stream(c[i*ldc+j:][:t.n], t.row(i-lo))
+			}
+		})
+	}
 	e.halves.put(turned)
 }
 

@@ -151,7 +151,7 @@ func TestHeadBackwardHalf(t *testing.T) {
 	op64 := e64.WeightOf(wr, compute.F32)
 	lse64 := e64.headStats(xr, op64, targets, 1).lse
 	wantX, wantW := zeros[float64](n, d), zeros[float64](v, d)
-	e64.HeadBackward(wantX, wantW, xr, op64, targets, lse64, coef64, nil)
+	e64.HeadBackward(wantX, wantW, xr, false, op64, targets, lse64, coef64, nil)
 	// Sums of absolute values: g <= 0 only at the target.
 	sizeX, sizeW := zeros[float64](n, d), zeros[float64](v, d)
 	for i := range n {
@@ -178,7 +178,7 @@ func TestHeadBackwardHalf(t *testing.T) {
 			op := e.WeightOf(w, compute.BF16)
 			dx, dw := zeros[float32](n, d), zeros[float32](v, d)
 			lse := e.HeadStats(x, op, targets, 1).LogSumExp
-			e.HeadBackward(dx, dw, x, op, targets, lse, coef, nil)
+			e.HeadBackward(dx, dw, x, false, op, targets, lse, coef, nil)
 			if threads == 1 {
 				near(t, "dx", dx, wantX, sizeX, 0x1p-8+1e-4)
 				near(t, "dw", dw, wantW, sizeW, 0x1p-8+1e-4)
@@ -189,7 +189,7 @@ func TestHeadBackwardHalf(t *testing.T) {
 			}
 			more := zeros[float32](v, d)
 			copy(more.data, start.data)
-			e.HeadBackward(dx, more, x, op, targets, lse, coef, nil)
+			e.HeadBackward(dx, more, x, false, op, targets, lse, coef, nil)
 			for i, g := range more.data {
 				if want := start.data[i] + dw.data[i]; math.Abs(float64(g-want)) > float64(n)*0x1p-23*(math.Abs(float64(start.data[i]))+sizeW.data[i]) {
 					t.Fatalf("dw[%d] = %g, want %g added", i, g, want)

@@ -8,17 +8,17 @@ const headGradTile = 1024
 // HeadBackward: with dlogits[i] = coef[i] (softmax(x_i w^T) - onehot(target_i)),
 // dx = dlogits w and dw += dlogits^T x, tile by tile of the vocabulary in order.
 // What r adds to dlogits is made of the same tiles.
-func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, cw compute.Weight, targets []int32, lse, coef []F, r *compute.HeadRegularisers) compute.HeadTerms {
+func (e *engine[F]) HeadBackward(dx, dw, x compute.Tensor, set bool, cw compute.Weight, targets []int32, lse, coef []F, r *compute.HeadRegularisers) compute.HeadTerms {
 	if r == nil {
-		e.headBackward(dx, dw, x, cw, targets, lse, coef, nil)
+		e.headBackward(dx, dw, x, set, cw, targets, lse, coef, nil)
 		return compute.HeadTerms{}
 	}
 	reg := newHeadReg[F](r)
-	e.headBackward(dx, dw, x, cw, targets, lse, coef, reg)
+	e.headBackward(dx, dw, x, set, cw, targets, lse, coef, reg)
 	return reg.terms()
 }
 
-func (e *engine[F]) headBackward(dx, dw, x compute.Tensor, cw compute.Weight, targets []int32, lse, coef []F, r *headReg[F]) {
+func (e *engine[F]) headBackward(dx, dw, x compute.Tensor, set bool, cw compute.Weight, targets []int32, lse, coef []F, r *headReg[F]) {
 	gx, gw, a, w := mat[F](dx), mat[F](dw), mat[F](x), weightOf[F](cw)
 	n, d := a.rows, w.k
 	a.shapeAny("HeadBackward", "x", len(targets), d)
@@ -34,7 +34,7 @@ func (e *engine[F]) headBackward(dx, dw, x compute.Tensor, cw compute.Weight, ta
 	if n == 0 {
 		return
 	}
-	h := &headGrad[F]{e: e, w: w, targets: targets, lse: lse, coef: coef, reg: r}
+	h := &headGrad[F]{e: e, w: w, set: set, targets: targets, lse: lse, coef: coef, reg: r}
 	if r != nil {
 		r.begin(h)
 	}
@@ -50,6 +50,7 @@ type headGrad[F real] struct {
 	w         *weight[F]
 	targets   []int32
 	lse, coef []F
+	set       bool        // the weight's gradient is not added to what is there
 	reg       *headReg[F] // nil: none
 }
 
@@ -105,7 +106,7 @@ func (h *headGrad[F]) run(gx, gw, x *matrix[F]) {
 		})
 		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, true)
 		if gw != nil {
-			e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, true)
+			e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, !h.set)
 		}
 	}
 }
@@ -156,7 +157,7 @@ func (h *headGrad[F]) runHalf(gx, gw, x *matrix[F]) {
 		e.mulHalf(gx.data, d, n, d, leftHalf{dl, ld}, ws, cols, true)
 		e.halves.put(ws)
 		if gw != nil {
-			e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n)
+			e.mulTurned(gw.data[lo*d:], d, cols, d, leftHalf{dl, ld}, packed, n, !h.set)
 		}
 	}
 }

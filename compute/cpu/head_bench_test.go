@@ -22,7 +22,7 @@ func BenchmarkHeadBackward(b *testing.B) {
 				reg := map[string]*compute.HeadRegularisers{"smoothing": {Smoothing: 0.1},
 					"kl": {KL: 0.1, BaseX: x, BaseW: w, BaseLogSumExp: lse}}[name]
 				for b.Loop() {
-					e.HeadBackward(dx, dw, x, w, targets, lse, coef, reg)
+					e.HeadBackward(dx, dw, x, false, w, targets, lse, coef, reg)
 				}
 				b.ReportMetric(6*n*d*v*float64(b.N)/b.Elapsed().Seconds()/1e9, "GFLOP/s")
 			})

@@ -98,7 +98,7 @@ func TestHeadRegularisersGradient(t *testing.T) {
 			c := newRegularCase(3, 4, v, 5, set[0], set[1])
 			r, op := regOf(e, c, compute.F32)
 			dx, dw := zeros[float64](c.n, c.d), zeros[float64](v, c.d)
-			e.headBackward(dx, dw, c.x, op, c.targets, e.headStats(c.x, op, c.targets, 1).lse, c.coef, r)
+			e.headBackward(dx, dw, c.x, false, op, c.targets, e.headStats(c.x, op, c.targets, 1).lse, c.coef, r)
 			name := fmt.Sprintf("vocabulary %d, smoothing %g, kl %g: ", v, c.smooth, c.kl)
 			checkGrad(t, name+"x", c.x.data, dx.data, c.loss)
 			for _, part := range []int{0, len(dw.data) - min(len(dw.data), 60)} {
@@ -138,7 +138,7 @@ func TestHeadRegularisers(t *testing.T) {
 			e64 := f64()
 			r64, op64 := regOf(e64, c, compute.F32)
 			wantX, wantW := zeros[float64](n, d), zeros[float64](v, d)
-			e64.headBackward(wantX, wantW, c.x, op64, c.targets, e64.headStats(c.x, op64, c.targets, 1).lse, c.coef, r64)
+			e64.headBackward(wantX, wantW, c.x, false, op64, c.targets, e64.headStats(c.x, op64, c.targets, 1).lse, c.coef, r64)
 			sizeX, sizeW := c.sizes()
 			coef := to32(c.coef)
 			eachISA(t, func(t *testing.T, ker *kernels[float32]) {
@@ -154,7 +154,7 @@ func TestHeadRegularisers(t *testing.T) {
 					x, dx, dw := zeros[float32](n, d), zeros[float32](n, d), zeros[float32](v, d)
 					copy(x.data, to32(c.x.data))
 					lse := e.HeadStats(x, op, c.targets, 1).LogSumExp
-					got := e.HeadBackward(dx, dw, x, op, c.targets, lse, coef, in)
+					got := e.HeadBackward(dx, dw, x, false, op, c.targets, lse, coef, in)
 					if first == nil {
 						first, terms = []*matrix[float32]{dx, dw}, got
 						near(t, "dx", dx, wantX, sizeX, rel)
@@ -170,7 +170,7 @@ func TestHeadRegularisers(t *testing.T) {
 						in.BaseX, in.BaseLogSumExp = r.x.Slice(from, n), r.lse[from:]
 					}
 					few := zeros[float32](n-from, d)
-					got = e.HeadBackward(few, zeros[float32](v, d), x.Slice(from, n), op, c.targets[from:], lse[from:], coef[from:], in)
+					got = e.HeadBackward(few, zeros[float32](v, d), x.Slice(from, n), false, op, c.targets[from:], lse[from:], coef[from:], in)
 					if !same(few.data, dx.data[from*d:]) || c.smooth > 0 && !same(got.SmoothLoss, terms.SmoothLoss[from:]) || c.kl > 0 && !same(got.KL, terms.KL[from:]) {
 						t.Fatalf("%v, %v: bits depend on the rows beside", dtype, set)
 					}
@@ -230,7 +230,7 @@ func TestKLToItself(t *testing.T) {
 			var dx, dw [2]*matrix[float32]
 			for i, reg := range []*compute.HeadRegularisers{nil, {KL: 0.5, BaseX: x, BaseW: w, BaseLogSumExp: lse}} {
 				dx[i], dw[i] = zeros[float32](n, d), zeros[float32](v, d)
-				for j, k := range e.HeadBackward(dx[i], dw[i], x, w, targets, lse, coef, reg).KL {
+				for j, k := range e.HeadBackward(dx[i], dw[i], x, false, w, targets, lse, coef, reg).KL {
 					if k != 0 {
 						t.Errorf("%v: target %d has KL %g", dtype, j, k)
 					}

@@ -2,7 +2,9 @@ package cpu
 
 import (
 	"fmt"
+	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"eaft/compute"
@@ -161,4 +163,57 @@ func TestAttentionHalfTensors(t *testing.T) {
 			}
 		}
 	})
+}
+
+// A gradient that is set is the one that is added to zeros, whatever was there.
+func TestGradientsSet(t *testing.T) {
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		for _, s := range [][3]int{{1, 1, 1}, {15, 70, 64}, {33, 129, 40}, {70, 2100, 45}} { // tokens, rows and columns of the weight
+			for _, dtype := range []compute.DType{compute.F32, compute.BF16} {
+				for _, threads := range []int{1, 3} {
+					T, n, k := s[0], s[1], s[2]
+					r := rand.New(rand.NewPCG(25, uint64(n)))
+					e := newEngine(ker, threads)
+					x, dy, w := newMat[float32](r, T, k), newMat[float32](r, T, n), e.WeightOf(newMat[float32](r, n, k), dtype)
+					g, u, turned := newMat[float32](r, T, n), newMat[float32](r, T, n), e.WeightOf(newMat[float32](r, k, n), dtype)
+					targets, lse, coef := make([]int32, T), make([]float32, T), newMat[float32](r, 1, T).data
+					for i := range targets {
+						targets[i], lse[i] = int32(i%n), 3
+					}
+					for name, into := range map[string]func(set bool) []float32{
+						"LinearBackward": func(set bool) []float32 {
+							dw := worn(n, k, set)
+							e.LinearBackward(zeros[float32](T, k), x, false, compute.Projection{W: w, DY: dy, DW: dw, Set: set})
+							return dw.data
+						},
+						"GatedBackward": func(set bool) []float32 {
+							dw := worn(k, n, set)
+							e.GatedBackward(zeros[float32](T, n), zeros[float32](T, n), g, u, compute.Projection{W: turned, DY: x, DW: dw, Set: set})
+							return dw.data
+						},
+						"HeadBackward": func(set bool) []float32 {
+							dw := worn(n, k, set)
+							e.HeadBackward(zeros[float32](T, k), dw, x, set, w, targets, lse, coef, nil)
+							return dw.data
+						},
+					} {
+						if !slices.Equal(into(true), into(false)) {
+							t.Fatalf("%s, %v, %v, %d threads: other values", name, s, dtype, threads)
+						}
+					}
+				}
+			}
+		}
+	})
+}
+
+// worn is zeros, or what must not be read.
+func worn(rows, cols int, used bool) *matrix[float32] {
+	m := zeros[float32](rows, cols)
+	for i := range m.data {
+		if used {
+			m.data[i] = float32(math.NaN())
+		}
+	}
+	return m
 }

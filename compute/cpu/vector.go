@@ -33,6 +33,7 @@ type vector[F real] struct {
 	// soon, or lies far away already. An ordinary store waits for its line's old
 	// content, several times as long. The next locked instruction, which ends
 	// every task of a pool, makes the writes visible to all cores.
+	stream       func(dst, src []F)
 	sumStream    func(dst, x, y []F) // dst = x + y
 	narrowStream func(dst []uint16, src []F)
 }
@@ -43,7 +44,7 @@ func portableVector[F real]() vector[F] {
 		axpy: axpyGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
 		rope: ropeGo[F], swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
-		sumStream: sumGo[F], narrowStream: narrow[F],
+		stream: copyGo[F], sumStream: sumGo[F], narrowStream: narrow[F],
 	}
 }
 
@@ -193,6 +194,8 @@ func narrow[F real](dst []uint16, src []F) {
 		dst[i] = toBF16(float32(v))
 	}
 }
+
+func copyGo[F real](dst, src []F) { copy(dst, src[:len(dst)]) }
 
 func sumGo[F real](dst, x, y []F) {
 	x, y = x[:len(dst)], y[:len(dst)]

@@ -246,6 +246,19 @@ func sumSquaresWith(f func(x *float32, n int, lane *[lanes]float64)) func(x []fl
 // onLine says whether p starts a cache line, as stores past the caches must.
 func onLine(p unsafe.Pointer) bool { return uintptr(p)%lineBytes == 0 }
 
+func streamWith(f func(dst, src *float32, n int)) func(dst, src []float32) {
+	return func(dst, src []float32) {
+		n, src := body(len(dst)), src[:len(dst)]
+		if !onLine(unsafe.Pointer(at(dst))) {
+			n = 0
+		}
+		if n > 0 {
+			f(at(dst), at(src), n)
+		}
+		copy(dst[n:], src[n:])
+	}
+}
+
 func sumStreamWith(f func(dst, x, y *float32, n int)) func(dst, x, y []float32) {
 	return func(dst, x, y []float32) {
 		n, x, y := body(len(dst)), x[:len(dst)], y[:len(dst)]
@@ -293,6 +306,7 @@ func vectorAVX2() vector[float32] {
 		narrow:     narrowWith(narrowAVX2),
 		sumSquares: sumSquaresWith(sumSquaresAVX2),
 
+		stream:       streamWith(streamAVX2),
 		sumStream:    sumStreamWith(sumStreamAVX2),
 		narrowStream: narrowWith(narrowAVX2),
 	}
@@ -318,13 +332,20 @@ func vectorAVX512() vector[float32] {
 		narrow:     narrowWith(narrowAVX512),
 		sumSquares: sumSquaresWith(sumSquaresAVX512),
 
+		stream:       streamWith(streamAVX512),
 		sumStream:    sumStreamWith(sumStreamAVX512),
 		narrowStream: narrowWith(narrowAVX512),
 	}
 }
 
 //go:noescape
+func streamAVX2(dst, src *float32, n int)
+
+//go:noescape
 func sumStreamAVX2(dst, x, y *float32, n int)
+
+//go:noescape
+func streamAVX512(dst, src *float32, n int)
 
 //go:noescape
 func sumStreamAVX512(dst, x, y *float32, n int)

@@ -91,6 +91,23 @@ loop:
 	VZEROUPPER
 	RET
 
+// func streamAVX2(dst, src *float32, n int)
+TEXT ·streamAVX2(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), SI
+	MOVQ src+8(FP), DI
+	MOVQ n+16(FP), CX
+loop:
+	VMOVUPS 0(DI), Y0
+	VMOVNTPS Y0, 0(SI)
+	VMOVUPS 32(DI), Y0
+	VMOVNTPS Y0, 32(SI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
 // func sumStreamAVX2(dst, x, y *float32, n int)
 TEXT ·sumStreamAVX2(SB), NOSPLIT, $0-32
 	MOVQ dst+0(FP), SI
@@ -740,6 +757,21 @@ loop:
 	VMOVUPS 0(SI), Z0
 	VFMADD231PS 0(DI), Z4, Z0
 	VMOVUPS Z0, 0(SI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func streamAVX512(dst, src *float32, n int)
+TEXT ·streamAVX512(SB), NOSPLIT, $0-24
+	MOVQ dst+0(FP), SI
+	MOVQ src+8(FP), DI
+	MOVQ n+16(FP), CX
+loop:
+	VMOVUPS 0(DI), Z0
+	VMOVNTPS Z0, 0(SI)
 	ADDQ $64, SI
 	ADDQ $64, DI
 	SUBQ $16, CX

@@ -253,6 +253,6 @@ func (t *training) step() error {
 	for i, q := range t.params {
 		t.p.AdamW(q.Value, q.Grad, t.m1[i], t.m2[i], compute.AdamW{LR: 1e-6, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: scale, Step: t.steps, Operand: q.Operand})
 	}
-	t.m.ZeroGrad()
+	t.m.BeginStep()
 	return nil
 }

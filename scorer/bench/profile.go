@@ -181,13 +181,13 @@ func (p *Profile) HeadStats(x compute.Tensor, w compute.Weight, targets []int32,
 	return s
 }
 
-func (p *Profile) HeadBackward(dx, dw, x compute.Tensor, w compute.Weight, targets []int32, lse, coef []float32, r *compute.HeadRegularisers) (t compute.HeadTerms) {
+func (p *Profile) HeadBackward(dx, dw, x compute.Tensor, set bool, w compute.Weight, targets []int32, lse, coef []float32, r *compute.HeadRegularisers) (t compute.HeadTerms) {
 	c := linearCost(x.Rows(), w)
 	c.flops *= 3 // the logits again, dx and dw
 	if r != nil && r.KL > 0 {
 		c.flops += linearCost(x.Rows(), r.BaseW).flops
 	}
-	p.timed("head's gradient", c, func() { t = p.Device.HeadBackward(dx, dw, x, w, targets, lse, coef, r) })
+	p.timed("head's gradient", c, func() { t = p.Device.HeadBackward(dx, dw, x, set, w, targets, lse, coef, r) })
 	return t
 }
 

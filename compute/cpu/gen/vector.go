@@ -209,6 +209,11 @@ func (s isa) vectors() {
 		s.store(0, o(0))
 	})
 	ret()
+	s.loop("stream", "dst, src *float32", "", 24, []int{f, f}, none, func(o func(i int) string) {
+		s.load(o(1), 0)
+		s.op("VMOVNTPS", 0, o(0))
+	})
+	ret()
 	s.loop("sumStream", "dst, x, y *float32", "", 32, []int{f, f, f}, none, func(o func(i int) string) {
 		s.load(o(1), 0)
 		s.op("VADDPS", o(2), 0, 0)
