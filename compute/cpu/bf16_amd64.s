@@ -2438,8 +2438,8 @@ loop:
 	VZEROUPPER
 	RET
 
-// func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)
-TEXT ·swigluBackBF16(SB), NOSPLIT, $0-56
+// func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int, ahead int)
+TEXT ·swigluBackBF16(SB), NOSPLIT, $0-64
 	MOVQ dgate+0(FP), SI
 	MOVQ dup+8(FP), DI
 	MOVQ act+16(FP), R8
@@ -2452,7 +2452,10 @@ TEXT ·swigluBackBF16(SB), NOSPLIT, $0-56
 	VMOVUPS ·sigmoidConst+128(SB), Z11
 	VMOVUPS ·sigmoidConst+192(SB), Z12
 	VMOVUPS ·expConst+768(SB), Z9
+	MOVQ ahead+56(FP), AX
 loop:
+	PREFETCHT0 (R10)(AX*1)
+	PREFETCHT0 (R11)(AX*1)
 	VMOVUPS 0(R9), Z13
 	VPMOVZXWD 0(R10), Z7
 	VPSLLD $16, Z7, Z7

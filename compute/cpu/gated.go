@@ -166,9 +166,10 @@ type gatedBack[F real] struct {
 func (b *gatedBack[F]) tile(act *matrix[F], lo, hi, j int, t tileOf[F]) {
 	e, n := b.e, t.n
 	if e.k.swigluBackHalf != nil && b.dg.half != nil && b.du.half != nil && act.half != nil && b.g.half != nil && b.u.half != nil {
+		ahead := b.g.ld * e.k.half.rows
 		for i := lo; i < hi; i++ {
 			part := func(m *matrix[F]) []uint16 { return m.halfRow(i)[j:][:n] }
-			e.k.swigluBackHalf(part(b.dg), part(b.du), part(act), t.row(i-lo), part(b.g), part(b.u))
+			e.k.swigluBackHalf(part(b.dg), part(b.du), part(act), t.row(i-lo), part(b.g), part(b.u), ahead)
 		}
 		return
 	}

@@ -33,7 +33,7 @@ func streamBF16(dst *uint16, src *float32, n int)
 func swigluBF16(dst *uint16, gate, up *float32, n int)
 
 //go:noescape
-func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)
+func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n, ahead int)
 
 //go:noescape
 func narrowBF16(dst *uint16, src *float32, n int)

@@ -134,9 +134,10 @@ func (h *halfKernels) tilePanels(n, k int) int {
 // mulHalf computes c[m][n] (+)= a b for packed panels b of k rows on all threads.
 func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int, acc bool) {
 	if acc {
+		ahead := ldc * e.k.half.rows // the rows of the next tile, while this one's are added and the next one's made
 		e.mulTiles(m, n, e.k.half.tilePanels(n, k), a, b, k, func(lo, hi, j int, t tileOf[F]) {
 			for i := lo; i < hi; i++ {
-				e.k.axpy(c[i*ldc+j:][:t.n], t.row(i-lo), 1)
+				e.k.addAhead(c[i*ldc+j:][:t.n], t.row(i-lo), ahead)
 			}
 		})
 		return

@@ -9,7 +9,10 @@ type vector[F real] struct {
 	dot3 func(a, b, c []F) F // sum of a b c, likewise
 	max  func(x []F) F       // ignores NaN; of nothing the lowest number
 
-	axpy     func(dst, x []F, a F)          // dst += a x
+	axpy func(dst, x []F, a F) // dst += a x
+	// addAhead: dst += x, and what lies ahead elements behind dst is brought near
+	// to be changed soon; it need not be there.
+	addAhead func(dst, x []F, ahead int)
 	scale    func(dst, x []F, a F)          // dst = a x
 	norm     func(dst, x, w []F, a F)       // dst = a x w
 	normBack func(dst, y, x, w []F, a, b F) // dst += a (y w - b x)
@@ -20,8 +23,9 @@ type vector[F real] struct {
 	swigluHalf func(dst []uint16, gate, up []F) // rounded to bfloat16; may write over gate
 	swigluBack func(dgate, dup, dy, gate, up []F)
 	// swigluBackHalf is swigluBack with all but dy in bfloat16, and silu(gate) * up
-	// in act; nil: in steps.
-	swigluBackHalf func(dgate, dup, act []uint16, dy []F, gate, up []uint16)
+	// in act; nil: in steps. What lies ahead elements behind gate and up is brought
+	// near, for the rows of the next tile: hardware does not foresee them.
+	swigluBackHalf func(dgate, dup, act []uint16, dy []F, gate, up []uint16, ahead int)
 	adamw          func(p, g, m, v []F, c *adamwCoef[F])
 
 	round      func(dst, src []F)        // to bfloat16
@@ -41,7 +45,7 @@ type vector[F real] struct {
 func portableVector[F real]() vector[F] {
 	return vector[F]{
 		dot: dotGo[F], dot3: dot3Go[F], max: maxGo[F],
-		axpy: axpyGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
+		axpy: axpyGo[F], addAhead: addAheadGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
 		rope: ropeGo[F], swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
 		stream: copyGo[F], sumStream: sumGo[F], narrowStream: narrow[F],
@@ -93,6 +97,13 @@ func axpyGo[F real](dst, x []F, a F) {
 	x = x[:len(dst)]
 	for i := range dst {
 		dst[i] += F(a * x[i])
+	}
+}
+
+func addAheadGo[F real](dst, x []F, _ int) {
+	x = x[:len(dst)]
+	for i := range dst {
+		dst[i] += x[i]
 	}
 }
 

@@ -73,6 +73,16 @@ func scaleWith(f func(dst, x *float32, n int, a float32)) func(dst, x []float32,
 	}
 }
 
+func addAheadWith(f func(dst, x *float32, n, ahead int)) func(dst, x []float32, ahead int) {
+	return func(dst, x []float32, ahead int) {
+		n, x := body(len(dst)), x[:len(dst)]
+		if n > 0 {
+			f(at(dst), at(x), n, 4*ahead)
+		}
+		addAheadGo(dst[n:], x[n:], ahead)
+	}
+}
+
 func normWith(f func(dst, x, w *float32, n int, a float32)) func(dst, x, w []float32, a float32) {
 	return func(dst, x, w []float32, a float32) {
 		n, x, w := body(len(dst)), x[:len(dst)], w[:len(dst)]
@@ -163,18 +173,18 @@ func swigluBackWith(f func(dgate, dup, dy, gate, up *float32, n int)) func(dgate
 	}
 }
 
-func swigluBackHalfWith(f func(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)) func(dgate, dup, act []uint16, dy []float32, gate, up []uint16) {
-	return func(dgate, dup, act []uint16, dy []float32, gate, up []uint16) {
+func swigluBackHalfWith(f func(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n, ahead int)) func(dgate, dup, act []uint16, dy []float32, gate, up []uint16, ahead int) {
+	return func(dgate, dup, act []uint16, dy []float32, gate, up []uint16, ahead int) {
 		n, dup, act, dy, gate, up := body(len(dgate)), dup[:len(dgate)], act[:len(dgate)], dy[:len(dgate)], gate[:len(dgate)], up[:len(dgate)]
 		if n > 0 {
-			f(&dgate[0], &dup[0], &act[0], at(dy), &gate[0], &up[0], n)
+			f(&dgate[0], &dup[0], &act[0], at(dy), &gate[0], &up[0], n, 2*ahead)
 		}
 		if n < len(dgate) {
 			var h [5][lanes]uint16
 			p := padded(dy[n:])
 			copy(h[3][:], gate[n:])
 			copy(h[4][:], up[n:])
-			f(&h[0][0], &h[1][0], &h[2][0], &p[0], &h[3][0], &h[4][0], lanes)
+			f(&h[0][0], &h[1][0], &h[2][0], &p[0], &h[3][0], &h[4][0], lanes, 0)
 			copy(dgate[n:], h[0][:])
 			copy(dup[n:], h[1][:])
 			copy(act[n:], h[2][:])
@@ -292,6 +302,7 @@ func vectorAVX2() vector[float32] {
 		dot3:       dot3With(dot3AVX2),
 		max:        maxWith(maxAVX2),
 		axpy:       scaleWith(axpyAVX2),
+		addAhead:   addAheadWith(addAheadAVX2),
 		scale:      scaleWith(scaleAVX2),
 		norm:       normWith(normAVX2),
 		normBack:   normBackWith(normBackAVX2),
@@ -318,6 +329,7 @@ func vectorAVX512() vector[float32] {
 		dot3:       dot3With(dot3AVX512),
 		max:        maxWith(maxAVX512),
 		axpy:       scaleWith(axpyAVX512),
+		addAhead:   addAheadWith(addAheadAVX512),
 		scale:      scaleWith(scaleAVX512),
 		norm:       normWith(normAVX512),
 		normBack:   normBackWith(normBackAVX512),
@@ -342,10 +354,16 @@ func vectorAVX512() vector[float32] {
 func streamAVX2(dst, src *float32, n int)
 
 //go:noescape
+func addAheadAVX2(dst, x *float32, n, ahead int)
+
+//go:noescape
 func sumStreamAVX2(dst, x, y *float32, n int)
 
 //go:noescape
 func streamAVX512(dst, src *float32, n int)
+
+//go:noescape
+func addAheadAVX512(dst, x *float32, n, ahead int)
 
 //go:noescape
 func sumStreamAVX512(dst, x, y *float32, n int)

@@ -91,6 +91,27 @@ loop:
 	VZEROUPPER
 	RET
 
+// func addAheadAVX2(dst, x *float32, n int, ahead int)
+TEXT ·addAheadAVX2(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), SI
+	MOVQ x+8(FP), DI
+	MOVQ n+16(FP), CX
+	MOVQ ahead+24(FP), AX
+loop:
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x0c; BYTE $0x06 // PREFETCHW (SI)(AX*1)
+	VMOVUPS 0(SI), Y0
+	VADDPS 0(DI), Y0, Y0
+	VMOVUPS Y0, 0(SI)
+	VMOVUPS 32(SI), Y0
+	VADDPS 32(DI), Y0, Y0
+	VMOVUPS Y0, 32(SI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
 // func streamAVX2(dst, src *float32, n int)
 TEXT ·streamAVX2(SB), NOSPLIT, $0-24
 	MOVQ dst+0(FP), SI
@@ -756,6 +777,24 @@ TEXT ·axpyAVX512(SB), NOSPLIT, $0-28
 loop:
 	VMOVUPS 0(SI), Z0
 	VFMADD231PS 0(DI), Z4, Z0
+	VMOVUPS Z0, 0(SI)
+	ADDQ $64, SI
+	ADDQ $64, DI
+	SUBQ $16, CX
+	JNZ loop
+	VZEROUPPER
+	RET
+
+// func addAheadAVX512(dst, x *float32, n int, ahead int)
+TEXT ·addAheadAVX512(SB), NOSPLIT, $0-32
+	MOVQ dst+0(FP), SI
+	MOVQ x+8(FP), DI
+	MOVQ n+16(FP), CX
+	MOVQ ahead+24(FP), AX
+loop:
+	BYTE $0x0f; BYTE $0x0d; BYTE $0x0c; BYTE $0x06 // PREFETCHW (SI)(AX*1)
+	VMOVUPS 0(SI), Z0
+	VADDPS 0(DI), Z0, Z0
 	VMOVUPS Z0, 0(SI)
 	ADDQ $64, SI
 	ADDQ $64, DI

@@ -30,6 +30,13 @@ var vectorCases = []vectorCase{
 			a, b := x[0][i], 1.25*x[1][i]
 			return []float64{a + b}, []float64{2 * (math.Abs(a) + math.Abs(b))}
 		}},
+	{"addAhead", 2, 1, func(k *kernels[float32], x [][]float32) { k.addAhead(x[0], x[1], 1<<20) },
+		func(x [][]float64, i int) (y, s []float64) {
+			v := x[0][i] + x[1][i]
+			return []float64{v}, []float64{math.Abs(v)}
+		}},
+	{"stream", 2, 1, func(k *kernels[float32], x [][]float32) { k.stream(x[0], x[1]) },
+		func(x [][]float64, i int) (y, s []float64) { return []float64{x[1][i]}, []float64{0} }},
 	{"sumStream", 3, 1, func(k *kernels[float32], x [][]float32) { k.sumStream(x[0], x[1], x[2]) },
 		func(x [][]float64, i int) (y, s []float64) {
 			v := x[1][i] + x[2][i]
@@ -221,7 +228,7 @@ func TestGatesRounded(t *testing.T) {
 				}
 				dgate, dup, act := make([]float32, n), make([]float32, n), slices.Clone(dy)
 				ker.swigluBack(dgate, dup, act, gate, up)
-				ker.swigluBackHalf(half[0], half[1], half[2], dy, half[3], half[4])
+				ker.swigluBackHalf(half[0], half[1], half[2], dy, half[3], half[4], 1<<20)
 				for i, want := range [][]float32{dgate, dup, act} {
 					if !slices.Equal(half[i], round(want)) {
 						t.Fatalf("swigluBackHalf of %d: result %d is %v, want %v", n, i, half[i], round(want))

@@ -368,7 +368,11 @@ func swigluBF16() {
 // swigluBackBF16 is swigluBack of factors in bfloat16, all its results rounded.
 func swigluBackBF16() {
 	z := isa{"BF16", "Z", 64, 14}
-	z.loop("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", "", 56, []int{2, 2, 2, 4, 2, 2}, z.sigmoidConstants, func(o func(i int) string) {
+	z.loop("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", ", ahead int", 64, []int{2, 2, 2, 4, 2, 2}, func() {
+		z.sigmoidConstants()
+		p("\tMOVQ ahead+56(FP), AX")
+	}, func(o func(i int) string) {
+		p("\tPREFETCHT0 (R10)(AX*1)\n\tPREFETCHT0 (R11)(AX*1)")
 		z.load(o(3), 13)
 		for i, reg := range []int{7, 6} {
 			p("\tVPMOVZXWD %s, Z%d\n\tVPSLLD $16, Z%d, Z%d", o(4+i), reg, reg, reg)

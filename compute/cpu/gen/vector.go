@@ -209,6 +209,15 @@ func (s isa) vectors() {
 		s.store(0, o(0))
 	})
 	ret()
+	s.loop("addAhead", "dst, x *float32", ", ahead int", 32, []int{f, f}, func() { p("\tMOVQ ahead+24(FP), AX") }, func(o func(i int) string) {
+		if o(0) == "0(SI)" { // once for a cache line
+			p("\tBYTE $0x0f; BYTE $0x0d; BYTE $0x0c; BYTE $0x06 // PREFETCHW (SI)(AX*1)")
+		}
+		s.load(o(0), 0)
+		s.op("VADDPS", o(1), 0, 0)
+		s.store(0, o(0))
+	})
+	ret()
 	s.loop("stream", "dst, src *float32", "", 24, []int{f, f}, none, func(o func(i int) string) {
 		s.load(o(1), 0)
 		s.op("VMOVNTPS", 0, o(0))
