@@ -61,25 +61,32 @@ const backBlock = 64
 func (b *attnBack[F]) run(c queries) {
 	kv := b.pack(&b.k, &b.v, c, false) // K transposed for the scores
 	vk := b.pack(&b.k, &b.v, c, true)  // V transposed for dP; K over positions for dq
+	t := &backTile[F]{}
 	share := b.Heads / b.KVHeads
 	for h := c.kv * share; h < (c.kv+1)*share; h++ {
 		for lo := c.lo; lo < c.hi; lo += backBlock {
-			b.block(c, h, lo, min(lo+backBlock, c.hi), kv, vk)
+			b.block(t, c, h, lo, min(lo+backBlock, c.hi), kv, vk)
 		}
 	}
 	kv.free()
 	vk.free()
 }
 
-func (b *attnBack[F]) block(c queries, h, lo, hi int, kv, vk *packedHeads[F]) {
+// backTile is a block's tile of the softmax and what it points to, which a task
+// uses again: a kernel called by a function value sends its argument to the heap.
+type backTile[F real] struct {
+	softBackTile[F]
+	bounds [2 * backBlock]int32
+	values [2 * backBlock]F
+}
+
+func (b *attnBack[F]) block(t *backTile[F], c queries, h, lo, hi int, kv, vk *packedHeads[F]) {
 	e, d, n := b.e, b.HeadDim, hi-lo
 	buf := e.buf.get(2 * n * scoreRow)
 	defer e.buf.put(buf)
-	var bounds [2 * backBlock]int32
-	var rows [2 * backBlock]F
-	t := softBackTile[F]{
+	t.softBackTile = softBackTile[F]{
 		x: buf[:n*scoreRow], y: buf[n*scoreRow:], ldx: scoreRow,
-		lo: bounds[:n], hi: bounds[backBlock:][:n], lse: rows[:n], delta: rows[backBlock:][:n],
+		lo: t.bounds[:n], hi: t.bounds[backBlock:][:n], lse: t.values[:n], delta: t.values[backBlock:][:n],
 		rows: n, scale: F(b.Scale),
 	}
 	for i := range n {
@@ -106,12 +113,12 @@ func (b *attnBack[F]) block(c queries, h, lo, hi int, kv, vk *packedHeads[F]) {
 		}
 		kv.scores(t.x, n, q, j, use)
 		vk.scores(t.y, n, do, j, use)
-		e.k.softmaxBack(e.k, &t)
+		e.k.softmaxBack(e.k, &t.softBackTile)
 		if b.DType == compute.BF16 && !b.half {
 			e.k.round(buf, buf)
 		}
 		at := (start+j)*b.dk.cols + c.kv*d
-		over.add(b.dv.data[at:], b.dk.data[at:], b.dk.cols, &t, use)
+		over.add(b.dv.data[at:], b.dk.data[at:], b.dk.cols, &t.softBackTile, use)
 		dq, w := b.dq.data[lo*b.dq.cols+h*d:], min(keyBlock, vk.n-j)
 		block := j / keyBlock * vk.blockSize(keyBlock)
 		if b.half {
