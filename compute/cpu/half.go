@@ -112,10 +112,14 @@ type halfKernels struct {
 	// transpose turns blocks of 16 x 16 pairs over. Distances count bfloat16: from
 	// one row to the next, and from one block to the next.
 	transpose func(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int)
+	// repack packs for the sum over n what is packed for the sum over k: of a
+	// right-hand operand [k, n] the rows k to k+32, which lie step behind each other
+	// in as many panels, become a panel of the operand [n, k].
+	repack func(dst, src []uint16, step, panels int)
 }
 
 func portableHalf() halfKernels {
-	return halfKernels{interleave: interleaveGo, transpose: transposeGo}
+	return halfKernels{interleave: interleaveGo, transpose: transposeGo, repack: repackGo}
 }
 
 func interleaveGo(dst, src []uint16, ld, pairs int) {
@@ -135,6 +139,16 @@ func transposeGo(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int
 			for j := range 16 {
 				s := src[b*srcStep+j*srcRow+2*i:][:2]
 				d[2*j], d[2*j+1] = s[0], s[1]
+			}
+		}
+	}
+}
+
+func repackGo(dst, src []uint16, step, panels int) {
+	for p := range panels {
+		for n := range halfPanel {
+			for k := range halfPanel {
+				dst[p*halfPanel*halfPanel+n/2*2*halfPanel+2*k+n%2] = src[p*step+k/2*2*halfPanel+2*n+k%2]
 			}
 		}
 	}
@@ -197,25 +211,6 @@ func (h *halfKernels) unpackRows(dst, panels []uint16, ld, n, pairs int) {
 		h.transpose(tmp, s, 2*pairs, 2*halfPanel, lineHalf, 16*2*halfPanel, pairs/16)
 		for i := range n - j {
 			copy(dst[(j+i)*ld:][:2*pairs], tmp[i*2*pairs:])
-		}
-	}
-}
-
-// repack packs for the sum over a weight's rows what is packed for the sum over
-// its columns: of its rows [lo, hi), lo a multiple of 32, the columns [j, j+n).
-func (h *halfKernels) repack(dst []uint16, w *packedHalf, lo, hi, j, n int) {
-	pairs := halfPairs(hi - lo)
-	var tmp [halfPanel * halfPanel]uint16
-	for q := lo; q < hi; q += halfPanel {
-		for c := 0; c < n; c += halfPanel {
-			src := w.from(q)[(j+c)*halfPanel:]
-			for half := range 2 {
-				h.transpose(tmp[half*16*halfPanel:], src[half*32:], halfPanel, 2*halfPanel, 0, 0, 1)
-			}
-			if rest := hi - q; rest < halfPanel { // the rows behind belong to another call
-				clear(tmp[rest*halfPanel:])
-			}
-			h.interleave(dst[c*2*pairs+(q-lo)*halfPanel:], tmp[:], halfPanel, 16)
 		}
 	}
 }

@@ -27,6 +27,9 @@ func interleaveAVX512(dst, src *uint16, stride, pairs int)
 func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, srcStep, blocks int)
 
 //go:noescape
+func repackAVX512(dst, src *uint16, step, panels int)
+
+//go:noescape
 func streamBF16(dst *uint16, src *float32, n int)
 
 //go:noescape
@@ -63,6 +66,11 @@ func withHalf(k *kernels[float32]) {
 		transpose: func(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int) {
 			_, _ = dst[(blocks-1)*dstStep+15*dstRow+lineHalf-1], src[(blocks-1)*srcStep+15*srcRow+lineHalf-1]
 			transposeAVX512(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), 2*dstRow, 2*srcRow, 2*dstStep, 2*srcStep, blocks)
+		},
+		repack: func(dst, src []uint16, step, panels int) {
+			const block = halfPanel * halfPanel
+			_, _ = dst[panels*block-1], src[(panels-1)*step+block-1]
+			repackAVX512(&dst[0], &src[0], 2*step, panels)
 		},
 	}
 }

@@ -244,11 +244,12 @@ func (e *engine[F]) linearBackwardHalf(d, x *matrix[F], add bool, ps []compute.P
 	}
 }
 
-// repack packs the rows [lo, hi) of w anew, for the sum over them.
+// repack packs the rows [lo, hi) of w anew, for the sum over them. lo is a multiple
+// of 32 and hi too, or the last row.
 func (e *engine[F]) repack(w *weight[F], lo, hi int) []uint16 {
 	ws := e.halves.get(packedSize(hi-lo, w.k))
-	e.chunks(w.k, halfPanel, func(j, to int) {
-		e.k.half.repack(ws[j*2*halfPairs(hi-lo):], w.half, lo, hi, j, to-j)
+	e.chunks(w.k, halfPanel, func(j, _ int) {
+		e.k.half.repack(ws[j*2*halfPairs(hi-lo):], w.half.from(lo)[j*halfPanel:], w.half.pairs*2*halfPanel, halfPairs(hi-lo)*2/halfPanel)
 	})
 	return ws
 }

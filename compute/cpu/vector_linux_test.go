@@ -352,5 +352,17 @@ func TestTilesBetweenGuards(t *testing.T) {
 		if fmt.Sprint(dst) != fmt.Sprint(want) {
 			t.Error("transpose differs")
 		}
+		const block, step = halfPanel * halfPanel, 5 * halfPanel * halfPanel / 2
+		panels, packed := newGuarded(t, 2*(2*step+block)), newGuarded(t, 2*3*block)
+		src = last[uint16](panels, 2*step+block)
+		for i := range src {
+			src[i] = uint16(i)
+		}
+		dst, want = last[uint16](packed, 3*block), make([]uint16, 3*block)
+		h.repack(dst, src, step, 3)
+		repackGo(want, src, step, 3)
+		if !slices.Equal(dst, want) {
+			t.Error("repack differs")
+		}
 	})
 }

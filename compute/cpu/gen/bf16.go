@@ -333,6 +333,45 @@ func transpose() {
 	p("\tADDQ R10, DI\n\tADDQ R11, SI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
 }
 
+// repack turns 32 x 32 bf16 of each panel over: row i, pair (2j, 2j+1) of column c
+// becomes row j, of the pair (2c, 2c+1). In 64 bits lie the pairs of two columns;
+// their inner words are exchanged, and then blocks of 8 x 8 such turned over.
+func repack() {
+	for l := range 8 { // of the bytes 0 to 15, in each half of 16
+		p("DATA ·exchange<>+%d(SB)/8, $0x%016x", 8*l, []uint64{0x0706030205040100, 0x0f0e0b0a0d0c0908}[l%2])
+	}
+	p("GLOBL ·exchange<>(SB), RODATA|NOPTR, $64")
+	p("\n// func repackAVX512(dst, src *uint16, step, panels int)\nTEXT ·repackAVX512(SB), NOSPLIT, $0-32")
+	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ step+16(FP), AX\n\tMOVQ panels+24(FP), CX\n\tVMOVUPS ·exchange<>(SB), Z31")
+	p("loop:")
+	for block := range 4 {
+		half, group := block/2, block%2 // of the columns, of the rows
+		for i := range 8 {
+			at := fmt.Sprintf("%d(SI)", 64*half+128*(8*group+i))
+			p("\tVMOVUPS %s, Z%d\n\tPREFETCHT0 %s(AX*1)\n\tVPSHUFB Z31, Z%d, Z%d", at, i, at, i, i)
+		}
+		for i := 0; i < 8; i += 2 {
+			p("\tVPUNPCKLQDQ Z%d, Z%d, Z%d\n\tVPUNPCKHQDQ Z%d, Z%d, Z%d", i+1, i, 8+i, i+1, i, 9+i)
+		}
+		// Register 8+2q+o holds, in lane l, column 2l+o of rows 2q and 2q+1.
+		for o := range 2 {
+			for q := range 2 {
+				for i, lanes := range []int{0x44, 0xee} {
+					p("\tVSHUFI64X2 $0x%x, Z%d, Z%d, Z%d", lanes, 10+4*q+o, 8+4*q+o, 16+4*o+2*q+i)
+				}
+			}
+			for l := range 4 {
+				t := 16 + 4*o + l/2
+				p("\tVSHUFI64X2 $0x%x, Z%d, Z%d, Z%d", []int{0x88, 0xdd}[l%2], t+2, t, 2*l+o)
+			}
+		}
+		for c := range 8 {
+			p("\tVMOVUPS Z%d, %d(DI)", c, 128*(8*half+c)+64*group)
+		}
+	}
+	p("\tADDQ AX, SI\n\tADDQ $2048, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
+}
+
 // narrowBF16 rounds n floats, a multiple of 16, to bfloat16; denormal ones to 0.
 func narrowBF16() {
 	p("\n// func narrowBF16(dst *uint16, src *float32, n int)\nTEXT ·narrowBF16(SB), NOSPLIT, $0-24")
@@ -394,6 +433,7 @@ func bf16Kernels() {
 	peaks()
 	interleave()
 	transpose()
+	repack()
 	narrowBF16()
 	streamBF16()
 	swigluBF16()
