@@ -271,7 +271,8 @@ func peaks() {
 }
 
 // interleave turns pairs of rows of bf16 into rows of pairs, 32 columns wide:
-// the packing of a product that reduces over the row index.
+// the packing of a product that reduces over the row index. The same rows' next 32
+// columns come next and are fetched.
 func interleave() {
 	for i := range 64 {
 		p("DATA ·perm<>+%d(SB)/2, $%d", 2*i, i/2+i%2*32)
@@ -281,7 +282,7 @@ func interleave() {
 	p("TEXT ·interleaveAVX512(SB), NOSPLIT, $0-32")
 	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ stride+16(FP), R8\n\tMOVQ pairs+24(FP), CX")
 	p("\tADDQ R8, R8\n\tVMOVUPS ·perm<>+0(SB), Z4\n\tVMOVUPS ·perm<>+64(SB), Z5")
-	p("loop:\n\tVMOVDQU16 (SI), Z0\n\tVMOVDQU16 (SI)(R8*1), Z1")
+	p("loop:\n\tVMOVDQU16 (SI), Z0\n\tVMOVDQU16 (SI)(R8*1), Z1\n\tPREFETCHT0 64(SI)\n\tPREFETCHT0 64(SI)(R8*1)")
 	p("\tVMOVDQA64 Z0, Z2\n\tVPERMT2W Z1, Z4, Z0\n\tVPERMT2W Z1, Z5, Z2")
 	p("\tVMOVUPS Z0, (DI)\n\tVMOVUPS Z2, 64(DI)")
 	p("\tLEAQ (SI)(R8*2), SI\n\tADDQ $128, DI\n\tDECQ CX\n\tJNZ loop\n\tVZEROUPPER\n\tRET")
