@@ -1,6 +1,10 @@
 package cpu
 
-import "eaft/compute"
+import (
+	"unsafe"
+
+	"eaft/compute"
+)
 
 // gatedPanels is how many panels of each weight a tile of rows is multiplied by
 // before the factors are joined: they stay in the first caches.
@@ -33,28 +37,31 @@ func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.We
 	}
 	left, done := e.halfOperand(a)
 	defer done()
-	pairs, rows := ws[0].half.pairs, e.k.half.rows
+	h, pairs := &e.k.half, ws[0].half.pairs
 	const wide = gatedPanels * halfPanel
 	ld := apart(wide)
-	e.tasks(d.rows, d.cols, wide, func(lo, hi, j, n int) {
-		buf := e.buf.get(2 * rows * ld)
+	e.tasks(d.rows, d.cols, wide, func(t task) {
+		j, n := t.j, t.n
+		buf := e.buf.get(2 * h.rows * ld)
 		defer e.buf.put(buf)
-		full := (n + halfPanel - 1) / halfPanel * halfPanel
-		for i := lo; i < hi; i += rows {
-			m := min(rows, hi-i)
+		var soon [2]ahead
+		for f, w := range ws {
+			soon[f] = t.following(w.half.data, pairs)
+		}
+		rowBlocks(t.lo, t.hi, h.rows, h.unit(), func(i, to int) {
 			for f, w := range ws {
-				out := buf[f*rows*ld:]
-				mulHalfBlock(&e.k.half, out, ld, m, full, left.from(i), w.half.from(j), pairs, pairs, false)
+				out := buf[f*h.rows*ld:]
+				h.rowsBlock(unsafe.Pointer(&out[0]), ld, to-i, (n+halfPanel-1)/halfPanel, left.from(i), f == 1 && to < t.hi, w.half.from(j), pairs, pairs, false, &soon[f])
 				if b := biases[f]; b != nil {
-					for r := range m {
+					for r := range to - i {
 						e.k.axpy(out[r*ld:][:n], b.data[j:][:n], 1)
 					}
 				}
 			}
-			for r := range m {
-				e.gate(d, factors, i+r, j, buf[r*ld:][:n], buf[(rows+r)*ld:][:n])
+			for r := range to - i {
+				e.gate(d, factors, i+r, j, buf[r*ld:][:n], buf[(h.rows+r)*ld:][:n])
 			}
-		}
+		})
 	})
 }
 

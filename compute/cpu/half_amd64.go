@@ -54,7 +54,7 @@ func withHalf(k *kernels[float32]) {
 	k.swigluHalf = swigluHalfWith(swigluBF16)
 	k.swigluBackHalf = swigluBackHalfWith(swigluBackBF16)
 	k.half = halfKernels{
-		rows: halfTileRows, even: true, step: 768, panels: 1, tile: 256 << 10,
+		rows: halfTileRows, even: true, step: 768, panels: 1, ahead: 16, tile: 256 << 10,
 		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },
 		interleave: func(dst, src []uint16, ld, pairs int) {
 			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]
@@ -71,7 +71,7 @@ const halfTileRows = 14
 
 // withAMX puts AMX in the place of VDPBF16PS.
 func withAMX(k *kernels[float32]) {
-	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 288, 16, nil
+	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.ahead, k.half.row = 32, false, 288, 16, 2, nil
 	k.half.tile = 640 << 10 // its machines have second caches of 2 MiB
 	k.half.micro = func(t halfTile) {
 		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])
