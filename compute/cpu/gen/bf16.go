@@ -356,7 +356,7 @@ func streamBF16() {
 
 // swigluBF16 is swiglu with its result rounded as narrowBF16 does.
 func swigluBF16() {
-	z := isa{"BF16", "Z", 64, 14}
+	z := isa{"BF16", "Z", 64, 14, 16}
 	z.loop("swiglu", "dst *uint16, gate, up *float32", "", 32, []int{2, 4, 4}, z.sigmoidConstants, func(o func(i int) string) {
 		z.swiglu(o(1), o(2))
 		vcvtneps2bf16(1, 1)
@@ -367,7 +367,7 @@ func swigluBF16() {
 
 // swigluBackBF16 is swigluBack of factors in bfloat16, all its results rounded.
 func swigluBackBF16() {
-	z := isa{"BF16", "Z", 64, 14}
+	z := isa{"BF16", "Z", 64, 14, 16}
 	z.loop("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", "", 56, []int{2, 2, 2, 4, 2, 2}, z.sigmoidConstants, func(o func(i int) string) {
 		z.load(o(3), 13)
 		for i, reg := range []int{7, 6} {

@@ -140,6 +140,7 @@ func (s isa) sigmoidConstants() {
 		s.load(fmt.Sprintf("·sigmoidConst+%d(SB)", 64*i), reg)
 	}
 	s.load(expc(12), 9)
+	s.loadHeld()
 }
 
 // sigmoid: register 4 = 1 / (1 + e^-gate) of the gate in register 7. With t = e^-|gate|
@@ -258,6 +259,7 @@ func (s isa) vectors() {
 		s.store(1, o(1))
 	})
 	ret()
+	s = s.hold(16)
 	s.loop("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
 		s.swiglu(o(1), o(2))
 		s.store(1, o(0))
