@@ -58,26 +58,26 @@ func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.We
 					}
 				}
 			}
-			for r := range to - i {
-				e.gate(d, factors, i+r, j, buf[r*ld:][:n], buf[(h.rows+r)*ld:][:n])
-			}
+			e.gate(d, factors, i, to, j, n, buf, buf[h.rows*ld:], ld)
 		})
 	})
 }
 
-// gate writes what comes of the factors gr and ur of row i from column j on; it
-// may write over gr.
-func (e *engine[F]) gate(act *matrix[F], factors [2]*matrix[F], i, j int, gr, ur []F) {
-	for f, row := range [2][]F{gr, ur} {
-		if factors[f] != nil {
-			e.streamRow(factors[f], i, j, row)
+// gate writes what comes of a tile of the factors g and u, rows [lo, hi) of n from
+// column j on, which lie ld apart; it may write over g.
+func (e *engine[F]) gate(act *matrix[F], factors [2]*matrix[F], lo, hi, j, n int, g, u []F, ld int) {
+	for f, tile := range [2][]F{g, u} {
+		for i := lo; i < hi && factors[f] != nil; i++ {
+			e.streamRow(factors[f], i, j, tile[(i-lo)*ld:][:n])
 		}
 	}
 	if act.half != nil {
-		e.k.swigluHalf(act.halfRow(i)[j:][:len(gr)], gr, ur)
+		e.k.swigluHalf(act.half[lo*act.ld+j:], g, u, hi-lo, n, act.ld, ld)
 		return
 	}
-	e.k.swiglu(act.row(i)[j:][:len(gr)], gr, ur)
+	for i := lo; i < hi; i++ {
+		e.k.swiglu(act.row(i)[j:][:n], g[(i-lo)*ld:][:n], u[(i-lo)*ld:][:n])
+	}
 }
 
 // writeRow writes to row i from column j on.
@@ -118,7 +118,7 @@ func (e *engine[F]) gatedWhole(d *matrix[F], factors [2]*matrix[F], x compute.Te
 		u := dense(hi-lo, d.cols, e.buf.get((hi-lo)*d.cols))
 		e.Linear(g, x.Slice(lo, hi), gate, gateBias, nil)
 		e.Linear(u, x.Slice(lo, hi), up, upBias, nil)
-		e.rowsOf(hi-lo, d.cols, func(i int) { e.gate(d, factors, lo+i, 0, g.row(i), u.row(i)) })
+		e.rowsOf(hi-lo, d.cols, func(i int) { e.gate(d, factors, lo+i, lo+i+1, 0, d.cols, g.row(i), u.row(i), d.cols) })
 		e.buf.put(g.data)
 		e.buf.put(u.data)
 	}

@@ -30,7 +30,7 @@ func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, src
 func streamBF16(dst *uint16, src *float32, n int)
 
 //go:noescape
-func swigluBF16(dst *uint16, gate, up *float32, n int)
+func swigluBF16(dst *uint16, gate, up *float32, n, rows, ldd, ld int)
 
 //go:noescape
 func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)

@@ -15,9 +15,11 @@ type vector[F real] struct {
 	normBack func(dst, y, x, w []F, a, b F) // dst += a (y w - b x)
 	mulAdd   func(dst, x, y []F, a F)       // dst += a x y
 	// rope: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin), sin times sign.
-	rope       func(x1, x2, cos, sin []F, sign F)
-	swiglu     func(dst, gate, up []F)
-	swigluHalf func(dst []uint16, gate, up []F) // rounded to bfloat16; may write over gate
+	rope   func(x1, x2, cos, sin []F, sign F)
+	swiglu func(dst, gate, up []F)
+	// swigluHalf is swiglu of a tile rounded to bfloat16: rows of n, which lie ldd
+	// and ld apart. It may write over gate.
+	swigluHalf func(dst []uint16, gate, up []F, rows, n, ldd, ld int)
 	swigluBack func(dgate, dup, dy, gate, up []F)
 	// swigluBackHalf is swigluBack with all but dy in bfloat16, and silu(gate) * up
 	// in act; nil: in steps.
@@ -140,11 +142,13 @@ func swigluGo[F real](dst, gate, up []F) {
 }
 
 // swigluHalf joins swiglu and narrow.
-func swigluHalf[F real](swiglu func(dst, gate, up []F), narrow func(dst []uint16, src []F)) func(dst []uint16, gate, up []F) {
-	return func(dst []uint16, gate, up []F) {
-		gate = gate[:len(dst)]
-		swiglu(gate, gate, up)
-		narrow(dst, gate)
+func swigluHalf[F real](swiglu func(dst, gate, up []F), narrow func(dst []uint16, src []F)) func(dst []uint16, gate, up []F, rows, n, ldd, ld int) {
+	return func(dst []uint16, gate, up []F, rows, n, ldd, ld int) {
+		for i := range rows {
+			g := gate[i*ld:][:n]
+			swiglu(g, g, up[i*ld:][:n])
+			narrow(dst[i*ldd:][:n], g)
+		}
 	}
 }
 

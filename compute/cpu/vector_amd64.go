@@ -131,17 +131,21 @@ func swigluWith(f func(dst, gate, up *float32, n int)) func(dst, gate, up []floa
 	}
 }
 
-func swigluHalfWith(f func(dst *uint16, gate, up *float32, n int)) func(dst []uint16, gate, up []float32) {
-	return func(dst []uint16, gate, up []float32) {
-		n, gate, up := body(len(dst)), gate[:len(dst)], up[:len(dst)]
-		if n > 0 {
-			f(unsafe.SliceData(dst), at(gate), at(up), n)
+func swigluHalfWith(f func(dst *uint16, gate, up *float32, n, rows, ldd, ld int)) func(dst []uint16, gate, up []float32, rows, n, ldd, ld int) {
+	return func(dst []uint16, gate, up []float32, rows, n, ldd, ld int) {
+		if rows == 0 || n == 0 {
+			return
 		}
-		if n < len(dst) {
+		_, _, _ = dst[(rows-1)*ldd+n-1], gate[(rows-1)*ld+n-1], up[(rows-1)*ld+n-1]
+		full := body(n)
+		if full > 0 {
+			f(&dst[0], at(gate), at(up), full, rows, 2*ldd, 4*ld)
+		}
+		for i := 0; i < rows && full < n; i++ {
 			var h [lanes]uint16
-			q, r := padded(gate[n:]), padded(up[n:])
-			f(&h[0], &q[0], &r[0], lanes)
-			copy(dst[n:], h[:])
+			q, r := padded(gate[i*ld:][full:n]), padded(up[i*ld:][full:n])
+			f(&h[0], &q[0], &r[0], lanes, 1, 0, 0)
+			copy(dst[i*ldd:][full:n], h[:])
 		}
 	}
 }

@@ -354,14 +354,26 @@ func streamBF16() {
 	p("\tVZEROUPPER\n\tRET")
 }
 
-// swigluBF16 is swiglu with its result rounded as narrowBF16 does.
+// swigluBF16 is swiglu with its result rounded as narrowBF16 does, of a tile: rows
+// of n, a multiple of 16, whose distances are in bytes; four registers at once.
 func swigluBF16() {
 	z := isa{"BF16", "Z", 64, 14, 16}
-	z.loop("swiglu", "dst *uint16, gate, up *float32", "", 32, []int{2, 4, 4}, z.sigmoidConstants, func(o func(i int) string) {
-		z.swiglu(o(1), o(2))
-		vcvtneps2bf16(1, 1)
-		p("\tVMOVUPS Y1, %s", o(0))
-	})
+	p("\n// func swigluBF16(dst *uint16, gate, up *float32, n, rows, ldd, ld int)\nTEXT ·swigluBF16(SB), NOSPLIT, $0-56")
+	p("\tMOVQ dst+0(FP), R8\n\tMOVQ gate+8(FP), R9\n\tMOVQ up+16(FP), R10\n\tMOVQ rows+32(FP), DX")
+	z.sigmoidConstants()
+	p("row:\n\tMOVQ R8, DI\n\tMOVQ R9, SI\n\tMOVQ R10, BX\n\tMOVQ n+24(FP), CX")
+	free := [16]int{0, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 27, 28, 29, 30, 31}
+	for _, n := range []int{4, 1} {
+		p("\tSUBQ $%d, CX\n\tJLT done%d\n\tPCALIGN $32\nloop%d:", 16*n, n, n)
+		interleaved(n, func(i int) {
+			g, y, x, t := free[4*i], free[4*i+1], free[4*i+2], free[4*i+3]
+			z.swigluIn(fmt.Sprintf("%d(SI)", 64*i), fmt.Sprintf("%d(BX)", 64*i), g, y, x, t, x, 1+i)
+			vcvtneps2bf16(y, y)
+			p("\tVMOVUPS Y%d, %d(DI)", y, 32*i)
+		})
+		p("\tADDQ $%d, SI\n\tADDQ $%d, BX\n\tADDQ $%d, DI\n\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 64*n, 64*n, 32*n, 16*n, n, n, 16*n)
+	}
+	p("\tADDQ ldd+40(FP), R8\n\tADDQ ld+48(FP), R9\n\tADDQ ld+48(FP), R10\n\tDECQ DX\n\tJNZ row")
 	ret()
 }
 
