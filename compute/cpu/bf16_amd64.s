@@ -2597,6 +2597,44 @@ done1:
 	VZEROUPPER
 	RET
 
+// func ropeBF16(dst *uint16, x, cos, sin *float32, n, heads int)
+TEXT ·ropeBF16(SB), NOSPLIT, $0-48
+	MOVQ dst+0(FP), R8
+	MOVQ x+8(FP), R9
+	MOVQ cos+16(FP), R10
+	MOVQ sin+24(FP), R11
+	MOVQ n+32(FP), BX
+	MOVQ BX, CX
+column:
+	VMOVUPS (R10), Z2
+	VMOVUPS (R11), Z3
+	MOVQ R8, DI
+	MOVQ R9, SI
+	MOVQ heads+40(FP), DX
+head:
+	VMOVUPS (SI), Z0
+	VMOVUPS (SI)(BX*4), Z1
+	VMULPS Z3, Z1, Z5
+	VMULPS Z3, Z0, Z6
+	VFMSUB213PS Z5, Z2, Z0
+	VFMADD213PS Z6, Z2, Z1
+	LONG $0x487ef262; WORD $0xc072 // VCVTNEPS2BF16 Z0, Y0
+	LONG $0x487ef262; WORD $0xc972 // VCVTNEPS2BF16 Z1, Y1
+	VMOVUPS Y0, (DI)
+	VMOVUPS Y1, (DI)(BX*2)
+	LEAQ (SI)(BX*8), SI
+	LEAQ (DI)(BX*4), DI
+	DECQ DX
+	JNZ head
+	ADDQ $32, R8
+	ADDQ $64, R9
+	ADDQ $64, R10
+	ADDQ $64, R11
+	SUBQ $16, CX
+	JNZ column
+	VZEROUPPER
+	RET
+
 // func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n int)
 TEXT ·swigluBackBF16(SB), NOSPLIT, $0-56
 	MOVQ dgate+0(FP), SI

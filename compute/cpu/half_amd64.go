@@ -30,6 +30,9 @@ func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, src
 func streamBF16(dst *uint16, src *float32, n int)
 
 //go:noescape
+func ropeBF16(dst *uint16, x, cos, sin *float32, n, heads int)
+
+//go:noescape
 func swigluBF16(dst *uint16, gate, up *float32, n, rows, ldd, ld int)
 
 //go:noescape
@@ -51,6 +54,7 @@ func hasAMX() bool { return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && permitTi
 func withHalf(k *kernels[float32]) {
 	k.narrow = narrowWith(narrowBF16)
 	k.narrowStream = narrowStreamWith(streamBF16, k.narrow)
+	k.ropeHalf = ropeHalfWith(ropeBF16, ropeHalf(k.rope, k.narrow))
 	k.swigluHalf = swigluHalfWith(swigluBF16)
 	k.swigluBackHalf = swigluBackHalfWith(swigluBackBF16)
 	k.half = halfKernels{

@@ -81,8 +81,13 @@ func (e *engine[F]) LinearRoPE(dst, x compute.Tensor, w compute.Weight, bias, co
 			if bs != nil {
 				e.k.axpy(row, bs.data[j:], 1)
 			}
+			if d.half != nil {
+				at := int(pos[i])
+				e.k.ropeHalf(d.halfRow(i)[j:][:t.n], row, r.cos.row(at), r.sin.row(at))
+				continue
+			}
 			r.turn(e, i, row)
-			e.writeRow(d, i, j, row)
+			copy(d.row(i)[j:], row)
 		}
 	})
 }

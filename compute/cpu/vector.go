@@ -15,8 +15,11 @@ type vector[F real] struct {
 	normBack func(dst, y, x, w []F, a, b F) // dst += a (y w - b x)
 	mulAdd   func(dst, x, y []F, a F)       // dst += a x y
 	// rope: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin), sin times sign.
-	rope   func(x1, x2, cos, sin []F, sign F)
-	swiglu func(dst, gate, up []F)
+	rope func(x1, x2, cos, sin []F, sign F)
+	// ropeHalf: whole heads, each x1 and behind it x2, rotated and rounded to
+	// bfloat16; may write over x.
+	ropeHalf func(dst []uint16, x, cos, sin []F)
+	swiglu   func(dst, gate, up []F)
 	// swigluHalf is swiglu of a tile rounded to bfloat16: rows of n, which lie ldd
 	// and ld apart. It may write over gate.
 	swigluHalf func(dst []uint16, gate, up []F, rows, n, ldd, ld int)
@@ -43,7 +46,7 @@ func portableVector[F real]() vector[F] {
 	return vector[F]{
 		dot: dotGo[F], dot3: dot3Go[F], max: maxGo[F],
 		axpy: axpyGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
-		rope: ropeGo[F], swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
+		rope: ropeGo[F], ropeHalf: ropeHalf(ropeGo[F], narrow[F]), swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
 		sumStream: sumGo[F], narrowStream: narrow[F],
 	}
@@ -131,6 +134,16 @@ func ropeGo[F real](x1, x2, cos, sin []F, sign F) {
 		v, c, s := x2[i], cos[i], sign*sin[i]
 		x1[i] = F(u*c) - F(v*s)
 		x2[i] = F(v*c) + F(u*s)
+	}
+}
+
+// ropeHalf joins rope and narrow.
+func ropeHalf[F real](rope func(x1, x2, cos, sin []F, sign F), narrow func(dst []uint16, src []F)) func(dst []uint16, x, cos, sin []F) {
+	return func(dst []uint16, x, cos, sin []F) {
+		for h, n := 0, len(cos); h < len(x); h += 2 * n {
+			rope(x[h:][:n], x[h+n:][:n], cos, sin, 1)
+		}
+		narrow(dst, x)
 	}
 }
 

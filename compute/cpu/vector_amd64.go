@@ -116,6 +116,19 @@ func ropeWith(f func(x1, x2, cos, sin *float32, n int, sign float32)) func(x1, x
 	}
 }
 
+func ropeHalfWith(f func(dst *uint16, x, cos, sin *float32, n, heads int), rest func(dst []uint16, x, cos, sin []float32)) func(dst []uint16, x, cos, sin []float32) {
+	return func(dst []uint16, x, cos, sin []float32) {
+		n := len(cos)
+		if n == 0 || n%lanes != 0 || len(x)%(2*n) != 0 {
+			rest(dst, x, cos, sin)
+			return
+		}
+		if dst, sin = dst[:len(x)], sin[:n]; len(x) > 0 {
+			f(&dst[0], &x[0], &cos[0], &sin[0], n, len(x)/(2*n))
+		}
+	}
+}
+
 func swigluWith(f func(dst, gate, up *float32, n int)) func(dst, gate, up []float32) {
 	return func(dst, gate, up []float32) {
 		n, gate, up := body(len(dst)), gate[:len(dst)], up[:len(dst)]
@@ -288,6 +301,7 @@ func vectorAVX2() vector[float32] {
 		normBack:   normBackWith(normBackAVX2),
 		mulAdd:     normWith(mulAddAVX2),
 		rope:       ropeWith(ropeAVX2),
+		ropeHalf:   ropeHalf(ropeWith(ropeAVX2), narrowWith(narrowAVX2)),
 		swiglu:     swigluWith(swigluAVX2),
 		swigluHalf: swigluHalf(swigluWith(swigluAVX2), narrowWith(narrowAVX2)),
 		swigluBack: swigluBackWith(swigluBackAVX2),
@@ -313,6 +327,7 @@ func vectorAVX512() vector[float32] {
 		normBack:   normBackWith(normBackAVX512),
 		mulAdd:     normWith(mulAddAVX512),
 		rope:       ropeWith(ropeAVX512),
+		ropeHalf:   ropeHalf(ropeWith(ropeAVX512), narrowWith(narrowAVX512)),
 		swiglu:     swigluWith(swigluAVX512),
 		swigluHalf: swigluHalf(swigluWith(swigluAVX512), narrowWith(narrowAVX512)),
 		swigluBack: swigluBackWith(swigluBackAVX512),

@@ -377,6 +377,21 @@ func swigluBF16() {
 	ret()
 }
 
+// ropeBF16 is rope of the heads of a row, one behind another, each of two halves of
+// n, a multiple of 16, its result rounded as narrowBF16 does.
+func ropeBF16() {
+	p("\n// func ropeBF16(dst *uint16, x, cos, sin *float32, n, heads int)\nTEXT ·ropeBF16(SB), NOSPLIT, $0-48")
+	p("\tMOVQ dst+0(FP), R8\n\tMOVQ x+8(FP), R9\n\tMOVQ cos+16(FP), R10\n\tMOVQ sin+24(FP), R11\n\tMOVQ n+32(FP), BX\n\tMOVQ BX, CX")
+	p("column:\n\tVMOVUPS (R10), Z2\n\tVMOVUPS (R11), Z3\n\tMOVQ R8, DI\n\tMOVQ R9, SI\n\tMOVQ heads+40(FP), DX")
+	p("head:\n\tVMOVUPS (SI), Z0\n\tVMOVUPS (SI)(BX*4), Z1")
+	sets[1].turn()
+	vcvtneps2bf16(0, 0)
+	vcvtneps2bf16(1, 1)
+	p("\tVMOVUPS Y0, (DI)\n\tVMOVUPS Y1, (DI)(BX*2)\n\tLEAQ (SI)(BX*8), SI\n\tLEAQ (DI)(BX*4), DI\n\tDECQ DX\n\tJNZ head")
+	p("\tADDQ $32, R8\n\tADDQ $64, R9\n\tADDQ $64, R10\n\tADDQ $64, R11\n\tSUBQ $16, CX\n\tJNZ column")
+	ret()
+}
+
 // swigluBackBF16 is swigluBack of factors in bfloat16, all its results rounded.
 func swigluBackBF16() {
 	z := isa{"BF16", "Z", 64, 14, 16}
@@ -405,6 +420,7 @@ func bf16Kernels() {
 	narrowBF16()
 	streamBF16()
 	swigluBF16()
+	ropeBF16()
 	swigluBackBF16()
 	save("bf16_amd64.s")
 }

@@ -194,6 +194,14 @@ func (s isa) swigluBack() {
 	s.op("VMULPS", 6, 2, 2)
 }
 
+// turn rotates registers 0 and 1 by the cosine in 2 and the sine in 3. Clobbers 5 and 6.
+func (s isa) turn() {
+	s.op("VMULPS", 3, 1, 5)
+	s.op("VMULPS", 3, 0, 6)
+	s.op("VFMSUB213PS", 5, 2, 0) // x1 c - x2 s
+	s.op("VFMADD213PS", 6, 2, 1) // x2 c + x1 s
+}
+
 func (s isa) vectors() {
 	f := 4 // bytes of a float32
 	none := func() {}
@@ -257,10 +265,7 @@ func (s isa) vectors() {
 		s.load(o(1), 1)
 		s.load(o(2), 2)
 		s.op("VMULPS", o(3), 4, 3)
-		s.op("VMULPS", 3, 1, 5)
-		s.op("VMULPS", 3, 0, 6)
-		s.op("VFMSUB213PS", 5, 2, 0) // x1 c - x2 s
-		s.op("VFMADD213PS", 6, 2, 1) // x2 c + x1 s
+		s.turn()
 		s.store(0, o(0))
 		s.store(1, o(1))
 	})
