@@ -58,7 +58,7 @@ func withHalf(k *kernels[float32]) {
 	k.swigluHalf = swigluHalfWith(swigluBF16)
 	k.swigluBackHalf = swigluBackHalfWith(swigluBackBF16)
 	k.half = halfKernels{
-		rows: halfTileRows, even: true, step: 768, panels: 1, ahead: 16, tile: 256 << 10,
+		rows: halfTileRows, even: true, step: 768, panels: 16, ahead: 16, tile: 256 << 10,
 		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },
 		interleave: func(dst, src []uint16, ld, pairs int) {
 			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]

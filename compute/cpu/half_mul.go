@@ -126,12 +126,12 @@ func (h *halfKernels) rowsBlock(c unsafe.Pointer, ldc, rows, panels int, a leftH
 		if acc || k > 0 {
 			t.acc = 1
 		}
-		for p := 0; p < panels; p += h.panels {
-			t.panels = min(h.panels, panels-p)
+		for p := 0; p < panels; p += t.panels {
 			t.b, t.c = unsafe.Pointer(&b[p*size+k*2*halfPanel]), unsafe.Add(c, p*halfPanel*4)
 			if h.even && p == 0 && more {
-				t.next = uintptr(unsafe.Pointer(&a.data[rows*a.ld+2*k]))
+				t.panels, t.next = 1, uintptr(unsafe.Pointer(&a.data[rows*a.ld+2*k]))
 			} else {
+				t.panels = min(h.panels, panels-p)
 				t.next = soon.take(t.panels*t.pairs/16*h.ahead, t.b)
 			}
 			h.micro(t)

@@ -98,17 +98,17 @@ func halfFields() {
 
 // halfTile writes the rows x 32 kernel for AVX512_BF16. SI, DI: A row 0 and row
 // 7; BX: B panel; DX: C; CX: k pairs; R8, R12, R13: 1, 3, 5 row strides; R10: C
-// stride; R11: address to prefetch, one line for each pair; AX: accumulate?
+// stride; R11: address to prefetch, one line for each pair; R14: pairs of a panel;
+// R15: panels left; R9: from the end of a panel to the next.
 func halfTile(rows int) {
 	mul := [7]string{"", "(R8*1)", "(R8*2)", "(R12*1)", "(R8*4)", "(R13*1)", "(R12*2)"}
 	p("\nstart%d:", rows)
 	p("\tLEAQ (R8)(R8*2), R12\n\tLEAQ (R8)(R8*4), R13")
 	p("\tLEAQ (SI)(R12*2), DI\n\tADDQ R8, DI // row 7")
-	p("\tTESTQ AX, AX\n\tJNZ load%d", rows)
+	p("panel%d:\n\tMOVQ t+0(FP), AX\n\tCMPQ 72(AX), $0\n\tMOVQ DX, AX\n\tJNE load%d", rows, rows)
 	for i := range 2 * rows {
 		p("\tVPXORD Z%d, Z%d, Z%d", i, i, i)
 	}
-	p("\tMOVQ DX, AX")
 	for i := range rows {
 		p("\tBYTE $0x0f; BYTE $0x0d; BYTE $0x08 // PREFETCHW (AX)")
 		p("\tBYTE $0x0f; BYTE $0x0d; BYTE $0x48; BYTE $0x40 // PREFETCHW 64(AX)")
@@ -116,7 +116,7 @@ func halfTile(rows int) {
 			p("\tADDQ R10, AX")
 		}
 	}
-	p("\tJMP loop%d\nload%d:\n\tMOVQ DX, AX", rows, rows)
+	p("\tJMP loop%d\nload%d:", rows, rows)
 	for i := range rows {
 		p("\tVMOVUPS (AX), Z%d\n\tVMOVUPS 64(AX), Z%d", 2*i, 2*i+1)
 		if i < rows-1 {
@@ -134,20 +134,22 @@ func halfTile(rows int) {
 		vdpbf16ps(2*i, t, 28)
 		vdpbf16ps(2*i+1, t, 29)
 	}
-	p("\tADDQ $4, SI\n\tADDQ $4, DI\n\tADDQ $128, BX\n\tDECQ CX\n\tJNZ loop%d", rows)
+	p("\tADDQ $4, SI\n\tADDQ $4, DI\n\tADDQ $128, BX\n\tDECQ CX\n\tJNZ loop%d\n\tMOVQ DX, AX", rows)
 	for i := range rows {
-		p("\tVMOVUPS Z%d, (DX)\n\tVMOVUPS Z%d, 64(DX)", 2*i, 2*i+1)
+		p("\tVMOVUPS Z%d, (AX)\n\tVMOVUPS Z%d, 64(AX)", 2*i, 2*i+1)
 		if i < rows-1 {
-			p("\tADDQ R10, DX")
+			p("\tADDQ R10, AX")
 		}
 	}
+	p("\tMOVQ R14, CX\n\tLEAQ (R14*4), AX\n\tSUBQ AX, SI\n\tSUBQ AX, DI\n\tADDQ R9, BX\n\tADDQ $128, DX\n\tDECQ R15\n\tJNZ panel%d", rows)
 	p("\tVZEROUPPER\n\tRET")
 }
 
-// microBF16 computes one panel of up to 14 rows.
+// microBF16 computes up to 14 rows against R13 panels.
 func microBF16() {
 	p("\n// func microBF16(t *halfTile)\nTEXT ·microBF16(SB), NOSPLIT, $0-8")
 	halfFields()
+	p("\tMOVQ R13, R15\n\tMOVQ CX, R14\n\tMOVQ CX, R13\n\tSHLQ $7, R13\n\tSUBQ R13, R9")
 	for r := halfRows; r >= 1; r-- {
 		p("\tCMPQ R12, $%d\n\tJEQ start%d", r, r)
 	}
