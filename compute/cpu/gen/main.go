@@ -288,16 +288,12 @@ func (s isa) headRow() {
 		p("none:\n\tADDQ $16, R10\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
 		p("\tVMOVUPS Y5, 192(DI)\n\tVMOVUPS Y9, 224(DI)\n\tVMOVAPS Y4, Y12\n\tVMOVAPS Y8, Y13 // new maxima")
 	}
-	s = s.hold(16)
-	s.loadHeld()
 	if r == "Z" {
 		s.headSums()
 		return
 	}
 	for g := 0; g < 64; g += s.bytes {
-		if r == "Y" {
-			p("\tVMOVUPS %d(DI), Y11\n\tVMOVAPS Y%d, Y4", g, 12+g/32)
-		}
+		p("\tVMOVUPS %d(DI), Y11\n\tVMOVAPS Y%d, Y4", g, 12+g/32)
 		p("\tVMOVUPS %d(DI), %s8 // sum\n\tVMOVUPS %d(DI), %s9 // weighted sum\n\tVSUBPS %s4, %s11, %s0", 64+g, r, 128+g, r, r, r, r)
 		s.expNegative()
 		p("\tVFMADD231PS %s0, %s8, %s9\n\tVMULPS %s1, %s8, %s8\n\tVMULPS %s1, %s9, %s9", r, r, r, r, r, r, r, r, r)
@@ -312,6 +308,8 @@ func (s isa) headRow() {
 // headSums is headRow's second pass: four exponentials at once, added in order.
 // Z11 and Z4 hold the old and the new maxima.
 func (s isa) headSums() {
+	s = s.hold(16)
+	s.loadHeld()
 	p("\tVMOVUPS Z5, 192(DI)\n\tVMOVAPS Z4, Z27\n\tVMOVUPS Z27, (DI)")
 	p("\tVMOVUPS 64(DI), Z28 // sum\n\tVMOVUPS 128(DI), Z29 // weighted sum\n\tVSUBPS Z27, Z11, Z0")
 	s.expNegative()
