@@ -214,11 +214,7 @@ func (e *engine[F]) linearHalf(d *matrix[F], a leftHalf, b []uint16, k int, bias
 		e.mulHalf(d.data, d.cols, d.rows, d.cols, a, b, k, false)
 		return
 	}
-	panels := e.k.half.tilePanels(d.cols, k)
-	if d.half != nil {
-		panels = e.taskPanels(d.rows, d.cols)
-	}
-	e.mulTiles(d.rows, d.cols, panels, a, b, k, func(lo, hi, j int, t tileOf[F]) {
+	e.mulTiles(d.rows, d.cols, e.k.half.tilePanels(d.cols, k), a, b, k, func(lo, hi, j int, t tileOf[F]) {
 		for i := lo; i < hi; i++ {
 			row := t.row(i - lo)
 			if bias != nil {

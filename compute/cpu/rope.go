@@ -74,7 +74,7 @@ func (e *engine[F]) LinearRoPE(dst, x compute.Tensor, w compute.Weight, bias, co
 	checkOperand("LinearRoPE", d, b)
 	left, done := e.halfOperand(a)
 	defer done()
-	panels := (e.taskPanels(d.rows, d.cols) + unit - 1) / unit * unit
+	panels := (e.k.half.tilePanels(d.cols, b.k) + unit - 1) / unit * unit
 	e.mulTiles(d.rows, d.cols, panels, left, b.half.data, b.k, func(lo, hi, j int, t tileOf[F]) {
 		for i := lo; i < hi; i++ {
 			row := t.row(i - lo)
