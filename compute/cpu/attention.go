@@ -183,47 +183,53 @@ type attnForward[F real] struct {
 func (f *attnForward[F]) chunk(c queries) {
 	share := f.Heads / f.KVHeads
 	p := f.pack(&f.k, &f.v, c, false)
+	step := f.step()
+	t := f.tile(step)
 	for h := c.kv * share; h < (c.kv+1)*share; h++ {
-		step := f.step()
 		for lo := c.lo; lo < c.hi; lo += step {
-			f.block(c.seg, h, lo, min(lo+step, c.hi), p)
+			f.block(c.seg, h, lo, min(lo+step, c.hi), p, t)
 		}
+	}
+	f.e.buf.put(t.x)
+	f.e.buf.put(t.o)
+	if f.half {
+		f.e.halves.put(t.half)
 	}
 	p.free()
 }
 
-// step is the number of queries of a block.
+// step is the number of queries of a block: a tile of the product, so that few
+// scores are computed that no query of the block sees.
 func (t *attn[F]) step() int {
-	if rows := t.e.k.half.rows; t.half {
-		return rows * ((halfPanel + rows - 1) / rows)
+	if t.half {
+		return t.e.k.half.rows
 	}
 	return t.e.k.mr * queryTiles
 }
 
-// block computes rows [lo, hi) of q for head h.
-func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F]) {
-	e, d, n := f.e, f.HeadDim, hi-lo
-	depth := (d + halfPanel - 1) / halfPanel * halfPanel
-	ldo := apart(depth)
-	buf := e.buf.get(n * (scoreRow + ldo + 2))
-	defer e.buf.put(buf)
-	const most = 64 // queries of a block
-	var bounds [2 * most]int32
-	t := softTile[F]{
-		x: buf[:n*scoreRow], ldx: scoreRow,
-		o: buf[n*scoreRow:][:n*ldo], ldo: ldo, depth: depth,
-		top: buf[n*(scoreRow+ldo):][:n], sum: buf[n*(scoreRow+ldo+1):][:n],
-		lo: bounds[:n], hi: bounds[most:][:n], rows: n, scale: F(f.Scale),
+// tile is room for a block of n queries.
+func (f *attnForward[F]) tile(n int) *softTile[F] {
+	e, depth := f.e, (f.HeadDim+halfPanel-1)/halfPanel*halfPanel
+	bounds, sums := make([]int32, 2*n), make([]F, 2*n)
+	t := &softTile[F]{
+		x: e.buf.get(n * scoreRow), ldx: scoreRow,
+		o: e.buf.get(n * apart(depth)), ldo: apart(depth), depth: depth,
+		top: sums[:n], sum: sums[n:], lo: bounds[:n], hi: bounds[n:], scale: F(f.Scale),
 	}
+	if f.half {
+		t.half, t.ldh = e.halves.get(n*probRow), probRow
+	}
+	return t
+}
+
+// block computes rows [lo, hi) of q for head h.
+func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F], t *softTile[F]) {
+	e, d, n := f.e, f.HeadDim, hi-lo
+	t.rows = n
 	clear(t.o)
 	clear(t.sum)
 	for i := range t.top {
 		t.top[i] = lowest[F]()
-	}
-	if f.half {
-		t.half = e.halves.get(n * probRow)
-		t.ldh = probRow
-		defer e.halves.put(t.half)
 	}
 	q, done := f.rowsOf(&f.q, lo, n, h)
 	defer done()
@@ -235,17 +241,17 @@ func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F]) {
 			t.lo[i], t.hi[i] = f.seen(f.position(seg, lo+i), j, use)
 		}
 		p.scores(t.x, n, q, j, use)
-		e.k.softmax(e.k, &t)
+		e.k.softmax(e.k, t)
 		if f.DType == compute.BF16 && !f.half {
-			e.k.round(t.x, t.x)
+			e.k.round(t.x[:n*scoreRow], t.x)
 		}
-		p.values(&t, j, use)
+		p.values(t, j, use)
 	}
 	at := lo*f.out.cols + h*d
 	if f.out.half != nil {
-		e.k.attend(e.k, &t, nil, f.out.half[lo*f.out.ld+h*d:], f.out.ld, d)
+		e.k.attend(e.k, t, nil, f.out.half[lo*f.out.ld+h*d:], f.out.ld, d)
 	} else {
-		e.k.attend(e.k, &t, f.out.data[at:], nil, f.out.cols, d)
+		e.k.attend(e.k, t, f.out.data[at:], nil, f.out.cols, d)
 	}
 	if f.lse != nil {
 		for i := range n {

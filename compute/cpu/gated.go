@@ -1,6 +1,10 @@
 package cpu
 
-import "eaft/compute"
+import (
+	"unsafe"
+
+	"eaft/compute"
+)
 
 // gatedPanels is how many panels of each weight a tile of rows is multiplied by
 // before the factors are joined: they stay in the first caches.
@@ -33,44 +37,47 @@ func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.We
 	}
 	left, done := e.halfOperand(a)
 	defer done()
-	pairs, rows := ws[0].half.pairs, e.k.half.rows
+	h, pairs := &e.k.half, ws[0].half.pairs
 	const wide = gatedPanels * halfPanel
 	ld := apart(wide)
-	e.tasks(d.rows, d.cols, wide, func(lo, hi, j, n int) {
-		buf := e.buf.get(2 * rows * ld)
+	e.tasks(d.rows, d.cols, wide, func(t task) {
+		j, n := t.j, t.n
+		buf := e.buf.get(2 * h.rows * ld)
 		defer e.buf.put(buf)
-		full := (n + halfPanel - 1) / halfPanel * halfPanel
-		for i := lo; i < hi; i += rows {
-			m := min(rows, hi-i)
+		var soon [2]ahead
+		for f, w := range ws {
+			soon[f] = t.following(w.half.data, pairs)
+		}
+		rowBlocks(t.lo, t.hi, h.rows, h.unit(), func(i, to int) {
 			for f, w := range ws {
-				out := buf[f*rows*ld:]
-				mulHalfBlock(&e.k.half, out, ld, m, full, left.from(i), w.half.from(j), pairs, pairs, false)
+				out := buf[f*h.rows*ld:]
+				h.rowsBlock(unsafe.Pointer(&out[0]), ld, to-i, (n+halfPanel-1)/halfPanel, left.from(i), f == 1 && to < t.hi, w.half.from(j), pairs, pairs, false, &soon[f])
 				if b := biases[f]; b != nil {
-					for r := range m {
+					for r := range to - i {
 						e.k.axpy(out[r*ld:][:n], b.data[j:][:n], 1)
 					}
 				}
 			}
-			for r := range m {
-				e.gate(d, factors, i+r, j, buf[r*ld:][:n], buf[(rows+r)*ld:][:n])
-			}
-		}
+			e.gate(d, factors, i, to, j, n, buf, buf[h.rows*ld:], ld)
+		})
 	})
 }
 
-// gate writes what comes of the factors gr and ur of row i from column j on; it
-// may write over gr.
-func (e *engine[F]) gate(act *matrix[F], factors [2]*matrix[F], i, j int, gr, ur []F) {
-	for f, row := range [2][]F{gr, ur} {
-		if factors[f] != nil {
-			e.streamRow(factors[f], i, j, row)
+// gate writes what comes of a tile of the factors g and u, rows [lo, hi) of n from
+// column j on, which lie ld apart; it may write over g.
+func (e *engine[F]) gate(act *matrix[F], factors [2]*matrix[F], lo, hi, j, n int, g, u []F, ld int) {
+	for f, tile := range [2][]F{g, u} {
+		for i := lo; i < hi && factors[f] != nil; i++ {
+			e.streamRow(factors[f], i, j, tile[(i-lo)*ld:][:n])
 		}
 	}
 	if act.half != nil {
-		e.k.swigluHalf(act.halfRow(i)[j:][:len(gr)], gr, ur)
+		e.k.swigluHalf(act.half[lo*act.ld+j:], g, u, hi-lo, n, act.ld, ld)
 		return
 	}
-	e.k.swiglu(act.row(i)[j:][:len(gr)], gr, ur)
+	for i := lo; i < hi; i++ {
+		e.k.swiglu(act.row(i)[j:][:n], g[(i-lo)*ld:][:n], u[(i-lo)*ld:][:n])
+	}
 }
 
 // writeRow writes to row i from column j on.
@@ -111,7 +118,7 @@ func (e *engine[F]) gatedWhole(d *matrix[F], factors [2]*matrix[F], x compute.Te
 		u := dense(hi-lo, d.cols, e.buf.get((hi-lo)*d.cols))
 		e.Linear(g, x.Slice(lo, hi), gate, gateBias, nil)
 		e.Linear(u, x.Slice(lo, hi), up, upBias, nil)
-		e.rowsOf(hi-lo, d.cols, func(i int) { e.gate(d, factors, lo+i, 0, g.row(i), u.row(i)) })
+		e.rowsOf(hi-lo, d.cols, func(i int) { e.gate(d, factors, lo+i, lo+i+1, 0, d.cols, g.row(i), u.row(i), d.cols) })
 		e.buf.put(g.data)
 		e.buf.put(u.data)
 	}

@@ -102,6 +102,7 @@ type halfKernels struct {
 	even   bool             // rows are cut into blocks of equal height; otherwise full ones and a rest
 	step   int              // pairs that micro takes at once; longer sums are cut there
 	panels int              // of one call of micro, at most
+	ahead  int              // lines that micro reads ahead for each 16 pairs of a panel
 	tile   int              // bytes of the panels of a tile, see tilePanels
 	micro  func(t halfTile) // by value: a pointer would put each on the heap
 	row    func(t halfTile) // four panels of one row; nil: micro is as good

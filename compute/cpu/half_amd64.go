@@ -33,7 +33,10 @@ func repackAVX512(dst, src *uint16, step, panels int)
 func streamBF16(dst *uint16, src *float32, n int)
 
 //go:noescape
-func swigluBF16(dst *uint16, gate, up *float32, n int)
+func ropeBF16(dst *uint16, x, cos, sin *float32, n, heads int)
+
+//go:noescape
+func swigluBF16(dst *uint16, gate, up *float32, n, rows, ldd, ld int)
 
 //go:noescape
 func swigluBackBF16(dgate, dup, act *uint16, dy *float32, gate, up *uint16, n, ahead int)
@@ -54,10 +57,11 @@ func hasAMX() bool { return cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && permitTi
 func withHalf(k *kernels[float32]) {
 	k.narrow = narrowWith(narrowBF16)
 	k.narrowStream = narrowStreamWith(streamBF16, k.narrow)
+	k.ropeHalf = ropeHalfWith(ropeBF16, ropeHalf(k.rope, k.narrow))
 	k.swigluHalf = swigluHalfWith(swigluBF16)
 	k.swigluBackHalf = swigluBackHalfWith(swigluBackBF16)
 	k.half = halfKernels{
-		rows: halfTileRows, even: true, step: 768, panels: 1, tile: 256 << 10,
+		rows: halfTileRows, even: true, step: 768, panels: 16, ahead: 16, tile: 256 << 10,
 		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },
 		interleave: func(dst, src []uint16, ld, pairs int) {
 			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]
@@ -79,7 +83,7 @@ const halfTileRows = 14
 
 // withAMX puts AMX in the place of VDPBF16PS.
 func withAMX(k *kernels[float32]) {
-	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.row = 32, false, 288, 16, nil
+	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.ahead, k.half.row = 32, false, 288, 16, 2, nil
 	k.half.tile = 640 << 10 // its machines have second caches of 2 MiB
 	k.half.micro = func(t halfTile) {
 		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])

@@ -8,7 +8,8 @@ import (
 )
 
 const (
-	halfTaskRows   = 512 // of a task, at most: they stay in the second cache while panels pass
+	halfTaskRows   = 512 // that pass one panel after another, at most: they stay in the second cache
+	halfTaskTiles  = 4   // tiles of rows in a task, about
 	halfTaskPanels = 8   // of a task, at most
 )
 
@@ -21,94 +22,153 @@ type leftHalf struct {
 
 func (a leftHalf) from(i int) leftHalf { return leftHalf{a.data[i*a.ld:], a.ld} }
 
-// block is the i-th of the blocks that m rows are cut into.
-func (h *halfKernels) block(i, blocks, m int) (lo, hi int) {
+// cut is where the i-th of n parts of m begins, in whole units.
+func cut(i, n, m, unit int) int { return min(m, i*((m+unit-1)/unit)/n*unit) }
+
+// unit is what blocks of rows are cut to: full tiles and a rest where that is
+// fastest, otherwise to equal height.
+func (h *halfKernels) unit() int {
 	if h.even {
-		return i * m / blocks, (i + 1) * m / blocks
+		return 1
 	}
-	return i * h.rows, min(m, (i+1)*h.rows)
+	return h.rows
+}
+
+// rowBlocks cuts the rows [lo, hi) into blocks of at most tile rows.
+func rowBlocks(lo, hi, tile, unit int, f func(lo, hi int)) {
+	m := hi - lo
+	n := (m + tile - 1) / tile
+	for i := range n {
+		f(lo+cut(i, n, m, unit), lo+cut(i+1, n, m, unit))
+	}
+}
+
+// ahead is memory that is read soon. While a micro-kernel multiplies it brings
+// some of it to the second cache: panels come from memory, and a core that waits
+// for them spends an eighth of a product so.
+type ahead struct{ at, end uintptr }
+
+func aheadOf(b []uint16) ahead {
+	at := uintptr(unsafe.Pointer(unsafe.SliceData(b)))
+	return ahead{at, at + uintptr(2*len(b))}
+}
+
+// take is where the next lines start, or here, which is in the caches, if none is left.
+func (s *ahead) take(lines int, here unsafe.Pointer) uintptr {
+	at := s.at
+	if at >= s.end {
+		return uintptr(here)
+	}
+	s.at += uintptr(lines * lineBytes)
+	return at
+}
+
+// following are the panels behind columns [j, j+n) of b, as many; behind the last
+// column a thread meets the first again, with other rows.
+func following(b []uint16, j, n, packed int) ahead {
+	size := func(n int) int { return (n + halfPanel - 1) / halfPanel * packed * 2 * halfPanel }
+	at := size(j + n)
+	if at >= len(b) {
+		at = 0
+	}
+	return aheadOf(b[at:min(at+size(n), len(b))])
 }
 
 // mulHalfBlock computes c[m][n] (+)= a b on one thread with the micro-kernel, b
 // being panels of packed pairs, of which the first pairs are summed. The order
-// of an element's sum depends on pairs alone.
+// of an element's sum depends on pairs alone. The panels behind are read ahead.
 func mulHalfBlock[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []uint16, packed, pairs int, acc bool) {
+	soon := following(b, 0, n, packed)
+	mulHalfAhead(h, c, ldc, m, n, a, b, packed, pairs, acc, &soon)
+}
+
+// mulHalfAhead is mulHalfBlock that reads soon ahead.
+func mulHalfAhead[F real](h *halfKernels, c []F, ldc, m, n int, a leftHalf, b []uint16, packed, pairs int, acc bool, soon *ahead) {
 	size := packed * 2 * halfPanel
-	t := halfTile{rs: 2 * a.ld, bs: 2 * size}
 	full := n / halfPanel
 	var edge []F
 	if n%halfPanel != 0 {
 		edge = make([]F, h.rows*halfPanel)
 	}
-	if m == 1 && h.row != nil && !acc { // a token alone: bound by memory, and by latency if its sums went one by one
-		t.a, t.pairs = unsafe.Pointer(&a.data[0]), pairs
-		for ; full >= 4; full -= 4 {
-			t.b, t.c = unsafe.Pointer(&b[0]), unsafe.Pointer(&c[0])
-			h.row(t)
-			if n -= 4 * halfPanel; n == 0 {
-				return
-			}
-			b, c = b[4*size:], c[4*halfPanel:]
-		}
-	}
-	blocks := (m + h.rows - 1) / h.rows
-	t.next = uintptr(unsafe.Pointer(unsafe.SliceData(b))) + uintptr(full*2*size) // the panels of the next task
-	for i := range blocks {
-		lo, hi := h.block(i, blocks, m)
-		t.rows = hi - lo
-		for k := 0; k < pairs; k += h.step {
-			t.a, t.ldc, t.pairs, t.acc = unsafe.Pointer(&a.data[lo*a.ld+2*k]), 4*ldc, min(h.step, pairs-k), 0
-			if acc || k > 0 {
-				t.acc = 1
-			}
-			for p := 0; p < full; p += h.panels {
-				t.panels = min(h.panels, full-p)
-				t.b, t.c = unsafe.Pointer(&b[p*size+k*2*halfPanel]), unsafe.Pointer(&c[lo*ldc+p*halfPanel])
-				if h.even {
-					if t.next = uintptr(t.b); p == 0 && hi < m {
-						t.next = uintptr(unsafe.Pointer(&a.data[hi*a.ld+2*k]))
-					}
-				}
-				h.micro(t)
-				t.next += uintptr(t.panels * t.pairs / 16 * 2 * lineBytes)
-			}
-		}
+	rowBlocks(0, m, h.rows, h.unit(), func(lo, hi int) {
+		h.rowsBlock(unsafe.Pointer(unsafe.SliceData(c[lo*ldc:])), ldc, hi-lo, full, a.from(lo), hi < m, b, packed, pairs, acc, soon)
 		if edge != nil {
 			j := full * halfPanel
-			for r := range t.rows {
+			for r := range hi - lo {
 				copy(edge[r*halfPanel:][:n-j], c[(lo+r)*ldc+j:])
 			}
-			t.panels, t.ldc = 1, 4*halfPanel
-			for k := 0; k < pairs; k += h.step {
-				t.a, t.pairs, t.acc = unsafe.Pointer(&a.data[lo*a.ld+2*k]), min(h.step, pairs-k), 0
-				if acc || k > 0 {
-					t.acc = 1
-				}
-				t.b, t.c = unsafe.Pointer(&b[full*size+k*2*halfPanel]), unsafe.Pointer(&edge[0])
-				h.micro(t)
-			}
-			for r := range t.rows {
+			h.rowsBlock(unsafe.Pointer(&edge[0]), halfPanel, hi-lo, 1, a.from(lo), false, b[full*size:], packed, pairs, acc, soon)
+			for r := range hi - lo {
 				copy(c[(lo+r)*ldc+j:][:n-j], edge[r*halfPanel:])
 			}
+		}
+	})
+}
+
+// rowsBlock is mulHalfBlock for one block of rows and whole panels, c being
+// float32 rows of ldc; more: rows of a follow, which are read next.
+func (h *halfKernels) rowsBlock(c unsafe.Pointer, ldc, rows, panels int, a leftHalf, more bool, b []uint16, packed, pairs int, acc bool, soon *ahead) {
+	size := packed * 2 * halfPanel
+	t := halfTile{rs: 2 * a.ld, bs: 2 * size, ldc: 4 * ldc, rows: rows}
+	if rows == 1 && h.row != nil && !acc { // a token alone: bound by memory, and by latency if its sums went one by one
+		t.a, t.pairs = unsafe.Pointer(&a.data[0]), pairs
+		for ; panels >= 4; panels -= 4 {
+			t.b, t.c = unsafe.Pointer(&b[0]), c
+			h.row(t)
+			if panels == 4 {
+				return
+			}
+			b, c = b[4*size:], unsafe.Add(c, 4*halfPanel*4)
+		}
+	}
+	for k := 0; k < pairs; k += h.step {
+		t.a, t.pairs, t.acc = unsafe.Pointer(&a.data[2*k]), min(h.step, pairs-k), 0
+		if acc || k > 0 {
+			t.acc = 1
+		}
+		for p := 0; p < panels; p += t.panels {
+			t.b, t.c = unsafe.Pointer(&b[p*size+k*2*halfPanel]), unsafe.Add(c, p*halfPanel*4)
+			if h.even && p == 0 && more {
+				t.panels, t.next = 1, uintptr(unsafe.Pointer(&a.data[rows*a.ld+2*k]))
+			} else {
+				t.panels = min(h.panels, panels-p)
+				t.next = soon.take(t.panels*t.pairs/16*h.ahead, t.b)
+			}
+			h.micro(t)
 		}
 	}
 }
 
+// task is a block of a product: rows [lo, hi) and columns [j, j+n), whole panels.
+type task struct {
+	lo, hi, j, n int
+	part, parts  int // of the rows that pass the same panels on the same thread
+}
+
+// following are the panels of b, pairs of rows high, that the task's thread meets
+// next, behind the last the first, and of them as much as its rows are of all
+// that pass these.
+func (t task) following(b []uint16, pairs int) ahead {
+	s := following(b, t.j, t.n, pairs)
+	lines := int(s.end-s.at) / lineBytes
+	return ahead{s.at + uintptr(t.part*lines/t.parts*lineBytes), s.at + uintptr((t.part+1)*lines/t.parts*lineBytes)}
+}
+
 // tasks cuts a product of m rows and n columns into blocks of columns j, j+wide
-// (whole panels) and many rows. Panels come from afar and serve many rows, so a
-// task has as many rows as there are for each thread, and the same thread meets
-// them again in the next operation.
-func (e *engine[F]) tasks(m, n, wide int, f func(lo, hi, j, n int)) {
-	tile := e.k.half.rows
+// (whole panels) and some rows. Panels come from afar and serve many rows, so a
+// thread takes all its rows past the same panels, in parts that are short: at the
+// end one thread waits for the other's last. The same thread meets the rows again
+// in the next operation.
+func (e *engine[F]) tasks(m, n, wide int, f func(t task)) {
+	tile, unit := e.k.half.rows, e.k.half.unit()
 	tiles := (m + tile - 1) / tile
 	down := min(tiles, max(e.pool.threads, (m+halfTaskRows-1)/halfTaskRows))
 	across := (n + wide - 1) / wide
-	for down*across < 8*e.pool.threads && down < tiles && m/down > 64 {
-		down++
-	}
-	e.pool.run(across*down, func(task int) {
-		i, p := task/across, task%across
-		f(i*tiles/down*tile, min(m, (i+1)*tiles/down*tile), p*wide, min(wide, n-p*wide))
+	parts := max(1, tiles/(down*halfTaskTiles))
+	e.pool.run(down*across*parts, func(i int) {
+		i, part := i/parts, i%parts
+		i, p := i/across*parts+part, i%across
+		f(task{cut(i, down*parts, m, unit), cut(i+1, down*parts, m, unit), p * wide, min(wide, n-p*wide), part, parts})
 	})
 }
 
@@ -143,8 +203,9 @@ func (e *engine[F]) mulHalf(c []F, ldc, m, n int, a leftHalf, b []uint16, k int,
 		return
 	}
 	pairs := halfPairs(k)
-	e.tasks(m, n, e.taskPanels(m, n)*halfPanel, func(lo, hi, j, n int) {
-		mulHalfBlock(&e.k.half, c[lo*ldc+j:], ldc, hi-lo, n, a.from(lo), b[j*2*pairs:], pairs, pairs, false)
+	e.tasks(m, n, e.taskPanels(m, n)*halfPanel, func(t task) {
+		soon := t.following(b, pairs)
+		mulHalfAhead(&e.k.half, c[t.lo*ldc+t.j:], ldc, t.hi-t.lo, t.n, a.from(t.lo), b[t.j*2*pairs:], pairs, pairs, false, &soon)
 	})
 }
 
@@ -154,11 +215,7 @@ func (e *engine[F]) linearHalf(d *matrix[F], a leftHalf, b []uint16, k int, bias
 		e.mulHalf(d.data, d.cols, d.rows, d.cols, a, b, k, false)
 		return
 	}
-	panels := e.k.half.tilePanels(d.cols, k)
-	if d.half != nil {
-		panels = e.taskPanels(d.rows, d.cols)
-	}
-	e.mulTiles(d.rows, d.cols, panels, a, b, k, func(lo, hi, j int, t tileOf[F]) {
+	e.mulTiles(d.rows, d.cols, e.k.half.tilePanels(d.cols, k), a, b, k, func(lo, hi, j int, t tileOf[F]) {
 		for i := lo; i < hi; i++ {
 			row := t.row(i - lo)
 			if bias != nil {
@@ -187,17 +244,16 @@ func (t tileOf[F]) row(i int) []F { return t.data[i*t.ld:][:t.n] }
 // mulTiles computes a b [m][n] and hands it out while it is in the first caches:
 // f gets rows [lo, hi) from column j on.
 func (e *engine[F]) mulTiles(m, n, panels int, a leftHalf, b []uint16, k int, f func(lo, hi, j int, t tileOf[F])) {
-	pairs, rows := halfPairs(k), e.k.half.rows
-	ld := apart(panels * halfPanel)
-	e.tasks(m, n, panels*halfPanel, func(lo, hi, j, n int) {
-		buf := e.buf.get(rows * ld)
+	pairs, ld := halfPairs(k), apart(panels*halfPanel)
+	e.tasks(m, n, panels*halfPanel, func(t task) {
+		h := &e.k.half
+		buf := e.buf.get(h.rows * ld)
 		defer e.buf.put(buf)
-		full := (n + halfPanel - 1) / halfPanel * halfPanel
-		for i := lo; i < hi; i += rows {
-			m := min(rows, hi-i)
-			mulHalfBlock(&e.k.half, buf, ld, m, full, a.from(i), b[j*2*pairs:], pairs, pairs, false)
-			f(i, i+m, j, tileOf[F]{buf, n, ld})
-		}
+		soon := t.following(b, pairs)
+		rowBlocks(t.lo, t.hi, h.rows, h.unit(), func(i, to int) {
+			h.rowsBlock(unsafe.Pointer(&buf[0]), ld, to-i, (t.n+halfPanel-1)/halfPanel, a.from(i), to < t.hi, b[t.j*2*pairs:], pairs, pairs, false, &soon)
+			f(i, to, t.j, tileOf[F]{buf, t.n, ld})
+		})
 	})
 }
 

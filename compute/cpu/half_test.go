@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"eaft/compute"
@@ -193,6 +194,42 @@ func TestHeadBackwardHalf(t *testing.T) {
 			for i, g := range more.data {
 				if want := start.data[i] + dw.data[i]; math.Abs(float64(g-want)) > float64(n)*0x1p-23*(math.Abs(float64(start.data[i]))+sizeW.data[i]) {
 					t.Fatalf("dw[%d] = %g, want %g added", i, g, want)
+				}
+			}
+		}
+	})
+}
+
+// What rotates or joins a tile and rounds it does what its steps do, bit for bit,
+// and writes nothing else.
+func TestTileKernels(t *testing.T) {
+	const guard = 7
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		r := rand.New(rand.NewPCG(2, 9))
+		for _, n := range []int{1, 4, 16, 17, 32, 48, 64, 79, 80, 128} {
+			for rows := 1; rows <= 3; rows++ {
+				fill := func(n int) []uint16 { return slices.Repeat([]uint16{guard}, n) }
+				x, cos, sin := random[float32](r, rows*2*n), random[float32](r, n), random[float32](r, n)
+				got, want := fill(len(x)+1), fill(len(x)+1)
+				turned := slices.Clone(x)
+				for h := range rows {
+					ker.rope(turned[2*h*n:][:n], turned[(2*h+1)*n:][:n], cos, sin, 1)
+				}
+				ker.narrow(want, turned)
+				if ker.ropeHalf(got, x, cos, sin); !slices.Equal(got, want) {
+					t.Fatalf("ropeHalf of %d heads of 2 x %d: %v, want %v", rows, n, got, want)
+				}
+
+				ldd, ld := n+3, n+5
+				gate, up := random[float32](r, rows*ld), random[float32](r, rows*ld)
+				got, want = fill(rows*ldd), fill(rows*ldd)
+				row := make([]float32, n)
+				for i := range rows {
+					ker.swiglu(row, gate[i*ld:][:n], up[i*ld:][:n])
+					ker.narrow(want[i*ldd:], row)
+				}
+				if ker.swigluHalf(got, gate, up, rows, n, ldd, ld); !slices.Equal(got, want) {
+					t.Fatalf("swigluHalf of %d rows of %d: %v, want %v", rows, n, got, want)
 				}
 			}
 		}

@@ -3,6 +3,7 @@ package cpu
 import (
 	"fmt"
 	"math"
+	"unsafe"
 
 	"eaft/compute"
 )
@@ -150,7 +151,7 @@ func (h *headPass[F]) run(targets []int32) {
 	for h.first = 0; h.first < v; h.first += wide {
 		cols := min(wide, v-h.first)
 		e.packAll(h.packed, rightOf(h.w, 0, true), h.first, cols, d)
-		h.groups(e.k.mr, func(lo, hi int) { h.rows(lo, hi, h.first, h.first+cols, e.k.mr) })
+		h.groups(e.k.mr, 1, func(lo, hi int) { h.rows(lo, hi, h.first, h.first+cols, e.k.mr, 1) })
 	}
 }
 
@@ -164,7 +165,8 @@ func (h *headPass[F]) runHalf(targets []int32) {
 		mulHalfBlock(&e.k.half, out[:], halfPanel, 1, halfPanel, h.half.from(i), h.w.half.from(y/halfPanel*halfPanel), pairs, pairs, false)
 		h.begin(i, out[y%halfPanel])
 	})
-	h.groups(e.k.half.rows, func(lo, hi int) { h.rows(lo, hi, 0, h.w.n, e.k.half.rows) })
+	tile, unit := e.k.half.rows, e.k.half.unit()
+	h.groups(tile, unit, func(lo, hi int) { h.rows(lo, hi, 0, h.w.n, tile, unit) })
 }
 
 // begin sets the logit of target i, which the same kernel made: the same bits.
@@ -179,17 +181,17 @@ func (h *headPass[F]) begin(i int, target F) {
 	}
 }
 
-// groups hands out the rows in tasks of whole tiles, as many to each thread.
-func (h *headPass[F]) groups(tile int, f func(lo, hi int)) {
+// groups hands out the rows in tasks of whole units, as many to each thread.
+func (h *headPass[F]) groups(tile, unit int, f func(lo, hi int)) {
 	tiles := (len(h.state) + tile - 1) / tile
 	threads := h.e.pool.threads
 	per := max(1, headRows/tile)
 	tasks := min(tiles, (tiles+per*threads-1)/(per*threads)*threads)
-	h.e.pool.run(tasks, func(i int) { f(i*tiles/tasks*tile, min(len(h.state), (i+1)*tiles/tasks*tile)) })
+	h.e.pool.run(tasks, func(i int) { f(cut(i, tasks, len(h.state), unit), cut(i+1, tasks, len(h.state), unit)) })
 }
 
 // rows folds the columns [first, last) into rows [lo, hi), tile by tile.
-func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
+func (h *headPass[F]) rows(lo, hi, first, last, tile, unit int) {
 	e, d := h.e, h.w.k
 	ld := apart(headTile)
 	logits := e.buf.get(tile * ld)
@@ -199,10 +201,14 @@ func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
 	for j := first; j < last; j += headTile {
 		n := min(headTile, last-j)
 		full := (n + lanes - 1) / lanes * lanes
-		for i := lo; i < hi; i += tile {
-			m := min(tile, hi-i)
-			if h.x == nil {
-				mulHalfBlock(&e.k.half, logits, ld, m, (n+halfPanel-1)/halfPanel*halfPanel, h.half.from(i), h.w.half.from(j), h.w.half.pairs, h.w.half.pairs, false)
+		var soon ahead
+		if h.x == nil {
+			soon = following(h.w.half.data, j, n, h.w.half.pairs)
+		}
+		rowBlocks(lo, hi, tile, unit, func(i, to int) {
+			m := to - i
+			if w := h.w.half; h.x == nil {
+				e.k.half.rowsBlock(unsafe.Pointer(&logits[0]), ld, m, (n+halfPanel-1)/halfPanel, h.half.from(i), to < hi, w.from(j), w.pairs, w.pairs, false, &soon)
 			} else {
 				mulBlock(e.k, logits, ld, m, n, left[F]{h.x[i*d:], d, 1}, h.packed[(j-h.first)*d:], d, false)
 			}
@@ -219,7 +225,7 @@ func (h *headPass[F]) rows(lo, hi, first, last, tile int) {
 					}
 				}
 			}
-		}
+		})
 	}
 }
 

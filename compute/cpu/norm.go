@@ -17,24 +17,28 @@ func (e *engine[F]) RMSNorm(dst, rstd, x, w compute.Tensor, eps float32) {
 		r.shape("RMSNorm", "rstd", a.rows, groups)
 	}
 	c := g.cols
-	e.rowsOf(a.rows, a.cols, func(i int) {
-		var row []F
+	e.chunks(a.rows, max(1, spanChunk/max(1, a.cols)), func(lo, hi int) {
+		var wide []F
 		if d.half != nil {
-			row = e.buf.get(d.cols)
-			defer e.buf.put(row)
-		} else {
-			row = d.row(i)
+			wide = e.buf.get(d.cols)
+			defer e.buf.put(wide)
 		}
-		for h := range groups {
-			in, out := a.row(i)[h*c:][:c], row[h*c:][:c]
-			s := F(1 / math.Sqrt(float64(e.k.dot(in, in)/F(c)+F(eps))))
-			if r != nil {
-				r.row(i)[h] = s
+		for i := lo; i < hi; i++ {
+			row := wide
+			if d.half == nil {
+				row = d.row(i)
 			}
-			e.k.norm(out, in, g.data, s)
-		}
-		if d.half != nil {
-			e.k.narrow(d.halfRow(i), row)
+			for h := range groups {
+				in, out := a.row(i)[h*c:][:c], row[h*c:][:c]
+				s := F(1 / math.Sqrt(float64(e.k.dot(in, in)/F(c)+F(eps))))
+				if r != nil {
+					r.row(i)[h] = s
+				}
+				e.k.norm(out, in, g.data, s)
+			}
+			if d.half != nil {
+				e.k.narrow(d.halfRow(i), row)
+			}
 		}
 	})
 }

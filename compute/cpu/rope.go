@@ -74,15 +74,20 @@ func (e *engine[F]) LinearRoPE(dst, x compute.Tensor, w compute.Weight, bias, co
 	checkOperand("LinearRoPE", d, b)
 	left, done := e.halfOperand(a)
 	defer done()
-	panels := (e.taskPanels(d.rows, d.cols) + unit - 1) / unit * unit
+	panels := (e.k.half.tilePanels(d.cols, b.k) + unit - 1) / unit * unit
 	e.mulTiles(d.rows, d.cols, panels, left, b.half.data, b.k, func(lo, hi, j int, t tileOf[F]) {
 		for i := lo; i < hi; i++ {
 			row := t.row(i - lo)
 			if bs != nil {
 				e.k.axpy(row, bs.data[j:], 1)
 			}
+			if d.half != nil {
+				at := int(pos[i])
+				e.k.ropeHalf(d.halfRow(i)[j:][:t.n], row, r.cos.row(at), r.sin.row(at))
+				continue
+			}
 			r.turn(e, i, row)
-			e.writeRow(d, i, j, row)
+			copy(d.row(i)[j:], row)
 		}
 	})
 }

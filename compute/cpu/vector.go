@@ -18,9 +18,14 @@ type vector[F real] struct {
 	normBack func(dst, y, x, w []F, a, b F) // dst += a (y w - b x)
 	mulAdd   func(dst, x, y []F, a F)       // dst += a x y
 	// rope: (x1, x2) = (x1 cos - x2 sin, x2 cos + x1 sin), sin times sign.
-	rope       func(x1, x2, cos, sin []F, sign F)
-	swiglu     func(dst, gate, up []F)
-	swigluHalf func(dst []uint16, gate, up []F) // rounded to bfloat16; may write over gate
+	rope func(x1, x2, cos, sin []F, sign F)
+	// ropeHalf: whole heads, each x1 and behind it x2, rotated and rounded to
+	// bfloat16; may write over x.
+	ropeHalf func(dst []uint16, x, cos, sin []F)
+	swiglu   func(dst, gate, up []F)
+	// swigluHalf is swiglu of a tile rounded to bfloat16: rows of n, which lie ldd
+	// and ld apart. It may write over gate.
+	swigluHalf func(dst []uint16, gate, up []F, rows, n, ldd, ld int)
 	swigluBack func(dgate, dup, dy, gate, up []F)
 	// swigluBackHalf is swigluBack with all but dy in bfloat16, and silu(gate) * up
 	// in act; nil: in steps. What lies ahead elements behind gate and up is brought
@@ -46,7 +51,7 @@ func portableVector[F real]() vector[F] {
 	return vector[F]{
 		dot: dotGo[F], dot3: dot3Go[F], max: maxGo[F],
 		axpy: axpyGo[F], addAhead: addAheadGo[F], scale: scaleGo[F], norm: normGo[F], normBack: normBackGo[F], mulAdd: mulAddGo[F],
-		rope: ropeGo[F], swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
+		rope: ropeGo[F], ropeHalf: ropeHalf(ropeGo[F], narrow[F]), swiglu: swigluGo[F], swigluHalf: swigluHalf(swigluGo[F], narrow[F]), swigluBack: swigluBackGo[F], adamw: adamwGo[F],
 		round: roundRow[F], widen: widenRow[F], narrow: narrow[F], sumSquares: sumSquaresGo[F],
 		stream: copyGo[F], sumStream: sumGo[F], narrowStream: narrow[F],
 	}
@@ -144,6 +149,16 @@ func ropeGo[F real](x1, x2, cos, sin []F, sign F) {
 	}
 }
 
+// ropeHalf joins rope and narrow.
+func ropeHalf[F real](rope func(x1, x2, cos, sin []F, sign F), narrow func(dst []uint16, src []F)) func(dst []uint16, x, cos, sin []F) {
+	return func(dst []uint16, x, cos, sin []F) {
+		for h, n := 0, len(cos); h < len(x); h += 2 * n {
+			rope(x[h:][:n], x[h+n:][:n], cos, sin, 1)
+		}
+		narrow(dst, x)
+	}
+}
+
 func swigluGo[F real](dst, gate, up []F) {
 	gate, up = gate[:len(dst)], up[:len(dst)]
 	for i, g := range gate {
@@ -152,11 +167,13 @@ func swigluGo[F real](dst, gate, up []F) {
 }
 
 // swigluHalf joins swiglu and narrow.
-func swigluHalf[F real](swiglu func(dst, gate, up []F), narrow func(dst []uint16, src []F)) func(dst []uint16, gate, up []F) {
-	return func(dst []uint16, gate, up []F) {
-		gate = gate[:len(dst)]
-		swiglu(gate, gate, up)
-		narrow(dst, gate)
+func swigluHalf[F real](swiglu func(dst, gate, up []F), narrow func(dst []uint16, src []F)) func(dst []uint16, gate, up []F, rows, n, ldd, ld int) {
+	return func(dst []uint16, gate, up []F, rows, n, ldd, ld int) {
+		for i := range rows {
+			g := gate[i*ld:][:n]
+			swiglu(g, g, up[i*ld:][:n])
+			narrow(dst[i*ldd:][:n], g)
+		}
 	}
 }
 

@@ -126,6 +126,19 @@ func ropeWith(f func(x1, x2, cos, sin *float32, n int, sign float32)) func(x1, x
 	}
 }
 
+func ropeHalfWith(f func(dst *uint16, x, cos, sin *float32, n, heads int), rest func(dst []uint16, x, cos, sin []float32)) func(dst []uint16, x, cos, sin []float32) {
+	return func(dst []uint16, x, cos, sin []float32) {
+		n := len(cos)
+		if n == 0 || n%lanes != 0 || len(x)%(2*n) != 0 {
+			rest(dst, x, cos, sin)
+			return
+		}
+		if dst, sin = dst[:len(x)], sin[:n]; len(x) > 0 {
+			f(&dst[0], &x[0], &cos[0], &sin[0], n, len(x)/(2*n))
+		}
+	}
+}
+
 func swigluWith(f func(dst, gate, up *float32, n int)) func(dst, gate, up []float32) {
 	return func(dst, gate, up []float32) {
 		n, gate, up := body(len(dst)), gate[:len(dst)], up[:len(dst)]
@@ -141,17 +154,21 @@ func swigluWith(f func(dst, gate, up *float32, n int)) func(dst, gate, up []floa
 	}
 }
 
-func swigluHalfWith(f func(dst *uint16, gate, up *float32, n int)) func(dst []uint16, gate, up []float32) {
-	return func(dst []uint16, gate, up []float32) {
-		n, gate, up := body(len(dst)), gate[:len(dst)], up[:len(dst)]
-		if n > 0 {
-			f(unsafe.SliceData(dst), at(gate), at(up), n)
+func swigluHalfWith(f func(dst *uint16, gate, up *float32, n, rows, ldd, ld int)) func(dst []uint16, gate, up []float32, rows, n, ldd, ld int) {
+	return func(dst []uint16, gate, up []float32, rows, n, ldd, ld int) {
+		if rows == 0 || n == 0 {
+			return
 		}
-		if n < len(dst) {
+		_, _, _ = dst[(rows-1)*ldd+n-1], gate[(rows-1)*ld+n-1], up[(rows-1)*ld+n-1]
+		full := body(n)
+		if full > 0 {
+			f(&dst[0], at(gate), at(up), full, rows, 2*ldd, 4*ld)
+		}
+		for i := 0; i < rows && full < n; i++ {
 			var h [lanes]uint16
-			q, r := padded(gate[n:]), padded(up[n:])
-			f(&h[0], &q[0], &r[0], lanes)
-			copy(dst[n:], h[:])
+			q, r := padded(gate[i*ld:][full:n]), padded(up[i*ld:][full:n])
+			f(&h[0], &q[0], &r[0], lanes, 1, 0, 0)
+			copy(dst[i*ldd:][full:n], h[:])
 		}
 	}
 }
@@ -308,6 +325,7 @@ func vectorAVX2() vector[float32] {
 		normBack:   normBackWith(normBackAVX2),
 		mulAdd:     normWith(mulAddAVX2),
 		rope:       ropeWith(ropeAVX2),
+		ropeHalf:   ropeHalf(ropeWith(ropeAVX2), narrowWith(narrowAVX2)),
 		swiglu:     swigluWith(swigluAVX2),
 		swigluHalf: swigluHalf(swigluWith(swigluAVX2), narrowWith(narrowAVX2)),
 		swigluBack: swigluBackWith(swigluBackAVX2),
@@ -335,6 +353,7 @@ func vectorAVX512() vector[float32] {
 		normBack:   normBackWith(normBackAVX512),
 		mulAdd:     normWith(mulAddAVX512),
 		rope:       ropeWith(ropeAVX512),
+		ropeHalf:   ropeHalf(ropeWith(ropeAVX512), narrowWith(narrowAVX512)),
 		swiglu:     swigluWith(swigluAVX512),
 		swigluHalf: swigluHalf(swigluWith(swigluAVX512), narrowWith(narrowAVX512)),
 		swigluBack: swigluBackWith(swigluBackAVX512),

@@ -219,7 +219,7 @@ func TestGatesRounded(t *testing.T) {
 				}
 				out := make([]float32, n)
 				ker.swiglu(out, gate, up)
-				ker.swigluHalf(half[2], slices.Clone(gate), up)
+				ker.swigluHalf(half[2], slices.Clone(gate), up, 1, n, n, n)
 				if !slices.Equal(half[2], round(out)) {
 					t.Fatalf("swigluHalf of %d: %v, want %v", n, half[2], round(out))
 				}

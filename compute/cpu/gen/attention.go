@@ -19,18 +19,14 @@ func seen() {
 // A row lies in registers 24 to 31, columns that are not seen holding the lowest
 // number, whose exponential is 0. One variant for each width spares the loops.
 func softmax() {
-	z := isa{"AVX512", "Z", 64, 14}
-	p("\nDATA ·lowest<>(SB)/4, $0xff7fffff\nGLOBL ·lowest<>(SB), RODATA|NOPTR, $4")
+	z := sets[1].hold(8)
 	p("\n// func softmaxAVX512(t *softTile[float32])\nTEXT ·softmaxAVX512(SB), NOSPLIT, $0-8")
 	p("\tMOVQ t+0(FP), DI")
 	for i, r := range []string{"SI", "R8", "R9", "R10", "R11", "R12", "R13"} {
 		p("\tMOVQ %d(DI), %s", 24*i, r)
 	}
-	p("\tMOVQ 192(DI), CX\n\tVBROADCASTSS 216(DI), Z20\n\tVBROADCASTSS ·lowest<>(SB), Z7\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
-	p("\tVMOVUPS ·laneNumbers(SB), Z12")
-	for v := 1; v < 8; v++ {
-		p("\tVPADDD Z9, Z%d, Z%d", 11+v, 12+v)
-	}
+	p("\tMOVQ 192(DI), CX\n\tVBROADCASTSS 216(DI), Z20\n\tVBROADCASTSS ·lowest(SB), Z19")
+	z.loadHeld()
 	p("\tMOVQ 200(DI), AX")
 	for n := 2; n < 8; n += 2 {
 		p("\tCMPQ AX, $%d\n\tJEQ row%d", 16*n, n)
@@ -38,28 +34,35 @@ func softmax() {
 	p("\tJMP row8")
 	for n := 2; n <= 8; n += 2 {
 		p("\nrow%d:\n\tMOVL (R10), AX\n\tCMPL AX, (R11)\n\tJEQ unseen%d", n, n)
-		p("\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z11\n\tVMOVAPS Z11, Z4\n\tVMOVAPS Z11, Z6")
+		p("\tVPBROADCASTD (R10), Z21\n\tVPBROADCASTD (R11), Z22\n\tVBROADCASTSS (R12), Z5\n\tVMOVAPS Z5, Z4\n\tVMOVAPS Z5, Z6")
 		for v := range n {
-			p("\tVPCMPD $5, Z21, Z%d, K1\n\tVPCMPD $1, Z22, Z%d, K1, K1", 12+v, 12+v)
-			p("\tVMOVAPS Z7, Z%d\n\tVMOVUPS %d(SI), K1, Z%d", 24+v, 64*v, 24+v)
+			p("\tVPCMPD $2, ·laneNumbers+%d(SB), Z21, K1\n\tVPCMPD $6, ·laneNumbers+%d(SB), Z22, K1, K1", 64*v, 64*v)
+			p("\tVMOVAPS Z19, Z%d\n\tVMOVUPS %d(SI), K1, Z%d", 24+v, 64*v, 24+v)
 			p("\tVMAXPS Z%d, Z%d, Z%d // NaN: the maximum stays", 4+v%2*2, 24+v, 4+v%2*2)
 		}
 		p("\tVMAXPS Z6, Z4, Z4")
 		horizontal("VMAXPS", 4)
-		p("\tVMOVAPS Z0, Z4 // new maximum\n\tVMOVSS (R13), X10 // sum\n\tVUCOMISS X4, X11\n\tJEQ same%d", n)
-		p("\tVSUBPS Z4, Z11, Z0\n\tVMULPS Z20, Z0, Z0")
+		p("\tVMOVAPS Z0, Z23 // new maximum\n\tVUCOMISS X0, X5\n\tJEQ same%d", n)
+		p("\tVSUBPS Z23, Z5, Z0\n\tVMULPS Z20, Z0, Z0")
 		z.expNegative()
-		p("\tVMULSS X1, X10, X10\n\tVMOVSS X4, (R12)\n\tMOVQ R9, AX\n\tMOVQ 208(DI), BX")
+		p("\tVMULSS (R13), X1, X0\n\tVMOVSS X0, (R13) // sum\n\tVMOVAPS Z23, Z0\n\tVMOVSS X0, (R12)\n\tMOVQ R9, AX\n\tMOVQ 208(DI), BX")
 		p("fade%d:\n\tVMULPS (AX), Z1, Z0\n\tVMOVUPS Z0, (AX)\n\tADDQ $64, AX\n\tSUBQ $16, BX\n\tJNZ fade%d", n, n)
-		p("same%d:\n\tVPXORD Z5, Z5, Z5\n\tVPXORD Z6, Z6, Z6", n)
-		for v := range n {
-			p("\tVSUBPS Z4, Z%d, Z0\n\tVMULPS Z20, Z0, Z0", 24+v)
-			z.expNegative()
-			p("\tVMOVAPS Z1, Z%d\n\tVADDPS Z1, Z%d, Z%d", 24+v, 5+v%2, 5+v%2)
+		p("same%d:", n)
+		for v := 0; v < n; v += 4 {
+			interleaved(min(4, n-v), func(i int) {
+				x := 24 + v + i
+				p("\tVSUBPS Z23, Z%d, Z%d\n\tVMULPS Z20, Z%d, Z%d", x, x, x, x)
+				z.expChain(x, i, 4+i, x, 1+i)
+				p("\tVMOVAPS Z%d, Z%d", i, x)
+			})
+		}
+		p("\tVMOVAPS Z24, Z5\n\tVMOVAPS Z25, Z6")
+		for v := 2; v < n; v++ {
+			p("\tVADDPS Z%d, Z%d, Z%d", 24+v, 5+v%2, 5+v%2)
 		}
 		p("\tVADDPS Z6, Z5, Z5")
 		horizontal("VADDPS", 5)
-		p("\tVADDSS X0, X10, X10\n\tVMOVSS X10, (R13)")
+		p("\tVADDSS (R13), X0, X0\n\tVMOVSS X0, (R13)")
 		p("store%d:\n\tTESTQ R8, R8\n\tJNZ half%d", n, n)
 		for v := range n {
 			p("\tVMOVUPS Z%d, %d(SI)", 24+v, 64*v)
@@ -99,7 +102,7 @@ func attend() {
 
 // softmaxBack is the softmax's backward pass over a tile; see softmaxBackGo.
 func softmaxBack() {
-	z := isa{"AVX512", "Z", 64, 14}
+	z := sets[1]
 	p("\n// func softmaxBackAVX512(t *softBackTile[float32])\nTEXT ·softmaxBackAVX512(SB), NOSPLIT, $0-8")
 	p("\tMOVQ t+0(FP), DI")
 	for i, r := range []string{"SI", "R8", "R9", "DX", "R10", "R11", "R12", "R13"} {

@@ -98,17 +98,17 @@ func halfFields() {
 
 // halfTile writes the rows x 32 kernel for AVX512_BF16. SI, DI: A row 0 and row
 // 7; BX: B panel; DX: C; CX: k pairs; R8, R12, R13: 1, 3, 5 row strides; R10: C
-// stride; R11: address to prefetch, one line for each pair; AX: accumulate?
+// stride; R11: address to prefetch, one line for each pair; R14: pairs of a panel;
+// R15: panels left; R9: from the end of a panel to the next.
 func halfTile(rows int) {
 	mul := [7]string{"", "(R8*1)", "(R8*2)", "(R12*1)", "(R8*4)", "(R13*1)", "(R12*2)"}
 	p("\nstart%d:", rows)
 	p("\tLEAQ (R8)(R8*2), R12\n\tLEAQ (R8)(R8*4), R13")
 	p("\tLEAQ (SI)(R12*2), DI\n\tADDQ R8, DI // row 7")
-	p("\tTESTQ AX, AX\n\tJNZ load%d", rows)
+	p("panel%d:\n\tMOVQ t+0(FP), AX\n\tCMPQ 72(AX), $0\n\tMOVQ DX, AX\n\tJNE load%d", rows, rows)
 	for i := range 2 * rows {
 		p("\tVPXORD Z%d, Z%d, Z%d", i, i, i)
 	}
-	p("\tMOVQ DX, AX")
 	for i := range rows {
 		p("\tBYTE $0x0f; BYTE $0x0d; BYTE $0x08 // PREFETCHW (AX)")
 		p("\tBYTE $0x0f; BYTE $0x0d; BYTE $0x48; BYTE $0x40 // PREFETCHW 64(AX)")
@@ -116,7 +116,7 @@ func halfTile(rows int) {
 			p("\tADDQ R10, AX")
 		}
 	}
-	p("\tJMP loop%d\nload%d:\n\tMOVQ DX, AX", rows, rows)
+	p("\tJMP loop%d\nload%d:", rows, rows)
 	for i := range rows {
 		p("\tVMOVUPS (AX), Z%d\n\tVMOVUPS 64(AX), Z%d", 2*i, 2*i+1)
 		if i < rows-1 {
@@ -134,20 +134,22 @@ func halfTile(rows int) {
 		vdpbf16ps(2*i, t, 28)
 		vdpbf16ps(2*i+1, t, 29)
 	}
-	p("\tADDQ $4, SI\n\tADDQ $4, DI\n\tADDQ $128, BX\n\tDECQ CX\n\tJNZ loop%d", rows)
+	p("\tADDQ $4, SI\n\tADDQ $4, DI\n\tADDQ $128, BX\n\tDECQ CX\n\tJNZ loop%d\n\tMOVQ DX, AX", rows)
 	for i := range rows {
-		p("\tVMOVUPS Z%d, (DX)\n\tVMOVUPS Z%d, 64(DX)", 2*i, 2*i+1)
+		p("\tVMOVUPS Z%d, (AX)\n\tVMOVUPS Z%d, 64(AX)", 2*i, 2*i+1)
 		if i < rows-1 {
-			p("\tADDQ R10, DX")
+			p("\tADDQ R10, AX")
 		}
 	}
+	p("\tMOVQ R14, CX\n\tLEAQ (R14*4), AX\n\tSUBQ AX, SI\n\tSUBQ AX, DI\n\tADDQ R9, BX\n\tADDQ $128, DX\n\tDECQ R15\n\tJNZ panel%d", rows)
 	p("\tVZEROUPPER\n\tRET")
 }
 
-// microBF16 computes one panel of up to 14 rows.
+// microBF16 computes up to 14 rows against R13 panels.
 func microBF16() {
 	p("\n// func microBF16(t *halfTile)\nTEXT ·microBF16(SB), NOSPLIT, $0-8")
 	halfFields()
+	p("\tMOVQ R13, R15\n\tMOVQ CX, R14\n\tMOVQ CX, R13\n\tSHLQ $7, R13\n\tSUBQ R13, R9")
 	for r := halfRows; r >= 1; r-- {
 		p("\tCMPQ R12, $%d\n\tJEQ start%d", r, r)
 	}
@@ -394,20 +396,47 @@ func streamBF16() {
 	p("\tVZEROUPPER\n\tRET")
 }
 
-// swigluBF16 is swiglu with its result rounded as narrowBF16 does.
+// swigluBF16 is swiglu with its result rounded as narrowBF16 does, of a tile: rows
+// of n, a multiple of 16, whose distances are in bytes; four registers at once.
 func swigluBF16() {
-	z := isa{"BF16", "Z", 64, 14}
-	z.loop("swiglu", "dst *uint16, gate, up *float32", "", 32, []int{2, 4, 4}, z.sigmoidConstants, func(o func(i int) string) {
-		z.swiglu(o(1), o(2))
-		vcvtneps2bf16(1, 1)
-		p("\tVMOVUPS Y1, %s", o(0))
-	})
+	z := isa{"BF16", "Z", 64, 14, 16}
+	p("\n// func swigluBF16(dst *uint16, gate, up *float32, n, rows, ldd, ld int)\nTEXT ·swigluBF16(SB), NOSPLIT, $0-56")
+	p("\tMOVQ dst+0(FP), R8\n\tMOVQ gate+8(FP), R9\n\tMOVQ up+16(FP), R10\n\tMOVQ rows+32(FP), DX")
+	z.sigmoidConstants()
+	p("row:\n\tMOVQ R8, DI\n\tMOVQ R9, SI\n\tMOVQ R10, BX\n\tMOVQ n+24(FP), CX")
+	free := [16]int{0, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 27, 28, 29, 30, 31}
+	for _, n := range []int{4, 1} {
+		p("\tSUBQ $%d, CX\n\tJLT done%d\n\tPCALIGN $32\nloop%d:", 16*n, n, n)
+		interleaved(n, func(i int) {
+			g, y, x, t := free[4*i], free[4*i+1], free[4*i+2], free[4*i+3]
+			z.swigluIn(fmt.Sprintf("%d(SI)", 64*i), fmt.Sprintf("%d(BX)", 64*i), g, y, x, t, x, 1+i)
+			vcvtneps2bf16(y, y)
+			p("\tVMOVUPS Y%d, %d(DI)", y, 32*i)
+		})
+		p("\tADDQ $%d, SI\n\tADDQ $%d, BX\n\tADDQ $%d, DI\n\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 64*n, 64*n, 32*n, 16*n, n, n, 16*n)
+	}
+	p("\tADDQ ldd+40(FP), R8\n\tADDQ ld+48(FP), R9\n\tADDQ ld+48(FP), R10\n\tDECQ DX\n\tJNZ row")
+	ret()
+}
+
+// ropeBF16 is rope of the heads of a row, one behind another, each of two halves of
+// n, a multiple of 16, its result rounded as narrowBF16 does.
+func ropeBF16() {
+	p("\n// func ropeBF16(dst *uint16, x, cos, sin *float32, n, heads int)\nTEXT ·ropeBF16(SB), NOSPLIT, $0-48")
+	p("\tMOVQ dst+0(FP), R8\n\tMOVQ x+8(FP), R9\n\tMOVQ cos+16(FP), R10\n\tMOVQ sin+24(FP), R11\n\tMOVQ n+32(FP), BX\n\tMOVQ BX, CX")
+	p("column:\n\tVMOVUPS (R10), Z2\n\tVMOVUPS (R11), Z3\n\tMOVQ R8, DI\n\tMOVQ R9, SI\n\tMOVQ heads+40(FP), DX")
+	p("head:\n\tVMOVUPS (SI), Z0\n\tVMOVUPS (SI)(BX*4), Z1")
+	sets[1].turn()
+	vcvtneps2bf16(0, 0)
+	vcvtneps2bf16(1, 1)
+	p("\tVMOVUPS Y0, (DI)\n\tVMOVUPS Y1, (DI)(BX*2)\n\tLEAQ (SI)(BX*8), SI\n\tLEAQ (DI)(BX*4), DI\n\tDECQ DX\n\tJNZ head")
+	p("\tADDQ $32, R8\n\tADDQ $64, R9\n\tADDQ $64, R10\n\tADDQ $64, R11\n\tSUBQ $16, CX\n\tJNZ column")
 	ret()
 }
 
 // swigluBackBF16 is swigluBack of factors in bfloat16, all its results rounded.
 func swigluBackBF16() {
-	z := isa{"BF16", "Z", 64, 14}
+	z := isa{"BF16", "Z", 64, 14, 16}
 	z.loop("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", ", ahead int", 64, []int{2, 2, 2, 4, 2, 2}, func() {
 		z.sigmoidConstants()
 		p("\tMOVQ ahead+56(FP), AX")
@@ -438,6 +467,7 @@ func bf16Kernels() {
 	narrowBF16()
 	streamBF16()
 	swigluBF16()
+	ropeBF16()
 	swigluBackBF16()
 	save("bf16_amd64.s")
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"strings"
 )
 
 var w bytes.Buffer
@@ -19,9 +20,10 @@ type isa struct {
 	r     string
 	bytes int // of a register
 	rows  int // of the largest tile; its columns are two registers
+	held  int // of the registers that hold what expNegative needs, the first; 0: it lies in memory
 }
 
-var sets = []isa{{"AVX2", "Y", 32, 6}, {"AVX512", "Z", 64, 14}}
+var sets = []isa{{"AVX2", "Y", 32, 6, 0}, {"AVX512", "Z", 64, 14, 0}}
 
 func (s isa) zero(reg int) {
 	if s.r == "Z" {
@@ -108,10 +110,11 @@ func constants() {
 		p("DATA ·expConst+%d(SB)/4, $127", n+4*l)
 	}
 	p("GLOBL ·expConst(SB), RODATA|NOPTR, $%d", n+64)
-	for l := range 16 {
+	for l := range 128 { // the columns of a tile of scores
 		p("DATA ·laneNumbers+%d(SB)/4, $%d", 4*l, l)
 	}
-	p("GLOBL ·laneNumbers(SB), RODATA|NOPTR, $64")
+	p("GLOBL ·laneNumbers(SB), RODATA|NOPTR, $512")
+	p("DATA ·lowest(SB)/4, $0xff7fffff\nGLOBL ·lowest(SB), RODATA|NOPTR, $4")
 	for i, c := range sigmoidConst {
 		for l := range 16 {
 			p("DATA ·sigmoidConst+%d(SB)/4, $0x%08x", 64*i+4*l, c)
@@ -124,6 +127,35 @@ func constants() {
 // expc is the address of a constant of exp.
 func expc(i int) string { return fmt.Sprintf("·expConst+%d(SB)", 64*i) }
 
+// hold keeps the constants of expNegative in 11 registers from reg on, where there
+// are so many: to load them again is as slow as the arithmetic.
+func (s isa) hold(reg int) isa {
+	if s.r == "Z" {
+		s.held = reg
+	}
+	return s
+}
+
+// loadHeld loads the registers of hold.
+func (s isa) loadHeld() {
+	for i := range len(expConst) - 1 {
+		if s.held != 0 && i != 1 { // 1: the upper clamp
+			p("\tVMOVUPS %s, %s", expc(i), s.expc(i))
+		}
+	}
+}
+
+// expc is a constant of exp as an operand; the last two are equal.
+func (s isa) expc(i int) string {
+	switch {
+	case s.held == 0 || i == 1:
+		return expc(i)
+	case i == 0:
+		return fmt.Sprintf("%s%d", s.r, s.held)
+	}
+	return fmt.Sprintf("%s%d", s.r, s.held+min(i, len(expConst)-2)-1)
+}
+
 // exp: register 1 = e^(register 0), which keeps the clamped argument.
 // Clobbers 2, 3, K3. NaN comes through because it is the second source of the clamps.
 func (s isa) exp() {
@@ -132,31 +164,71 @@ func (s isa) exp() {
 }
 
 // expNegative is exp of what is not above 0.
-func (s isa) expNegative() {
-	r, c := s.r, expc
-	p("\tVMOVUPS %s, %s2\n\tVMAXPS %s0, %s2, %s0", c(0), r, r, r, r)
-	p("\tVMULPS %s, %s0, %s2", c(2), r, r)
-	if r == "Z" {
-		p("\tVRNDSCALEPS $8, Z2, Z2 // n")
+func (s isa) expNegative() { s.expChain(0, 1, 2, 3, 3) }
+
+// expChain is expNegative in other registers: y = e^x, x clamped, n and r
+// clobbered, and of AVX-512 the mask k. r may be x.
+func (s isa) expChain(x, y, n, r, k int) {
+	c := s.expc
+	if s.held != 0 {
+		s.op("VMAXPS", x, c(0), x)
 	} else {
-		p("\tVROUNDPS $8, Y2, Y2 // n")
+		s.load(c(0), n)
+		s.op("VMAXPS", x, n, x)
 	}
-	p("\tVMOVAPS %s0, %s3\n\tVFNMADD231PS %s, %s2, %s3\n\tVFNMADD231PS %s, %s2, %s3 // r", r, r, c(3), r, r, c(4), r, r)
-	p("\tVMOVUPS %s, %s1", c(5), r)
+	if s.r == "Z" {
+		p("\tVCMPPS $22, %s, Z%d, K%d // not <=: NaN passes", c(0), x, k)
+	}
+	s.op("VMULPS", c(2), x, n)
+	if s.r == "Z" {
+		s.op("VRNDSCALEPS", "$8", n, n)
+	} else {
+		s.op("VROUNDPS", "$8", n, n)
+	}
+	if r != x {
+		s.op("VMOVAPS", x, r)
+	}
+	s.op("VFNMADD231PS", c(3), n, r)
+	s.op("VFNMADD231PS", c(4), n, r)
+	if s.held != 0 {
+		s.op("VMOVAPS", c(5), y)
+	} else {
+		s.load(c(5), y)
+	}
 	for i := 6; i <= 12; i++ {
-		p("\tVFMADD213PS %s, %s3, %s1", c(i), r, r)
+		s.op("VFMADD213PS", c(i), r, y)
 	}
-	if r == "Z" {
+	if s.r == "Z" {
 		// A result below the normal numbers would be made by microcode, 150 cycles long.
-		p("\tVCMPPS $22, %s, Z0, K3 // not <=: NaN passes\n\tVSCALEFPS.Z Z2, Z1, K3, Z1", c(0))
+		p("\tVSCALEFPS.Z Z%d, Z%d, K%d, Z%d", n, y, k, y)
 		return
 	}
 	bias := c(len(expConst)) // in two factors: 2^n alone may overflow
-	p("\tVCVTPS2DQ Y2, Y2\n\tVPSRAD $1, Y2, Y3\n\tVPSUBD Y3, Y2, Y2")
-	for _, y := range []int{3, 2} {
-		p("\tVPADDD %s, Y%d, Y%d\n\tVPSLLD $23, Y%d, Y%d\n\tVMULPS Y%d, Y1, Y1", bias, y, y, y, y, y)
+	p("\tVCVTPS2DQ Y%d, Y%d\n\tVPSRAD $1, Y%d, Y%d\n\tVPSUBD Y%d, Y%d, Y%d", n, n, n, r, r, n, n)
+	for _, f := range []int{r, n} {
+		p("\tVPADDD %s, Y%d, Y%d\n\tVPSLLD $23, Y%d, Y%d\n\tVMULPS Y%d, Y%d, Y%d", bias, f, f, f, f, f, y, y)
 	}
-	p("\tVCMPPS $22, %s, Y0, Y2\n\tVANDPS Y2, Y1, Y1 // not <=: NaN passes", c(0))
+	p("\tVCMPPS $22, %s, Y%d, Y%d\n\tVANDPS Y%d, Y%d, Y%d // not <=: NaN passes", c(0), x, n, n, y, y)
+}
+
+// interleaved writes f(0) to f(n-1), which depend on nothing of each other, line
+// by line in turn: in a row, one chain of dependent instructions fills what a
+// core can look ahead at.
+func interleaved(n int, f func(i int)) {
+	before := bytes.Clone(w.Bytes())
+	chains := make([][]string, n)
+	for i := range chains {
+		w.Reset()
+		f(i)
+		chains[i] = strings.Split(strings.TrimSuffix(w.String(), "\n"), "\n")
+	}
+	w.Reset()
+	w.Write(before)
+	for l := range chains[0] {
+		for _, c := range chains {
+			p("%s", c[l])
+		}
+	}
 }
 
 // expSum writes the loop x = e^(x - shift) over whole 16s, adding to 16 lanes.
@@ -192,16 +264,16 @@ func (s isa) headRow() {
 	p("\tMOVQ val+32(FP), R8\n\tMOVQ id+40(FP), R9\n\tMOVQ first+24(FP), R10\n\tXORQ BX, BX")
 	p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX")
 	if r == "Z" {
-		p("\tVPTERNLOGD $255, Z10, Z10, Z10 // -1")
+		p("\tVPTERNLOGD $255, Z10, Z10, Z10 // -1\n\tVMOVUPS 192(DI), Z5\n\tVBROADCASTSS ·lowest(SB), Z4")
+		p("\tPCALIGN $32\nfirst:\n\tVMOVUPS (SI), Z0\n\tVMAXPS Z4, Z0, Z4 // NaN: the maximum stays")
+		p("\tVCMPPS $14, Z6, Z0, K2\n\tVPSUBD Z10, Z5, K2, Z5\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
+		p("\tVMOVUPS (DI), Z11\n\tVCMPPS $14, Z7, Z4, K1\n\tVMAXPS Z4, Z11, Z4\n\tKORTESTW K1, K1\n\tJEQ sums // as for most tiles")
 		p("\tVPBROADCASTD R10, Z8\n\tVPADDD ·laneNumbers(SB), Z8, Z8\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
-		p("\tVMOVUPS (DI), Z4\n\tVMOVUPS 192(DI), Z5\n\tVMOVAPS Z4, Z11")
-		p("first:\n\tVMOVUPS (SI), Z0\n\tVMAXPS Z4, Z0, Z4 // NaN: the maximum stays")
-		p("\tVCMPPS $14, Z6, Z0, K2\n\tVPSUBD Z10, Z5, K2, Z5")
-		p("\tVCMPPS $14, Z7, Z0, K1\n\tKORTESTW K1, K1\n\tJEQ none")
+		p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\nnext:\n\tVMOVUPS (SI), Z0\n\tVCMPPS $14, Z7, Z0, K1\n\tKORTESTW K1, K1\n\tJEQ none")
 		// To a register, then to memory: the memory form is microcoded on some CPUs.
 		p("\tVCOMPRESSPS Z0, K1, Z1\n\tVPCOMPRESSD Z8, K1, Z2\n\tVMOVUPS Z1, (R8)(BX*4)\n\tVMOVUPS Z2, (R9)(BX*4)")
 		p("\tKMOVW K1, AX\n\tPOPCNTL AX, AX\n\tADDQ AX, BX")
-		p("none:\n\tVPADDD Z9, Z8, Z8\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
+		p("none:\n\tVPADDD Z9, Z8, Z8\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ next\nsums:")
 	} else {
 		p("\tVMOVUPS (DI), Y4\n\tVMOVUPS 192(DI), Y5\n\tVMOVUPS 32(DI), Y8\n\tVMOVUPS 224(DI), Y9")
 		p("first:")
@@ -216,10 +288,12 @@ func (s isa) headRow() {
 		p("none:\n\tADDQ $16, R10\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
 		p("\tVMOVUPS Y5, 192(DI)\n\tVMOVUPS Y9, 224(DI)\n\tVMOVAPS Y4, Y12\n\tVMOVAPS Y8, Y13 // new maxima")
 	}
+	if r == "Z" {
+		s.headSums()
+		return
+	}
 	for g := 0; g < 64; g += s.bytes {
-		if r == "Y" {
-			p("\tVMOVUPS %d(DI), Y11\n\tVMOVAPS Y%d, Y4", g, 12+g/32)
-		}
+		p("\tVMOVUPS %d(DI), Y11\n\tVMOVAPS Y%d, Y4", g, 12+g/32)
 		p("\tVMOVUPS %d(DI), %s8 // sum\n\tVMOVUPS %d(DI), %s9 // weighted sum\n\tVSUBPS %s4, %s11, %s0", 64+g, r, 128+g, r, r, r, r)
 		s.expNegative()
 		p("\tVFMADD231PS %s0, %s8, %s9\n\tVMULPS %s1, %s8, %s8\n\tVMULPS %s1, %s9, %s9", r, r, r, r, r, r, r, r, r)
@@ -228,10 +302,37 @@ func (s isa) headRow() {
 		p("\tVADDPS %s1, %s8, %s8\n\tVFMADD231PS %s0, %s1, %s9\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ second%d", r, r, r, r, r, r, g)
 		p("\tVMOVUPS %s4, %d(DI)\n\tVMOVUPS %s8, %d(DI)\n\tVMOVUPS %s9, %d(DI)", r, g, r, 64+g, r, 128+g)
 	}
-	if r == "Z" {
-		p("\tVMOVUPS Z5, 192(DI)")
-	}
 	p("\tMOVQ BX, ret+48(FP)\n\tVZEROUPPER\n\tRET")
+}
+
+// headSums is headRow's second pass: four exponentials at once, added in order.
+// Z11 and Z4 hold the old and the new maxima.
+func (s isa) headSums() {
+	s = s.hold(16)
+	s.loadHeld()
+	p("\tVMOVUPS Z5, 192(DI)\n\tVMOVAPS Z4, Z27\n\tVMOVUPS Z27, (DI)")
+	p("\tVMOVUPS 64(DI), Z28 // sum\n\tVMOVUPS 128(DI), Z29 // weighted sum\n\tVSUBPS Z27, Z11, Z0")
+	s.expNegative()
+	p("\tVFMADD231PS Z0, Z28, Z29\n\tVMULPS Z1, Z28, Z28\n\tVMULPS Z1, Z29, Z29")
+	p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX")
+	for _, at := range []struct {
+		name string
+		n    int
+	}{{"four", 4}, {"one", 1}} {
+		p("%s:\n\tSUBQ $%d, CX\n\tJLT %sdone", at.name, at.n, at.name)
+		interleaved(at.n, func(i int) {
+			p("\tVMOVUPS %d(SI), Z%d\n\tVSUBPS Z27, Z%d, Z%d", 64*i, 4*i, 4*i, 4*i)
+			s.expChain(4*i, 4*i+1, 4*i+2, 4*i+3, 1+i)
+		})
+		for i := range at.n {
+			p("\tVADDPS Z%d, Z28, Z28\n\tVFMADD231PS Z%d, Z%d, Z29", 4*i+1, 4*i, 4*i+1)
+		}
+		p("\tADDQ $%d, SI\n\tJMP %s\n%sdone:", 64*at.n, at.name, at.name)
+		if at.n > 1 {
+			p("\tADDQ $%d, CX", at.n)
+		}
+	}
+	p("\tVMOVUPS Z28, 64(DI)\n\tVMOVUPS Z29, 128(DI)\n\tMOVQ BX, ret+48(FP)\n\tVZEROUPPER\n\tRET")
 }
 
 // save writes what has been emitted since the last call.

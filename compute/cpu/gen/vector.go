@@ -140,38 +140,45 @@ func (s isa) sigmoidConstants() {
 		s.load(fmt.Sprintf("·sigmoidConst+%d(SB)", 64*i), reg)
 	}
 	s.load(expc(12), 9)
+	s.loadHeld()
 }
 
-// sigmoid: register 4 = 1 / (1 + e^-gate) of the gate in register 7. With t = e^-|gate|
-// and d = 1 + t in [1, 2] it is 1/d or t/d, which neither overflows nor is
-// denormal. 1/d = y (1 + e + e^2 + ...) with e = 1 - d y is off by e^4 < 2e-8: a
-// division takes three times as long, and hardware's approximations differ.
-// Clobbers 0 to 3 and 5.
-func (s isa) sigmoid() {
-	s.op("VPOR", 8, 7, 0)
-	s.expNegative() // t
-	s.op("VADDPS", 9, 1, 2)
-	s.op("VMOVAPS", 10, 3)
-	s.op("VFMADD213PS", 11, 2, 3)
-	s.op("VFMADD213PS", 12, 2, 3) // y
-	s.op("VFNMADD213PS", 9, 3, 2) // e
-	s.op("VMULPS", 2, 2, 4)       // e^2
-	s.op("VFMADD213PS", 3, 3, 2)  // y (1 + e)
-	s.op("VFMADD213PS", 2, 2, 4)  // y (1 + e) (1 + e^2)
+// sigmoid: register 4 = 1 / (1 + e^-gate) of the gate in register 7. Clobbers 0, 1 and 3.
+func (s isa) sigmoid() { s.sigmoidIn(7, 4, 0, 1, 3, 2) }
+
+// sigmoidIn: register y = 1 / (1 + e^-g). With t = e^-|g| and d = 1 + t in [1, 2]
+// it is 1/d or t/d, which neither overflows nor is denormal. 1/d =
+// z (1 + e + e^2 + ...) with e = 1 - d z is off by e^4 < 2e-8: a division takes
+// three times as long, and hardware's approximations differ. Clobbers x, t and r,
+// which of AVX-512 may be x, and its mask k.
+func (s isa) sigmoidIn(g, y, x, t, r, k int) {
+	s.op("VPOR", 8, g, x)
+	s.expChain(x, t, y, r, k)
+	s.op("VADDPS", 9, t, y) // d
+	s.op("VMOVAPS", 10, x)
+	s.op("VFMADD213PS", 11, y, x)
+	s.op("VFMADD213PS", 12, y, x) // z
+	s.op("VFNMADD213PS", 9, x, y) // e
+	s.op("VFMADD213PS", x, y, x)  // z (1 + e)
+	s.op("VMULPS", y, y, y)
+	s.op("VFMADD213PS", x, x, y) // z (1 + e) (1 + e^2)
 	if s.r == "Z" {
-		p("\tVPTESTMD Z8, Z7, K2\n\tVMULPS Z1, Z4, K2, Z4")
+		p("\tVPTESTMD Z8, Z%d, K%d\n\tVMULPS Z%d, Z%d, K%d, Z%d", g, k, t, y, k, y)
 		return
 	}
-	s.op("VBLENDVPS", 7, 1, 9, 5)
-	s.op("VMULPS", 5, 4, 4)
+	s.op("VBLENDVPS", g, t, 9, r)
+	s.op("VMULPS", r, y, y)
 }
 
-// swiglu: register 1 = silu(gate) * up.
-func (s isa) swiglu(gate, up string) {
-	s.load(gate, 7)
-	s.sigmoid()
-	s.op("VMULPS", 4, 7, 1)
-	s.op("VMULPS", up, 1, 1)
+// swiglu: register 4 = silu(gate) * up; see sigmoid.
+func (s isa) swiglu(gate, up string) { s.swigluIn(gate, up, 7, 4, 0, 1, 3, 2) }
+
+// swigluIn: register y = silu(gate) * up; see sigmoidIn.
+func (s isa) swigluIn(gate, up string, g, y, x, t, r, k int) {
+	s.load(gate, g)
+	s.sigmoidIn(g, y, x, t, r, k)
+	s.op("VMULPS", y, g, y)
+	s.op("VMULPS", up, y, y)
 }
 
 // swigluBack: registers 1, 3 and 2 = dgate, dup and silu(gate) * up of the gate in
@@ -185,6 +192,14 @@ func (s isa) swigluBack() {
 	s.op("VMULPS", 2, 13, 3)
 	s.op("VMULPS", 5, 1, 1)
 	s.op("VMULPS", 6, 2, 2)
+}
+
+// turn rotates registers 0 and 1 by the cosine in 2 and the sine in 3. Clobbers 5 and 6.
+func (s isa) turn() {
+	s.op("VMULPS", 3, 1, 5)
+	s.op("VMULPS", 3, 0, 6)
+	s.op("VFMSUB213PS", 5, 2, 0) // x1 c - x2 s
+	s.op("VFMADD213PS", 6, 2, 1) // x2 c + x1 s
 }
 
 func (s isa) vectors() {
@@ -264,17 +279,15 @@ func (s isa) vectors() {
 		s.load(o(1), 1)
 		s.load(o(2), 2)
 		s.op("VMULPS", o(3), 4, 3)
-		s.op("VMULPS", 3, 1, 5)
-		s.op("VMULPS", 3, 0, 6)
-		s.op("VFMSUB213PS", 5, 2, 0) // x1 c - x2 s
-		s.op("VFMADD213PS", 6, 2, 1) // x2 c + x1 s
+		s.turn()
 		s.store(0, o(0))
 		s.store(1, o(1))
 	})
 	ret()
+	s = s.hold(16)
 	s.loop("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
 		s.swiglu(o(1), o(2))
-		s.store(1, o(0))
+		s.store(4, o(0))
 	})
 	ret()
 	s.loop("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
