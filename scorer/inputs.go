@@ -32,6 +32,16 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if err != nil {
 		return nil, unusable(err)
 	}
+	if len(data.Shards) > 0 {
+		// What all shards of a version have alike is seen before anything is loaded.
+		first, err := parquet.OpenTokens(data.Shards[0])
+		if err != nil {
+			return nil, unusable(err)
+		}
+		if err := first.Close(); err != nil {
+			return nil, err
+		}
+	}
 	in := &inputs{data: data, hashes: map[string]string{}}
 	if in.relative, err = relative(o.Out, o.Tokens); err != nil {
 		return nil, err
