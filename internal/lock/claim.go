@@ -178,7 +178,7 @@ func (c *Claims) Holder(shard int) (Owner, int64, error) {
 }
 
 // Beat shows life on all claims that are held, and names those that others have
-// taken over.
+// taken over: they are held no more, and nothing is written of them again.
 func (c *Claims) Beat() (lost []int, err error) {
 	latest, err := c.latest()
 	if err != nil {
@@ -190,6 +190,7 @@ func (c *Claims) Beat() (lost []int, err error) {
 	for shard, g := range c.mine {
 		if latest[shard] > g {
 			lost = append(lost, shard)
+			delete(c.mine, shard)
 			continue
 		}
 		if err := c.write(shard, g, c.me); err != nil {
@@ -221,6 +222,14 @@ func (c *Claims) write(shard, generation int, v claim) error {
 
 func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
+// remove removes a claim's file, if it is there.
+func (c *Claims) remove(shard, generation int) error {
+	if err := store.Remove(c.path(shard, generation)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // Drop gives the claims back, of shards that were made or that were given up.
 func (c *Claims) Drop() error {
 	c.mu.Lock()
@@ -248,9 +257,13 @@ func (c *Claims) generation(shard int) int {
 
 // release gives one claim back; mu is held.
 func (c *Claims) release(shard int) error {
+	generation, held := c.mine[shard]
+	if !held {
+		return nil // it was lost
+	}
 	gone := c.me
 	gone.Released = true
-	err := c.write(shard, c.mine[shard], gone)
+	err := c.write(shard, generation, gone)
 	delete(c.mine, shard)
 	return err
 }

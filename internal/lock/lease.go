@@ -2,11 +2,9 @@ package lock
 
 import (
 	"errors"
-	"io/fs"
 	"math/rand/v2"
+	"sync"
 	"time"
-
-	"eaft/internal/store"
 )
 
 // Lease is a lock in a bucket, where there is no flock: claims (Claims) in a folder
@@ -18,6 +16,7 @@ type Lease struct {
 	claims *Claims
 	number int           // of the own claim
 	lost   chan struct{} // closed when another has taken over
+	over   sync.Once     // closes it
 	end    chan struct{} // closed by Close
 	ended  chan struct{} // closed when no more life is shown
 	first  map[int]int64 // beats of others when they were seen first
@@ -70,11 +69,11 @@ func (l *Lease) Take() error {
 	}
 	mine := l.claims.generation(l.number)
 	if latest[l.number] != mine {
-		return l.busy(l.number) // between look and claim others came and went
+		return l.overtaken(mine)
 	}
 	if mine > 0 {
 		// The claim before has had its day, and files must not grow in number with runs.
-		if err := store.Remove(l.claims.path(l.number, mine-1)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		if err := l.claims.remove(l.number, mine-1); err != nil {
 			return err
 		}
 	}
@@ -108,6 +107,23 @@ func (l *Lease) Take() error {
 	return nil
 }
 
+// overtaken gives up a claim that others have gone past: they came and went between
+// look and claim, or this process stood still while it waited. The next Take begins
+// anew.
+func (l *Lease) overtaken(mine int) error {
+	if err := l.beat(); err != nil { // which lets go of it
+		return err
+	}
+	if err := l.Close(); err != nil {
+		return err
+	}
+	if err := l.claims.remove(l.number, mine); err != nil {
+		return err
+	}
+	l.lost, l.over = make(chan struct{}), sync.Once{}
+	return l.busy(l.number)
+}
+
 // busy says who has the claim of a number.
 func (l *Lease) busy(number int) error {
 	who, beat, err := l.claims.Holder(number)
@@ -133,11 +149,31 @@ func (l *Lease) live() {
 			return
 		case <-tick.C:
 			// While the store is away nobody else can take over either.
-			if lost, err := l.claims.Beat(); err == nil && len(lost) > 0 {
-				close(l.lost)
-				return
-			}
+			l.beat()
+		case <-l.lost:
+			return
 		}
+	}
+}
+
+// beat shows life, and hears whether another has taken over.
+func (l *Lease) beat() error {
+	lost, err := l.claims.Beat()
+	if len(lost) > 0 {
+		l.over.Do(func() { close(l.lost) })
+	}
+	return err
+}
+
+// Check asks now whether the lock is still held: a process that stood still goes on
+// for a moment before it hears that another has taken over (ErrLost).
+func (l *Lease) Check() error {
+	err := l.beat()
+	select {
+	case <-l.lost:
+		return ErrLost
+	default:
+		return err
 	}
 }
 
@@ -154,10 +190,7 @@ func (l *Lease) Close() error {
 	l.end = nil
 	err := l.claims.Drop()
 	if err == nil && l.number > 0 {
-		// Nobody will ever want this number again.
-		if err = store.Remove(l.claims.path(l.number, 0)); errors.Is(err, fs.ErrNotExist) {
-			err = nil
-		}
+		err = l.claims.remove(l.number, 0) // nobody will ever want this number again
 	}
 	return err
 }
@@ -172,7 +205,7 @@ func LeaseHolder(dir string) (*Owner, time.Time, error) {
 		return nil, time.Time{}, err
 	}
 	have := read(c.path(0, g))
-	if have.Released || have.Dead() {
+	if have.Released || have.Dead() || have.PID == 0 { // the last: it was given back just now
 		return nil, time.Time{}, nil
 	}
 	return &have.Owner, have.At, nil

@@ -160,3 +160,78 @@ func TestLeaseRace(t *testing.T) {
 		t.Errorf("%d files are left: %v", len(left), left)
 	}
 }
+
+// Who stood still while it waited for others, and was passed by, gets the lock when it
+// is free, and leaves no file behind.
+func TestLeaseOvertakenWhileItWaits(t *testing.T) {
+	dir := t.TempDir()
+	share, still, next := lease(t, dir, true), lease(t, dir, false), lease(t, dir, false)
+	if err := share.Take(); err != nil {
+		t.Fatal(err)
+	}
+	still.claims.me.Host = "elsewhere"
+	var busy *Busy
+	if err := still.Take(); !errors.As(err, &busy) {
+		t.Fatalf("beside one that shares: %v", err)
+	}
+	still.claims.mu.Lock() // it stands still
+	if err := share.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if busy := until(t, next); busy != nil {
+		t.Fatalf("one that stands still is alive: %v", busy)
+	}
+	still.claims.mu.Unlock()
+	if busy := until(t, still); busy == nil {
+		t.Fatal("two have the lock")
+	}
+	if err := next.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if busy := until(t, still); busy != nil {
+		t.Fatalf("free, and %v", busy)
+	}
+	if err := still.Check(); err != nil {
+		t.Errorf("it has the lock, and %v", err)
+	}
+	if err := still.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if left, _ := filepath.Glob(filepath.Join(dir, "*")); len(left) > 1 {
+		t.Errorf("left: %v", left)
+	}
+}
+
+// A holder that was passed by hears so when it asks, and writes nothing of its claim
+// when it gives it back.
+func TestLeaseCheck(t *testing.T) {
+	dir := t.TempDir()
+	l, err := OpenLease(dir, false, time.Hour)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Take(); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Check(); err != nil {
+		t.Errorf("of a lock that is held: %v", err)
+	}
+	next := lease(t, dir, false)
+	if ok, err := next.claims.create(0, 1); !ok || err != nil {
+		t.Fatal(ok, err)
+	}
+	for range 2 {
+		if err := l.Check(); !errors.Is(err, ErrLost) {
+			t.Errorf("of a lock that was lost: %v", err)
+		}
+	}
+	if err := os.Remove(l.claims.path(0, 0)); err != nil {
+		t.Fatal(err)
+	}
+	if err := l.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(l.claims.path(0, 0)); err == nil {
+		t.Error("a claim that was lost is written again")
+	}
+}
