@@ -19,16 +19,34 @@ import (
 type holding struct {
 	files []*os.File
 	lease *lock.Lease // in a bucket; nil in a folder
+	name  string
 	over  context.CancelCauseFunc
 }
 
-// Close gives the lock back.
+// lost asks whether another has the lock by now, before something is written that is
+// that one's: a process that stood still for long goes on for a moment before it hears
+// of that. nil too if the store does not say. In a folder no lock is lost.
+func (h *holding) lost() error {
+	if h.lease == nil {
+		return nil
+	}
+	if err := h.lease.Check(); errors.Is(err, lock.ErrLost) {
+		return fmt.Errorf("%s: %w", h.name, err)
+	}
+	return nil
+}
+
+// Close gives the lock back. No stage is left then, so that the file which a lease has
+// on this machine is not needed any more.
 func (h *holding) Close() error {
 	var err error
 	if h.lease != nil {
 		err = h.lease.Close()
 	}
 	for _, f := range h.files {
+		if h.lease != nil {
+			err = errors.Join(err, removeIf(f.Name()))
+		}
 		err = errors.Join(err, f.Close())
 	}
 	if h.over != nil {
@@ -71,7 +89,11 @@ func acquireFile(ctx context.Context, path, name string, shared, wait bool, what
 		f, err := lock.File(path, shared)
 		var held *lock.Held
 		if err == nil {
-			return f, nil
+			if there(f) {
+				return f, nil
+			}
+			f.Close()
+			continue
 		}
 		if !errors.As(err, &held) {
 			return nil, cli.Usagef("%w", err)
@@ -88,6 +110,17 @@ func acquireFile(ctx context.Context, path, name string, shared, wait bool, what
 	}
 }
 
+// there reports that a file still has its name: whoever had the lock before may have
+// removed it.
+func there(f *os.File) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(a, b)
+}
+
 func taken(name, what string, by lock.Owner) error {
 	who := by.Name()
 	if who != "" {
@@ -100,7 +133,7 @@ func taken(name, what string, by lock.Owner) error {
 // whether it lives. A lock that is taken alone is one of this machine's as well, so
 // that stages which outlive their pipeline by a moment are waited for.
 func (p *Pipeline) acquireInBucket(ctx context.Context, url string, shared, wait bool, what string) (context.Context, *holding, error) {
-	h := &holding{}
+	h := &holding{name: url}
 	fail := func(err error) (context.Context, *holding, error) {
 		return ctx, nil, errors.Join(err, h.Close())
 	}

@@ -72,17 +72,21 @@ func (l *stepLog) send() {
 	behind := l.behind
 	l.behind = false
 	l.mu.Unlock()
-	if behind {
-		store.UploadFrom(l.name, l.f)
+	if behind && store.UploadFrom(l.name, l.f) != nil {
+		l.mu.Lock()
+		l.behind = true
+		l.mu.Unlock()
 	}
 }
 
-// Close ends the log.
-func (l *stepLog) Close() error {
+// Close ends the log; send is false where the object is another's by now.
+func (l *stepLog) Close(send bool) error {
 	if l.end != nil {
 		close(l.end)
 		l.ended.Wait()
-		l.send()
+		if send {
+			l.send()
+		}
 	}
 	return l.f.Close()
 }

@@ -136,7 +136,9 @@ func (p *Pipeline) Checked(ctx context.Context) ([]Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	p.Runner.Work = p.Dir
+	if !store.IsURL(p.Dir) {
+		p.Runner.Work = p.Dir
+	}
 	return plan, p.probe(ctx, plan)
 }
 

@@ -16,6 +16,7 @@ import (
 	"golang.org/x/term"
 
 	"eaft/internal/cli"
+	"eaft/internal/lock"
 	"eaft/internal/store"
 )
 
@@ -35,6 +36,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	defer held.Close()
 	p.Runner.Hold = held.files
 	p.equip(isa)
+	return lost(ctx, p.all(ctx, held))
+}
+
+// all makes what is missing while the run's lock is held.
+func (p *Pipeline) all(ctx context.Context, held *holding) error {
 	plan, err := p.Plan(ctx)
 	if err != nil {
 		return err
@@ -57,9 +63,11 @@ func (p *Pipeline) Run(ctx context.Context) error {
 		} else {
 			ran++
 			p.say("step", pl.Name, pl.What, "why", strings.Join(pl.Why, "; "), "folder", pl.Folder)
-			failed = p.step(ctx, plan, pl)
+			failed = p.step(ctx, held, plan, pl)
 			if failed == nil {
 				pl.What, pl.Why = Done, nil
+			} else if errors.Is(failed, lock.ErrLost) {
+				return failed // another one writes the report
 			}
 		}
 		p.writeMetrics(plan)
@@ -79,7 +87,7 @@ func (p *Pipeline) Run(ctx context.Context) error {
 	if failed == nil && ran == 0 {
 		p.say("run", p.Path, "nothing to do")
 	}
-	return lost(ctx, failed)
+	return failed
 }
 
 // equip tells the stages where they work and with which instruction set.
@@ -111,7 +119,7 @@ func (p *Pipeline) remember(s *Step) error {
 }
 
 // step runs one stage and records what came of it.
-func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error {
+func (p *Pipeline) step(ctx context.Context, held *holding, plan []Planned, pl *Planned) error {
 	r := pl.Record
 	if err := store.MkdirAll(p.at(pl.out())); err != nil {
 		return err
@@ -161,10 +169,15 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 	}
 	var u Usage
 	if err == nil {
-		err = lost(ctx, p.execute(ctx, pl, &u))
+		err = lost(ctx, p.execute(ctx, held, pl, &u))
 		peak = max(peak, u.PeakMemory)
+	} else if e := held.lost(); e != nil {
+		err = e
 	}
 	still()
+	if errors.Is(err, lock.ErrLost) {
+		return err // the record is another's
+	}
 	a.Ended, a.Seconds, a.Exit, a.PeakMemory = true, time.Since(began).Seconds(), cli.Code(err), peak
 	if err == nil {
 		if r.Results, err = p.results(pl.Step); err == nil {
@@ -184,7 +197,7 @@ func (p *Pipeline) step(ctx context.Context, plan []Planned, pl *Planned) error 
 }
 
 // execute runs the step's program to its end.
-func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
+func (p *Pipeline) execute(ctx context.Context, held *holding, pl *Planned, u *Usage) error {
 	// What killed attempts were writing; nobody else is in the folder now.
 	for _, dir := range []string{p.at(pl.Folder), p.at(pl.out())} {
 		if err := store.CleanTemps(dir); err != nil {
@@ -195,14 +208,22 @@ func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
 	if err != nil {
 		return err
 	}
-	defer f.Close()
+	gone := false
+	defer func() { f.Close(!gone) }()
+	run := func(s Stage) error {
+		err := p.Runner.Run(ctx, s)
+		if e := held.lost(); e != nil {
+			gone, err = true, e
+		}
+		return err
+	}
 	s := Stage{Program: pl.Program, Args: pl.Args, Usage: u, Err: io.MultiWriter(p.Runner.Err, &lossy{w: f})}
 	if t, ok := p.Runner.Err.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
 		s.Err = t // a bar is drawn for people; the log is for those who are not there
 	}
 	if pl.Stdout == "" {
 		s.Out = io.MultiWriter(p.Runner.Err, &lossy{w: f})
-		return p.Runner.Run(ctx, s)
+		return run(s)
 	}
 	// What a gate refused is written all the same: that is when it is looked at.
 	out, err := store.Create(p.at(pl.Folder, pl.Stdout))
@@ -210,7 +231,7 @@ func (p *Pipeline) execute(ctx context.Context, pl *Planned, u *Usage) error {
 		return err
 	}
 	s.Out = out
-	err = p.Runner.Run(ctx, s)
+	err = run(s)
 	if err != nil && cli.Code(err) != cli.ExitGate {
 		out.Abort()
 		return err

@@ -123,8 +123,18 @@ func TestS3Run(t *testing.T) {
 			t.Parallel()
 			proxy := s3test.Through(t, s, decide)
 			p := newProject(t, s, proxy.Endpoint, "run-"+name)
+			temp := t.TempDir()
+			p.env = append(p.env, "TMPDIR="+temp)
+			for _, verb := range []string{"plan", "run"} {
+				if out := p.do(2, verb, "--set", "train.loss=eaftt"); !strings.Contains(out, "--set train.loss") {
+					t.Errorf("%s with an unknown loss: %s", verb, out)
+				}
+			}
 			p.do(0, "run")
 			p.same(want)
+			if left, _ := os.ReadDir(temp); len(left) > 0 {
+				t.Errorf("%v lies in TMPDIR", left)
+			}
 			if out := p.do(0, "run"); !strings.Contains(out, "nothing to do") {
 				t.Errorf("again: %s", out)
 			}
@@ -241,6 +251,9 @@ func TestS3RunTwo(t *testing.T) {
 		t.Errorf("the one that stood still: %v", err)
 	}
 	p.same(want)
+	if out := p.do(0, "run"); !strings.Contains(out, "nothing to do") {
+		t.Errorf("the one that stood still wrote what is another's: %s", out)
+	}
 	if out := p.do(0, "clean", "--set", "score.dtype=f32", "--dry-run"); !strings.Contains(out, p.url()[:len(p.url())-len(".yaml")]+"/score-") {
 		t.Errorf("clean: %s", out)
 	}
