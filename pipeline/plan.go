@@ -72,7 +72,7 @@ func (p *Pipeline) isa() (string, error) {
 // provide makes sure that this machine computes as the run does, and pins it.
 func (p *Pipeline) provide() (isa string, err error) {
 	if isa, err = p.isa(); err != nil {
-		return "", err
+		return "", unusable(err)
 	}
 	if _, err := p.ISA(isa); err != nil {
 		return "", cli.Usagef("this run computes with %s, which all of its machines need (%s): %w; run elsewhere, or set cpu to what all have", isa, p.at(p.Out, "pin.json"), err)
@@ -91,7 +91,16 @@ func (p *Pipeline) provide() (isa string, err error) {
 			return p.provide()
 		}
 	}
-	return isa, err
+	return isa, unusable(err)
+}
+
+// unusable is wrong use where a folder cannot be had at all: it is not there, or not
+// this user's.
+func unusable(err error) error {
+	if errors.Is(err, fs.ErrNotExist) || errors.Is(err, fs.ErrPermission) {
+		return cli.Usagef("out: %w", err)
+	}
+	return err
 }
 
 // Plan says for every step of the run whether it is done, and if not, why.

@@ -79,13 +79,13 @@ func at(name string) (*blob.Bucket, location, error) {
 // failure is what a provider said, for people: without its types, and without
 // what its URLs carry.
 type failure struct {
-	text    string
-	missing bool
+	text string
+	kind error // fs.ErrNotExist, fs.ErrPermission or nil
 }
 
 func (f *failure) Error() string { return f.text }
 
-func (f *failure) Is(target error) bool { return f.missing && target == fs.ErrNotExist }
+func (f *failure) Is(target error) bool { return f.kind != nil && target == f.kind }
 
 // unavailable is a failure that may be over later.
 type unavailable struct{ failure }
@@ -138,6 +138,23 @@ func final(err error) bool {
 	return errors.As(err, &changed) || errors.Is(err, errNoBucket)
 }
 
+// absent says what is not there: an object, or the bucket where something was to be made or listed.
+func (l location) absent(what string) error {
+	switch what {
+	case "list", "create", "write":
+		return l.errOf(&failure{fmt.Sprintf("%s: there is no such bucket; make it, or name another", what), fs.ErrNotExist})
+	}
+	return l.errOf(&failure{fmt.Sprintf("%s: %v", what, fs.ErrNotExist), fs.ErrNotExist})
+}
+
+// remedy is for what failed again and again.
+func remedy(err error) string {
+	if strings.Contains(err.Error(), "get credentials:") {
+		return "no credentials were found: set them as docs/storage.md says, or look after the service that hands them out"
+	}
+	return "run the same command again when the store answers"
+}
+
 // retry runs do until it succeeds, the error is final or the tries are used up.
 func (l location) retry(what string, do func() error) error {
 	pause := firstPause
@@ -146,12 +163,14 @@ func (l location) retry(what string, do func() error) error {
 		switch {
 		case err == nil:
 			return nil
-		case codeOf(err) == gcerrors.NotFound:
-			return l.errOf(&failure{fmt.Sprintf("%s: %v", what, fs.ErrNotExist), true})
+		case codeOf(err) == gcerrors.NotFound || errors.Is(err, errNoBucket):
+			return l.absent(what)
+		case codeOf(err) == gcerrors.PermissionDenied:
+			return l.errOf(&failure{fmt.Sprintf("%s: the store refuses it; look after the credentials, what they may do and the clock: %s", what, said(err)), fs.ErrPermission})
 		case final(err):
 			return l.errOf(&failure{text: fmt.Sprintf("%s: %s", what, said(err))})
 		case try == tries:
-			return l.errOf(&unavailable{failure{text: fmt.Sprintf("%s failed %d times, last: %s; run the same command again when the store answers", what, tries, said(err))}})
+			return l.errOf(&unavailable{failure{text: fmt.Sprintf("%s failed %d times, last: %s; %s", what, tries, said(err), remedy(err))}})
 		}
 		fmt.Fprintf(os.Stderr, "warning: %v; trying again (%d of %d)\n", l.errOf(fmt.Errorf("%s: %s", what, said(err))), try+1, tries)
 		time.Sleep(pause/2 + rand.N(pause))

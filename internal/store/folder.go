@@ -42,7 +42,7 @@ func Stat(name string) (Info, error) {
 	}
 	objects, err := list(b, l, "", 1)
 	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), true})
+		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
 	}
 	return Info{Dir: err == nil}, err
 }
@@ -99,7 +99,7 @@ func ReadDir(dir string) ([]Entry, error) {
 	}
 	objects, err := list(b, l, "/", 0)
 	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), true})
+		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
 	}
 	for _, o := range objects {
 		out = append(out, Entry{path.Base(o.Key), o.IsDir})
@@ -134,7 +134,7 @@ func Sizes(dir string) (map[string]int64, error) {
 	}
 	objects, err := list(b, l, "/", 0)
 	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), true})
+		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
 	}
 	for _, o := range objects {
 		if !o.IsDir {
@@ -183,7 +183,7 @@ func Walk(dir string, visit func(name string, size int64)) error {
 	}
 	objects, err := list(b, l, "", 0)
 	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), true})
+		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
 	}
 	for _, o := range objects {
 		visit(strings.TrimPrefix(strings.TrimPrefix(o.Key, l.key), "/"), o.Size)

@@ -76,7 +76,7 @@ func Open(name string) (*File, error) {
 
 func attributes(b *blob.Bucket, l location) (a *blob.Attributes, err error) {
 	if l.key == "" {
-		return nil, l.errOf(&failure{"names no object but the bucket: " + fs.ErrNotExist.Error(), true})
+		return nil, l.errOf(&failure{"names no object but the bucket: " + fs.ErrNotExist.Error(), fs.ErrNotExist})
 	}
 	err = l.retry("open", func() (err error) {
 		req := newRequest()

@@ -368,3 +368,34 @@ func TestAway(t *testing.T) {
 		}
 	})
 }
+
+// What the store refuses, and a bucket that is not there, are said at once, with a
+// remedy.
+func TestServerRefuses(t *testing.T) {
+	s := s3test.Start(t)
+	s3test.Setenv(t, s.Endpoint)
+	forgetBuckets(t)
+	none := "s3://no-such-bucket/x"
+	_, list := ReadDir(none)
+	_, create := CreateNew(none, []byte("x"))
+	for what, err := range map[string]error{"list": list, "create": create, "write": WriteFile(none, []byte("x"))} {
+		if !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "there is no such bucket") {
+			t.Errorf("%s in a bucket that is not there: %v", what, err)
+		}
+	}
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "not-the-secret-of-it")
+	forgetBuckets(t)
+	name := s3test.URL("x")
+	began := time.Now()
+	_, list = ReadDir(name)
+	_, create = CreateNew(name, []byte("x"))
+	_, open := Stat(name)
+	for what, err := range map[string]error{"list": list, "create": create, "open": open, "write": WriteFile(name, []byte("x"))} {
+		if !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), "the store refuses it; look after the credentials") {
+			t.Errorf("%s with a wrong secret: %v", what, err)
+		}
+	}
+	if d := time.Since(began); d > firstPause*8 {
+		t.Errorf("it was tried for %v", d)
+	}
+}
