@@ -116,6 +116,8 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 	}
 	if store.IsURL(c.Dir) {
 		c.Out = c.at(c.Out) // stages are told where it is
+	} else {
+		c.Out = store.Local(c.Out) // what is below it is a path
 	}
 	return c, c.check(r)
 }

@@ -86,3 +86,15 @@ func FuzzLoad(f *testing.F) {
 		}
 	})
 }
+
+// A folder that is given as a file:// URL is that folder, for every step.
+func TestOutIsFileURL(t *testing.T) {
+	dir := filepath.ToSlash(t.TempDir())
+	c, err := load(t, "model: demo\ncorpora: [x.jsonl]\nout: file://"+dir+"/run\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got := c.at(under(c.Out, "score-1", "out")); got != filepath.FromSlash(dir+"/run/score-1/out") {
+		t.Errorf("a step's folder is %s", got)
+	}
+}

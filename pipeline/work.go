@@ -230,6 +230,7 @@ type worker struct {
 }
 
 func (w *worker) all(ctx context.Context, slice Slice) error {
+	var look time.Time // when others' claims are looked at next
 	for {
 		made, err := w.p.made(w.s.Step)
 		if err != nil {
@@ -248,7 +249,10 @@ func (w *worker) all(ctx context.Context, slice Slice) error {
 		if batch == 0 {
 			batch = min(64, (len(todo)+7)/8)
 		}
-		got, err := w.claims.Take(todo, batch)
+		var got []int
+		if time.Now().After(look) {
+			got, err = w.claims.Take(todo, batch)
+		}
 		if err == nil && len(got) > 0 {
 			err = w.make(ctx, got)
 		}
@@ -258,7 +262,11 @@ func (w *worker) all(ctx context.Context, slice Slice) error {
 		if len(got) > 0 {
 			continue
 		}
-		// Others are at what is left; one of them may die.
+		// Others are at what is left; one of them may die. In a bucket each of their
+		// claims is a request or two, and one list says what they have made.
+		if store.IsURL(w.p.at(w.p.Out)) && time.Now().After(look) {
+			look = time.Now().Add(w.p.lease() / 4)
+		}
 		select {
 		case <-ctx.Done():
 			return context.Cause(ctx)
