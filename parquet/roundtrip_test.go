@@ -230,6 +230,40 @@ func TestRefusedRows(t *testing.T) {
 	}
 }
 
+// Numbers that are none are named by row and column.
+func TestNoNumbers(t *testing.T) {
+	for _, x := range []float64{math.NaN(), math.Inf(1), math.Inf(-1)} {
+		path, bad := filepath.Join(t.TempDir(), "s.parquet"), []float32{float32(x)}
+		w, err := CreateScores(path, 0)
+		if err != nil {
+			t.Fatal(err)
+		}
+		good, one := []float32{-1}, []int32{1}
+		for _, row := range []*ScoresRow{
+			{ID: "a", Pos: one, Token: one, LogProb: good, Entropy: good, TopKEntropy: good, TopKMass: good, Top1LogProb: good, Rank: one, Top1ID: one},
+			{ID: "b", Pos: one, Token: one, LogProb: good, Entropy: good, TopKEntropy: bad, TopKMass: good, Top1LogProb: good, Rank: one, Top1ID: one},
+		} {
+			if err := w.Write(row); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if _, err := w.Commit(Meta{}); err != nil {
+			t.Fatal(err)
+		}
+		r, err := OpenScores(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer r.Close()
+		if err := r.Next(&ScoresRow{}); err != nil {
+			t.Fatal(err)
+		}
+		if err := r.Next(&ScoresRow{}); err == nil || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "row 1") || !strings.Contains(err.Error(), "topk_entropy") {
+			t.Errorf("%v: %v", x, err)
+		}
+	}
+}
+
 func TestDataset(t *testing.T) {
 	dir := t.TempDir()
 	name := ShardName(0, 1)
