@@ -101,10 +101,7 @@ func inFolder(t *testing.T) map[string]string {
 	}
 	want := map[string]string{}
 	for name, data := range results(t, dir) {
-		// In a bucket it is claims.
-		if !strings.HasSuffix(name, "/.lock") {
-			want[filepath.ToSlash(name)] = data
-		}
+		want[filepath.ToSlash(name)] = data
 	}
 	return want
 }
