@@ -3,11 +3,11 @@ package model
 import (
 	"encoding/json"
 	"errors"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"slices"
 
+	"eaft/internal/store"
 	"eaft/model/weights"
 )
 
@@ -46,7 +46,7 @@ func (m *Model) SaveAdapter(dir, base string) error {
 		return err
 	}
 	config := filepath.Join(dir, weights.AdapterConfig)
-	if err := os.Remove(config); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := store.RemoveIfThere(config); err != nil {
 		return err
 	}
 	var tensors []weights.Named

@@ -3,12 +3,12 @@ package model
 import (
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"reflect"
 
 	"eaft/compute"
+	"eaft/internal/store"
 	"eaft/model/weights"
 )
 
@@ -39,7 +39,7 @@ func (m *Model) Save(dir string, from *weights.Checkpoint) error {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return err
 	}
-	if err := os.Remove(filepath.Join(dir, "config.json")); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := store.RemoveIfThere(filepath.Join(dir, "config.json")); err != nil {
 		return err
 	}
 	if err := saveTokenizer(dir, from); err != nil {

@@ -28,6 +28,14 @@ func (c *Config) at(elem ...string) string {
 	return store.Join(c.Dir, elem...)
 }
 
+// workplace is where the stages work; "", for nobody works in a bucket: anywhere.
+func (c *Config) workplace() string {
+	if store.IsURL(c.Dir) {
+		return ""
+	}
+	return c.Dir
+}
+
 // argument is how a path in the run's file is told to a stage. Stages work in the
 // folder of the file, so that they are told what stands there; in a bucket nobody
 // works. What is nothing in the bucket is a word that means itself, such as demo.
@@ -102,8 +110,8 @@ func (c *Config) hashPath(m *memo, p string) (string, error) {
 
 // hashModel is the model's hash. Of a hub id, and of the model that is part of the
 // programs, it is not known which files it stands for, and it is taken each time.
-func (c *Config) hashModel(m *memo, hash func(ref string) (string, error)) (string, error) {
-	take := func() (string, error) { return hash(c.argument(c.Model)) }
+func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, error)) (string, error) {
+	take := func() (string, error) { return hash(ref) }
 	if _, err := store.Stat(c.at(c.Model)); err != nil || c.Model == "demo" {
 		return take()
 	}

@@ -45,7 +45,7 @@ func (h *holding) Close() error {
 	}
 	for _, f := range h.files {
 		if h.lease != nil {
-			err = errors.Join(err, removeIf(f.Name()))
+			err = errors.Join(err, store.RemoveIfThere(f.Name()))
 		}
 		err = errors.Join(err, f.Close())
 	}
@@ -89,11 +89,7 @@ func acquireFile(ctx context.Context, path, name string, shared, wait bool, what
 		f, err := lock.File(path, shared)
 		var held *lock.Held
 		if err == nil {
-			if there(f) {
-				return f, nil
-			}
-			f.Close()
-			continue
+			return f, nil
 		}
 		if !errors.As(err, &held) {
 			return nil, cli.Usagef("%w", err)
@@ -108,17 +104,6 @@ func acquireFile(ctx context.Context, path, name string, shared, wait bool, what
 		case <-time.After(100 * time.Millisecond):
 		}
 	}
-}
-
-// there reports that a file still has its name: whoever had the lock before may have
-// removed it.
-func there(f *os.File) bool {
-	a, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(f.Name())
-	return err == nil && os.SameFile(a, b)
 }
 
 func taken(name, what string, by lock.Owner) error {
@@ -150,36 +135,18 @@ func (p *Pipeline) acquireInBucket(ctx context.Context, url string, shared, wait
 	if h.lease, err = lock.OpenLease(url, shared, p.lease()); err != nil {
 		return fail(err)
 	}
-	said := false
-	for {
-		err := h.lease.Take()
-		var busy *lock.Busy
-		switch {
-		case err == nil:
-			out, cancel := context.WithCancelCause(ctx)
-			h.over = cancel
-			go func() {
-				select {
-				case <-h.lease.Lost():
-					cancel(fmt.Errorf("%s: %w", url, lock.ErrLost))
-				case <-out.Done():
-				}
-			}()
-			return out, h, nil
-		case !errors.As(err, &busy):
-			return fail(err)
-		case !wait && busy.Alive:
-			return fail(taken(url, what, busy.Owner))
-		case !wait && !said:
-			said = true
-			p.say("lock", url, "is looked at", "why", fmt.Sprintf("%s; within %v it is seen whether %s lives", what, p.lease(), busy.Owner.Name()))
-		}
-		select {
-		case <-ctx.Done():
-			return fail(ctx.Err())
-		case <-time.After(min(p.pause(), p.lease()/8)):
-		}
+	err = h.lease.Acquire(ctx, wait, min(p.pause(), p.lease()/8), func(by lock.Owner) {
+		p.say("lock", url, "is looked at", "why", fmt.Sprintf("%s; within %v it is seen whether %s lives", what, p.lease(), by.Name()))
+	})
+	var busy *lock.Busy
+	if errors.As(err, &busy) {
+		err = taken(url, what, busy.Owner)
 	}
+	if err != nil {
+		return fail(err)
+	}
+	ctx, h.over = h.lease.Bind(ctx, fmt.Errorf("%s: %w", url, lock.ErrLost))
+	return ctx, h, nil
 }
 
 // lost is the error of a run whose lock another one has taken over; else err.

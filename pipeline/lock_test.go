@@ -63,28 +63,3 @@ func TestLock(t *testing.T) {
 		t.Errorf("free, and %v holds it", o)
 	}
 }
-
-// A lock's file that lost its name while somebody waited for it is not that lock.
-func TestThere(t *testing.T) {
-	path := filepath.Join(t.TempDir(), "lock")
-	f, err := lock.File(path, false)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer f.Close()
-	if !there(f) {
-		t.Error("a file that has its name")
-	}
-	if err := os.Remove(path); err != nil {
-		t.Fatal(err)
-	}
-	if there(f) {
-		t.Error("a file that was removed")
-	}
-	if err := os.WriteFile(path, nil, 0o666); err != nil {
-		t.Fatal(err)
-	}
-	if there(f) {
-		t.Error("another file has the name")
-	}
-}

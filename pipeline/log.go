@@ -17,9 +17,8 @@ import (
 type stepLog struct {
 	name   string
 	f      *os.File
-	behind bool // the object lacks something
-	end    chan struct{}
-	ended  sync.WaitGroup
+	behind bool   // the object lacks something
+	stop   func() // no more is sent meanwhile; nil: of a folder
 	mu     sync.Mutex
 }
 
@@ -43,19 +42,7 @@ func openLog(name string) (*stepLog, error) {
 		l.f.Close()
 		return nil, err
 	}
-	l.end = make(chan struct{})
-	l.ended.Go(func() {
-		tick := time.NewTicker(sendLogEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-l.end:
-				return
-			case <-tick.C:
-				l.send()
-			}
-		}
-	})
+	l.stop = every(sendLogEvery, l.send)
 	return l, nil
 }
 
@@ -81,14 +68,32 @@ func (l *stepLog) send() {
 
 // Close ends the log; send is false where the object is another's by now.
 func (l *stepLog) Close(send bool) error {
-	if l.end != nil {
-		close(l.end)
-		l.ended.Wait()
+	if l.stop != nil {
+		l.stop()
 		if send {
 			l.send()
 		}
 	}
 	return l.f.Close()
+}
+
+// every calls f again and again until the function that it returns is called.
+func every(d time.Duration, f func()) (stop func()) {
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		tick := time.NewTicker(d)
+		defer tick.Stop()
+		for {
+			select {
+			case <-tick.C:
+				f()
+			case <-end:
+				return
+			}
+		}
+	}()
+	return func() { close(end); <-ended }
 }
 
 // writeLog writes a whole log. Nothing depends on it.

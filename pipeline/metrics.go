@@ -27,21 +27,7 @@ const metricsEvery = 15 * time.Second
 // that it returns is called; the plan must not change meanwhile.
 func (p *Pipeline) keepMetrics(plan []Planned) (stop func()) {
 	p.writeMetrics(plan)
-	end, ended := make(chan struct{}), make(chan struct{})
-	go func() {
-		defer close(ended)
-		tick := time.NewTicker(metricsEvery)
-		defer tick.Stop()
-		for {
-			select {
-			case <-tick.C:
-				p.writeMetrics(plan)
-			case <-end:
-				return
-			}
-		}
-	}()
-	return func() { close(end); <-ended }
+	return every(metricsEvery, func() { p.writeMetrics(plan) })
 }
 
 // openMetrics is the text format of https://openmetrics.io, which Prometheus'

@@ -145,9 +145,7 @@ func (p *Pipeline) Checked(ctx context.Context) ([]Planned, error) {
 	if err != nil {
 		return nil, err
 	}
-	if !store.IsURL(p.Dir) {
-		p.Runner.Work = p.Dir
-	}
+	p.Runner.Work = p.workplace()
 	return plan, p.probe(ctx, plan)
 }
 

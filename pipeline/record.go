@@ -176,12 +176,12 @@ func (c *Config) mend(s *Step) error {
 				bad = nil // the manifest itself: the stage looks at the shards
 			}
 			for _, b := range bad {
-				if err := removeIf(b); err != nil {
+				if err := store.RemoveIfThere(b); err != nil {
 					return err
 				}
 			}
 		}
-		if err := removeIf(path); err != nil {
+		if err := store.RemoveIfThere(path); err != nil {
 			return err
 		}
 	}

@@ -105,7 +105,7 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 	into := func(from, name string) error {
 		data, err := store.ReadFile(p.at(pl.Folder, from))
 		if errors.Is(err, fs.ErrNotExist) {
-			return removeIf(p.at(p.Out, reportDir, name))
+			return store.RemoveIfThere(p.at(p.Out, reportDir, name))
 		}
 		if err != nil {
 			return err

@@ -92,9 +92,7 @@ func (p *Pipeline) all(ctx context.Context, held *holding) error {
 
 // equip tells the stages where they work and with which instruction set.
 func (p *Pipeline) equip(isa string) {
-	if !store.IsURL(p.Dir) {
-		p.Runner.Work = p.Dir
-	}
+	p.Runner.Work = p.workplace()
 	p.Runner.Env = []string{"EAFT_CPU=" + isa}
 }
 

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"io"
 	"os/exec"
-	"path/filepath"
 	"sync"
 	"syscall"
 	"time"
@@ -27,11 +26,9 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 	if n < 2 {
 		return 0, nil
 	}
-	file := p.Path
-	if !store.IsURL(file) {
-		if file, err = filepath.Abs(store.Local(file)); err != nil {
-			return 0, err
-		}
+	file, err := store.Abs(p.Path)
+	if err != nil {
+		return 0, err
 	}
 	args := append([]string{"work", file, "--stage", pl.Name, "--lease", p.lease().String()}, p.Args...)
 	args = append(args, "--set", "workers=1", "--set", "cpu="+plan0(plan, "isa"))

@@ -53,18 +53,19 @@ type Facts struct {
 
 // Steps are the stages of the run in order, with their keys. It reads all inputs.
 func (c *Config) Steps(f Facts) ([]*Step, error) {
-	model, err := c.hashModel(f.memo, f.ModelHash)
+	ref := c.argument(c.Model)
+	model, err := c.hashModel(f.memo, ref, f.ModelHash)
 	if err != nil {
 		return nil, err
 	}
-	b := &builder{c: c, memo: f.memo, isa: f.ISA, model: model}
+	b := &builder{c: c, memo: f.memo, isa: f.ISA, ref: ref, model: model}
 	tok := b.tokenize("tokenize", c.Corpora, &c.Tokenize)
 	data := tok.out()
 	if len(c.splits()) > 0 {
 		data = under(data, "train")
 	}
 	score := b.add(&Step{Name: "score", kind: "score", Schema: parquet.SchemaScores, Needs: []*Step{tok}}, &c.Score)
-	score.Args = append([]string{"score", "--model", c.argument(c.Model), "--tokens", data, "--out", score.out()}, c.Score.args(c)...)
+	score.Args = append([]string{"score", "--model", ref, "--tokens", data, "--out", score.out()}, c.Score.args(c)...)
 	score.Markers = []string{path.Join("out", parquet.ManifestName)}
 	inspect := b.add(&Step{Name: "inspect", kind: "inspect", Needs: []*Step{score}, Shards: -1, Stdout: "out/report.json"}, &c.Inspect)
 	inspect.Args = append([]string{"inspect", score.out(), "--json", "--html", under(inspect.out(), "report.html")}, c.Inspect.args(c)...)
@@ -75,7 +76,7 @@ func (c *Config) Steps(f Facts) ([]*Step, error) {
 		o, needs, parts := b.heldOut(c.Train)
 		// What the gates of inspect refuse is not trained on.
 		train = b.add(&Step{Name: "train", kind: "train", Needs: append([]*Step{tok, score}, needs...), After: []*Step{inspect}, Parts: parts, Shards: -1, Stdout: "summary.txt"}, o)
-		train.Args = append([]string{"--model", c.argument(c.Model), "--tokens", data, "--scores", score.out(), "--out", train.out()}, o.args(b.c)...)
+		train.Args = append([]string{"--model", ref, "--tokens", data, "--scores", score.out(), "--out", train.out()}, o.args(b.c)...)
 		train.Markers = []string{"out/run.json"}
 	}
 	for i := range c.Eval {
@@ -88,6 +89,7 @@ type builder struct {
 	c          *Config
 	memo       *memo
 	isa, model string
+	ref        string           // of the model, for the stages
 	tok        *Step            // of the corpora
 	own        map[string]*Step // tokenize of evaluations, by their names
 	steps      []*Step
@@ -107,7 +109,7 @@ func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
 		s.Parts[fmt.Sprintf("corpus %d %s", i, p)] = hash
 	}
 	b.add(s, o)
-	s.Args = append([]string{"--model", b.c.argument(b.c.Model), "--out", s.out()}, o.args(b.c)...)
+	s.Args = append([]string{"--model", b.ref, "--out", s.out()}, o.args(b.c)...)
 	s.Args = append(s.Args, "--")
 	for _, p := range corpora {
 		s.Args = append(s.Args, b.c.argument(p))
@@ -178,7 +180,7 @@ func (b *builder) eval(e *Eval, train *Step) {
 	models := []struct {
 		name, ref string
 		needs     []*Step
-	}{{"base", b.c.argument(b.c.Model), nil}}
+	}{{"base", b.ref, nil}}
 	if train != nil {
 		models = append(models, struct {
 			name, ref string

@@ -423,7 +423,7 @@ func (p *Pipeline) merge(s *Planned, n int) (sum parquet.Ledger, peak int64, bad
 				continue
 			}
 			bad, damaged = append(bad, path), true
-			if err := removeIf(path); err != nil {
+			if err := store.RemoveIfThere(path); err != nil {
 				return sum, 0, nil, err
 			}
 		}
@@ -463,11 +463,4 @@ func (p *Pipeline) intact(s *Planned) error {
 		p.say("shard", path, "is not what a worker made, and is made again")
 	}
 	return err
-}
-
-func removeIf(path string) error {
-	if err := store.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
 }

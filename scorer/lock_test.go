@@ -16,7 +16,7 @@ func TestTwoAtOnce(t *testing.T) {
 	if err := os.WriteFile(unfinished, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	f, err := lock.File(filepath.Join(o.Out, lockName), false)
+	f, err := lock.File(filepath.Join(o.Out, lock.FolderName), false)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -28,7 +28,7 @@ func TestTwoAtOnce(t *testing.T) {
 	}
 	f.Close()
 	score(t, 1, o)
-	for _, path := range []string{unfinished, filepath.Join(o.Out, lockName)} {
+	for _, path := range []string{unfinished, filepath.Join(o.Out, lock.FolderName)} {
 		if _, err := os.Stat(path); !os.IsNotExist(err) {
 			t.Errorf("%s is left: %v", path, err)
 		}

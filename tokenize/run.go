@@ -380,7 +380,7 @@ func (r *run) removeParts() error {
 			paths = append(paths, r.rejectsPart(split, i))
 		}
 		for _, path := range paths {
-			if err := store.Remove(path); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			if err := store.RemoveIfThere(path); err != nil {
 				return err
 			}
 		}

@@ -24,7 +24,7 @@ import (
 // Another machine fetches from there what it goes on with.
 type remote struct {
 	url, dir string
-	claims   *lock.Claims
+	lease    *lock.Lease            // shown until all is sent, also when the run was told to stop
 	keep     int                    // checkpoints
 	sent     map[string]os.FileInfo // what the bucket has, by its name in the folder; nil: not from this scratch
 	from     int                    // step of the checkpoint that the run went on from
@@ -32,8 +32,6 @@ type remote struct {
 	behind   bool                   // not all of the scratch is there
 	ctx      context.Context        // of the run
 	cancel   context.CancelCauseFunc
-	over     chan struct{} // closed by close
-	ended    chan struct{} // closed when no more life is shown
 }
 
 const (
@@ -55,65 +53,26 @@ func (o *Options) connect(ctx context.Context) (context.Context, *remote, error)
 		o.dir = o.Out
 		return ctx, nil, nil
 	}
-	claims, err := lock.OpenClaims(store.Join(o.Out, lockFolder), runLease)
+	lease, err := lock.OpenLease(store.Join(o.Out, lockFolder), false, runLease)
 	if err != nil {
 		return ctx, nil, err
 	}
-	r := &remote{url: o.Out, claims: claims, keep: o.Keep, sent: map[string]os.FileInfo{}, over: make(chan struct{}), ended: make(chan struct{})}
-	if err := r.claim(ctx, o); err != nil {
-		return ctx, nil, err
+	r := &remote{url: o.Out, lease: lease, keep: o.Keep, sent: map[string]os.FileInfo{}}
+	err = lease.Acquire(ctx, false, runLease/20, func(by lock.Owner) {
+		fmt.Fprintf(o.Stderr, "%s: waiting up to %v to see whether the run that has this folder (%s) lives\n", o.Out, runLease, by.Name())
+	})
+	var busy *lock.Busy
+	if errors.As(err, &busy) {
+		err = lock.Taken(o.Out, busy.Owner)
 	}
-	r.ctx, r.cancel = context.WithCancelCause(ctx)
-	go r.live()
+	if err != nil {
+		return ctx, nil, errors.Join(err, lease.Close())
+	}
+	r.ctx, r.cancel = lease.Bind(ctx, errTaken)
 	if err := r.begin(o); err != nil {
 		return ctx, nil, r.close(err)
 	}
 	return r.ctx, r, nil
-}
-
-// claim takes the folder. Of a run that seems to have it the next minute shows
-// whether it lives.
-func (r *remote) claim(ctx context.Context, o *Options) error {
-	first := int64(-1)
-	for {
-		got, err := r.claims.Take([]int{0}, 1)
-		if err != nil || len(got) > 0 {
-			return err
-		}
-		who, beat, err := r.claims.Holder(0)
-		switch {
-		case err != nil:
-			return err
-		case first < 0:
-			first = beat
-			fmt.Fprintf(o.Stderr, "%s: waiting up to %v to see whether the run that has this folder (%s) lives\n", o.Out, runLease, who.Name())
-		case beat >= 0 && beat != first:
-			return lock.Taken(o.Out, who)
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(runLease / 20):
-		}
-	}
-}
-
-// live shows life until all is sent, also when the run was told to stop.
-func (r *remote) live() {
-	defer close(r.ended)
-	tick := time.NewTicker(runLease / 5)
-	defer tick.Stop()
-	for {
-		select {
-		case <-r.over:
-			return
-		case <-tick.C:
-			// While the store is away nobody else can take over either.
-			if lost, err := r.claims.Beat(); err == nil && len(lost) > 0 {
-				r.cancel(errTaken)
-			}
-		}
-	}
 }
 
 // begin makes the scratch and looks what the bucket has.
@@ -139,7 +98,7 @@ func (r *remote) begin(o *Options) error {
 // sweep removes the scratches that killed runs left on this machine: those whose
 // lock nobody holds.
 func sweep(dir string) error {
-	left, err := filepath.Glob(filepath.Join(dir, scratchPrefix+"*", lockName))
+	left, err := filepath.Glob(filepath.Join(dir, scratchPrefix+"*", lock.FolderName))
 	if err != nil {
 		return err
 	}
@@ -264,7 +223,7 @@ func (r *remote) has(name string) bool {
 }
 
 func (r *remote) remove(name string) error {
-	if err := store.Remove(store.Join(r.url, name)); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	if err := store.RemoveIfThere(store.Join(r.url, name)); err != nil {
 		return err
 	}
 	delete(r.sent, name)
@@ -333,9 +292,7 @@ func (r *remote) close(err error) error {
 	}
 	lost := errors.Is(context.Cause(r.ctx), errTaken)
 	r.cancel(nil)
-	close(r.over)
-	<-r.ended
-	if e := r.claims.Drop(); e != nil && err == nil {
+	if e := r.lease.Close(); e != nil && err == nil {
 		err = e
 	}
 	if lost {

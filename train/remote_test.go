@@ -49,7 +49,7 @@ func TestBucket(t *testing.T) {
 	must(t, os.CopyFS(copied, os.DirFS(filepath.Join(s.Dir, "run"))))
 	must(t, os.RemoveAll(filepath.Join(copied, lockFolder)))
 	got, want := results(t, copied), results(t, folder)
-	delete(want, lockName)
+	delete(want, lock.FolderName)
 	for _, files := range []map[string]string{got, want} { // the way to the tokens is another one
 		var m map[string]any
 		must(t, json.Unmarshal([]byte(files["audit/_manifest.json"]), &m))

@@ -14,6 +14,7 @@ import (
 	"testing"
 
 	"eaft/internal/cli"
+	"eaft/internal/lock"
 	"eaft/parquet"
 )
 
@@ -362,7 +363,7 @@ func TestLock(t *testing.T) {
 	}
 	release(l)
 	// What is left of one that was killed is no obstacle.
-	must(t, os.WriteFile(filepath.Join(w.o.Out, lockName), []byte("elsewhere boot 1 1\n"), 0o666))
+	must(t, os.WriteFile(filepath.Join(w.o.Out, lock.FolderName), []byte("elsewhere boot 1 1\n"), 0o666))
 	must(t, w.run(t.Context()))
 }
 

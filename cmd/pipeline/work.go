@@ -78,10 +78,8 @@ func runSubmit(ctx context.Context, args []string, std cli.IO) error {
 	if s.File == "" {
 		s.File = p.Path
 	}
-	if !store.IsURL(s.File) {
-		if s.File, err = filepath.Abs(store.Local(s.File)); err != nil {
-			return err
-		}
+	if s.File, err = store.Abs(s.File); err != nil {
+		return err
 	}
 	return p.Submit(std.Out, *executor, s)
 }

@@ -224,10 +224,7 @@ func now() time.Time { return time.Now().UTC().Truncate(time.Second) }
 
 // remove removes a claim's file, if it is there.
 func (c *Claims) remove(shard, generation int) error {
-	if err := store.Remove(c.path(shard, generation)); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	return nil
+	return store.RemoveIfThere(c.path(shard, generation))
 }
 
 // Drop gives the claims back, of shards that were made or that were given up.

@@ -1,6 +1,7 @@
 package lock
 
 import (
+	"context"
 	"errors"
 	"math/rand/v2"
 	"sync"
@@ -100,11 +101,52 @@ func (l *Lease) Take() error {
 			}
 			return l.busy(number)
 		}
+		taken := l.claims.generation(number)
 		if err := l.claims.dropOne(number); err != nil {
 			return err
 		}
+		if taken == 0 { // its holder had given it back and removed it since the look
+			if err := l.claims.remove(number, 0); err != nil {
+				return err
+			}
+		}
 	}
 	return nil
+}
+
+// Acquire calls Take until it has the lock, with pauses. Of a holder that may be dead
+// it is seen within the lease whether it lives: then the error is the *Busy, unless
+// wait is to be had. unsure is told once who is looked at.
+func (l *Lease) Acquire(ctx context.Context, wait bool, pause time.Duration, unsure func(Owner)) error {
+	for said := false; ; {
+		err := l.Take()
+		var busy *Busy
+		if !errors.As(err, &busy) || busy.Alive && !wait {
+			return err
+		}
+		if !said && !wait {
+			said = true
+			unsure(busy.Owner)
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(pause):
+		}
+	}
+}
+
+// Bind is a context that ends with the cause when the lock is lost.
+func (l *Lease) Bind(ctx context.Context, cause error) (context.Context, context.CancelCauseFunc) {
+	ctx, cancel := context.WithCancelCause(ctx)
+	go func() {
+		select {
+		case <-l.Lost():
+			cancel(cause)
+		case <-ctx.Done():
+		}
+	}()
+	return ctx, cancel
 }
 
 // overtaken gives up a claim that others have gone past: they came and went between

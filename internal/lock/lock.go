@@ -8,8 +8,11 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
+
+	"eaft/internal/cli"
 )
 
 // Held is the error of a lock that somebody else has.
@@ -29,11 +32,49 @@ func Taken(dir string, by Owner) error {
 	return fmt.Errorf("%s: another run writes this folder (%s): wait until it has ended, or choose another --out", dir, who)
 }
 
+// FolderName is the file by which Folder locks.
+const FolderName = ".lock"
+
+// Folder locks a folder alone for the stage that writes it, which must be there, with
+// errors for that stage's user.
+func Folder(dir string) (*os.File, error) {
+	f, err := File(filepath.Join(dir, FolderName), false)
+	var held *Held
+	switch {
+	case errors.As(err, &held):
+		return nil, Taken(dir, held.Owner)
+	case err != nil:
+		return nil, cli.Usagef("--out: %w", err)
+	}
+	return f, nil
+}
+
 // File locks the file path (flock(2)), alone or with others that share it, for as
 // long as this process, or a child that was handed the file, holds it open: the
 // lock ends with the last of them, however that ends, so that none is ever stale.
-// Who holds it alone stands in it, for messages. Another's lock is a *Held.
+// Who holds it alone stands in it, for messages; it may remove the file when it ends.
+// Another's lock is a *Held.
 func File(path string, shared bool) (*os.File, error) {
+	for {
+		f, err := file(path, shared)
+		if err != nil || there(f) {
+			return f, err
+		}
+		f.Close() // who had it has removed it since it was opened
+	}
+}
+
+// there reports that a file still has its name.
+func there(f *os.File) bool {
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(a, b)
+}
+
+func file(path string, shared bool) (*os.File, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o666)
 	if err != nil {
 		return nil, err

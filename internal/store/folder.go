@@ -40,10 +40,7 @@ func Stat(name string) (Info, error) {
 	if !errors.Is(err, fs.ErrNotExist) {
 		return Info{}, err
 	}
-	objects, err := list(b, l, "", 1)
-	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
-	}
+	_, err = some(b, l, "", 1)
 	return Info{Dir: err == nil}, err
 }
 
@@ -76,6 +73,15 @@ func list(b *blob.Bucket, l location, delimiter string, limit int) (objects []*b
 	return objects, err
 }
 
+// some is list, and fs.ErrNotExist where it finds nothing.
+func some(b *blob.Bucket, l location, delimiter string, limit int) ([]*blob.ListObject, error) {
+	objects, err := list(b, l, delimiter, limit)
+	if err == nil && len(objects) == 0 {
+		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
+	}
+	return objects, err
+}
+
 // Entry is what a folder holds.
 type Entry struct {
 	Name string // within the folder
@@ -97,10 +103,7 @@ func ReadDir(dir string) ([]Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := list(b, l, "/", 0)
-	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
-	}
+	objects, err := some(b, l, "/", 0)
 	for _, o := range objects {
 		out = append(out, Entry{path.Base(o.Key), o.IsDir})
 	}
@@ -132,10 +135,7 @@ func Sizes(dir string) (map[string]int64, error) {
 	if err != nil {
 		return nil, err
 	}
-	objects, err := list(b, l, "/", 0)
-	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
-	}
+	objects, err := some(b, l, "/", 0)
 	for _, o := range objects {
 		if !o.IsDir {
 			out[path.Base(o.Key)] = o.Size
@@ -181,10 +181,7 @@ func Walk(dir string, visit func(name string, size int64)) error {
 	if err != nil {
 		return err
 	}
-	objects, err := list(b, l, "", 0)
-	if err == nil && len(objects) == 0 {
-		err = l.errOf(&failure{fs.ErrNotExist.Error(), fs.ErrNotExist})
-	}
+	objects, err := some(b, l, "", 0)
 	for _, o := range objects {
 		visit(strings.TrimPrefix(strings.TrimPrefix(o.Key, l.key), "/"), o.Size)
 	}
@@ -248,6 +245,14 @@ func Remove(name string) error {
 	})
 }
 
+// RemoveIfThere is Remove of what may be gone already.
+func RemoveIfThere(name string) error {
+	if err := Remove(name); err != nil && !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	return nil
+}
+
 // RemoveAll removes a folder and all that is in it.
 func RemoveAll(dir string) error {
 	if !IsURL(dir) {
@@ -255,9 +260,7 @@ func RemoveAll(dir string) error {
 	}
 	keys, err := Keys(dir)
 	for _, k := range keys {
-		if e := Remove(Join(dir, k)); e != nil && !errors.Is(e, fs.ErrNotExist) {
-			err = errors.Join(err, e)
-		}
+		err = errors.Join(err, RemoveIfThere(Join(dir, k)))
 	}
 	return err
 }

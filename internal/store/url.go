@@ -94,6 +94,14 @@ func Local(name string) string {
 	return name
 }
 
+// Abs is a name that means the same in every working directory.
+func Abs(name string) (string, error) {
+	if IsURL(name) {
+		return name, nil
+	}
+	return filepath.Abs(Local(name))
+}
+
 // Join adds elements, which may hold slashes and dots, to a folder.
 func Join(dir string, elem ...string) string {
 	if !IsURL(dir) {
@@ -135,11 +143,11 @@ func Resolve(dir, name string) string {
 func Rel(from, to string) (string, error) {
 	switch f, t := split(from), split(to); {
 	case !IsURL(from) && !IsURL(to):
-		a, err := filepath.Abs(Local(from))
+		a, err := Abs(from)
 		if err != nil {
 			return "", err
 		}
-		b, err := filepath.Abs(Local(to))
+		b, err := Abs(to)
 		if err != nil {
 			return "", err
 		}

@@ -300,7 +300,7 @@ func CleanTemps(dir string) error {
 	}
 	for _, e := range entries {
 		if n := e.Name(); e.Type().IsRegular() && strings.HasPrefix(n, ".") && strings.HasSuffix(n, tempSuffix) {
-			if err := os.Remove(filepath.Join(dir, n)); err != nil && !errors.Is(err, os.ErrNotExist) {
+			if err := RemoveIfThere(filepath.Join(dir, n)); err != nil {
 				return err
 			}
 		}
