@@ -77,16 +77,7 @@ func (p *project) same(want map[string]string) {
 		}
 		got[name] = strings.ReplaceAll(data, s3test.URL(p.name)+"/", "") // a report names its scores
 	}
-	for name, data := range want {
-		if got[name] != data {
-			p.t.Errorf("%s: %d bytes in the bucket, %d in a folder, and they differ", name, len(got[name]), len(data))
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			p.t.Errorf("%s is left over", name)
-		}
-	}
+	alike(p.t, p.name, got, want)
 	if left, _ := os.ReadDir(p.dir); len(left) > 0 {
 		p.t.Errorf("%v lies where the programs ran", left)
 	}
@@ -179,31 +170,8 @@ func TestS3RunKilled(t *testing.T) {
 	kills := 0
 	for round := 0; kills < 6 || time.Now().Before(until); round++ {
 		p := newProject(t, s, s.Endpoint, fmt.Sprintf("run-killed-%d", round))
-		for try := 0; ; try++ {
-			cmd := p.command("run", "--lease", "3s")
-			var log strings.Builder
-			cmd.Stdout, cmd.Stderr = &log, &log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
-			var err error
-			select {
-			case err = <-ended:
-			case <-time.After(time.Duration(200+rng.IntN(4000)) * time.Millisecond):
-				if try < 4 {
-					kills += killOne(rng, cmd.Process.Pid)
-				}
-				err = <-ended
-			}
-			if err == nil {
-				break
-			}
-			if try > 8 {
-				t.Fatalf("seed %d, round %d: %v\n%s", seed, round, err, log.String())
-			}
-		}
+		kills += untilDone(t, fmt.Sprintf("seed %d, round %d", seed, round), rng, func() *exec.Cmd { return p.command("run", "--lease", "3s") },
+			func() time.Duration { return time.Duration(200+rng.IntN(4000)) * time.Millisecond })
 		p.same(want)
 		os.RemoveAll(filepath.Join(s.Dir, p.name))
 	}

@@ -63,15 +63,6 @@ func TestDiskFull(t *testing.T) {
 			t.Errorf("only %d runs met a full disk", failures)
 		}
 		got := results(t, dir)
-		for name, data := range want {
-			if got[name] != data {
-				t.Errorf("%s workers: %s differs", workers, name)
-			}
-		}
-		for name := range got {
-			if _, ok := want[name]; !ok {
-				t.Errorf("%s workers: %s is left over", workers, name)
-			}
-		}
+		alike(t, workers+" workers", got, want)
 	}
 }

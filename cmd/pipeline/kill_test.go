@@ -1,6 +1,7 @@
 package main
 
 import (
+	"crypto/sha256"
 	"errors"
 	"fmt"
 	"math/rand/v2"
@@ -48,52 +49,65 @@ func TestKilled(t *testing.T) {
 	kills := 0
 	for round := 0; round < rounds || time.Now().Before(until); round++ {
 		dir := workspace(t)
-		for try := 0; ; try++ {
-			cmd := pipelineRun(dir)
-			var log strings.Builder
-			cmd.Stdout, cmd.Stderr = &log, &log
-			if err := cmd.Start(); err != nil {
-				t.Fatal(err)
-			}
-			ended := make(chan error, 1)
-			go func() { ended <- cmd.Wait() }()
-			var err error
-			select {
-			case err = <-ended:
-			case <-time.After(time.Duration(rng.Int64N(int64(took / 2)))):
-				if try < 4 {
-					kills += killOne(rng, cmd.Process.Pid)
-				}
-				select {
-				case err = <-ended:
-				case <-time.After(time.Minute):
-					cmd.Process.Kill()
-					t.Fatalf("seed %d, round %d: still at it after a minute:\n%s", seed, round, log.String())
-				}
-			}
-			if err == nil {
-				break
-			}
-			var exit *exec.ExitError
-			if try > 8 || !errors.As(err, &exit) {
-				t.Fatalf("seed %d, round %d: %v\n%s", seed, round, err, log.String())
-			}
-		}
-		got := results(t, dir)
-		for name, data := range want {
-			if got[name] != data {
-				t.Errorf("seed %d, round %d: %s differs", seed, round, name)
-			}
-		}
-		for name := range got {
-			if _, ok := want[name]; !ok {
-				t.Errorf("seed %d, round %d: %s is left over", seed, round, name)
-			}
-		}
+		about := fmt.Sprintf("seed %d, round %d", seed, round)
+		kills += untilDone(t, about, rng, func() *exec.Cmd { return pipelineRun(dir) }, func() time.Duration { return time.Duration(rng.Int64N(int64(took / 2))) })
+		alike(t, about, results(t, dir), want)
 		os.RemoveAll(dir)
 	}
 	if t.Logf("%d kills", kills); kills == 0 {
 		t.Error("no process was killed")
+	}
+}
+
+// untilDone runs a command until it succeeds, and kills a process of it after a
+// pause, up to four times. It returns how many were killed.
+func untilDone(t *testing.T, about string, rng *rand.Rand, command func() *exec.Cmd, pause func() time.Duration) (kills int) {
+	t.Helper()
+	for try := 0; ; try++ {
+		cmd := command()
+		var log strings.Builder
+		cmd.Stdout, cmd.Stderr = &log, &log
+		if err := cmd.Start(); err != nil {
+			t.Fatal(err)
+		}
+		ended := make(chan error, 1)
+		go func() { ended <- cmd.Wait() }()
+		var err error
+		select {
+		case err = <-ended:
+		case <-time.After(pause()):
+			if try < 4 {
+				kills += killOne(rng, cmd.Process.Pid)
+			}
+			select {
+			case err = <-ended:
+			case <-time.After(time.Minute):
+				cmd.Process.Kill()
+				t.Fatalf("%s: still at it after a minute:\n%s", about, log.String())
+			}
+		}
+		if err == nil {
+			return kills
+		}
+		var exit *exec.ExitError
+		if try > 8 || !errors.As(err, &exit) {
+			t.Fatalf("%s: %v\n%s", about, err, log.String())
+		}
+	}
+}
+
+// alike compares contents by their names.
+func alike(t *testing.T, about string, got, want map[string]string) {
+	t.Helper()
+	for name, data := range want {
+		if got[name] != data {
+			t.Errorf("%s: %s differs: %d bytes, sha256 %x, want %d bytes, sha256 %x", about, name, len(got[name]), sha256.Sum256([]byte(got[name])), len(data), sha256.Sum256([]byte(data)))
+		}
+	}
+	for name := range got {
+		if _, ok := want[name]; !ok {
+			t.Errorf("%s: %s is left over", about, name)
+		}
 	}
 }
 

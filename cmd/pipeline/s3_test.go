@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"crypto/sha256"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -172,16 +171,7 @@ func sameObjects(t *testing.T, s *s3test.Server, folder string, want map[string]
 		t.Fatal(err)
 	}
 	got := settled(objects, s.URL(folder))
-	for name, data := range want {
-		if got[name] != data {
-			t.Errorf("%s: %d bytes, sha256 %x, in files %d bytes, sha256 %x", name, len(got[name]), sha256.Sum256([]byte(got[name])), len(data), sha256.Sum256([]byte(data)))
-		}
-	}
-	for name := range got {
-		if _, ok := want[name]; !ok {
-			t.Errorf("%s is left over", name)
-		}
-	}
+	alike(t, folder, got, want)
 }
 
 // TestChain runs the chain from a corpus in a bucket to a model in a bucket, once
