@@ -226,17 +226,17 @@ func (f *attnForward[F]) tile(n int) *softTile[F] {
 func (f *attnForward[F]) block(seg, h, lo, hi int, p *packedHeads[F], t *softTile[F]) {
 	e, d, n := f.e, f.HeadDim, hi-lo
 	t.rows = n
-	clear(t.o)
 	clear(t.sum)
 	for i := range t.top {
 		t.top[i] = lowest[F]()
 	}
 	q, done := f.rowsOf(&f.q, lo, n, h)
 	defer done()
-	end := f.position(seg, hi-1) + 1
-	for j := f.first(f.position(seg, lo)); j < end; j += keyBlock {
+	start, end := f.first(f.position(seg, lo)), f.position(seg, hi-1)+1
+	for j := start; j < end; j += keyBlock {
 		use := min(keyBlock, end-j) // later keys are seen by none
 		t.width = (use + halfPanel - 1) / halfPanel * halfPanel
+		t.first = j == start
 		for i := range n {
 			t.lo[i], t.hi[i] = f.seen(f.position(seg, lo+i), j, use)
 		}

@@ -27,6 +27,10 @@ func (e *engine[F]) AttentionBackward(dq, dk, dv, do, out, lse, q, k, v compute.
 	b.do, done[3] = t.operand(dom)
 	b.delta = dense(qm.rows, a.Heads, e.buf.get(qm.rows*a.Heads))
 	e.rowsOf(qm.rows, qm.cols, func(i int) {
+		if dom.half != nil && b.out.half != nil && a.HeadDim%lanes == 0 {
+			e.k.dotsHalf(b.delta.row(i), dom.halfRow(i), b.out.halfRow(i), a.HeadDim)
+			return
+		}
 		buf := e.buf.get(2 * qm.cols)
 		defer e.buf.put(buf)
 		do, out := e.wideRow(dom, i, buf[:qm.cols]), e.wideRow(b.out, i, buf[qm.cols:])
@@ -124,7 +128,7 @@ func (b *attnBack[F]) block(t *backTile[F], c queries, h, lo, hi int, kv, vk *pa
 		if b.half {
 			mulHalfBlock(&e.k.half, dq, b.dq.cols, n, d, leftHalf{t.ds, t.ldh}, vk.valsHalf[block:], halfPairs(w), halfPairs(use), true)
 		} else {
-			b.times(dq, b.dq.cols, n, left[F]{t.y, t.ldx, 1}, vk.vals[block:], w, use)
+			b.times(dq, b.dq.cols, n, left[F]{t.y, t.ldx, 1}, vk.vals[block:], w, use, true)
 		}
 	}
 }
@@ -169,8 +173,8 @@ func (o *overQueries[F]) free() {
 // add: dv[use] += P^T do and dk[use] += dS^T q, rows ld apart.
 func (o *overQueries[F]) add(dv, dk []F, ld int, t *softBackTile[F], use int) {
 	if !o.half {
-		o.times(dv, ld, use, left[F]{t.x, 1, t.ldx}, o.do, o.n, o.n)
-		o.times(dk, ld, use, left[F]{t.y, 1, t.ldx}, o.q, o.n, o.n)
+		o.times(dv, ld, use, left[F]{t.x, 1, t.ldx}, o.do, o.n, o.n, true)
+		o.times(dk, ld, use, left[F]{t.y, 1, t.ldx}, o.q, o.n, o.n, true)
 		return
 	}
 	e, pairs := o.e, halfPairs(o.n)

@@ -138,22 +138,22 @@ func (p *packedHeads[F]) scores(x []F, n int, q leftRows[F], j, use int) {
 	mulBlock(p.e.k, x, scoreRow, n, use, q.f, p.keys[j*d:], d, false)
 }
 
-// values: the outputs of a tile += its probabilities times the values of the
-// positions [j, j+use).
+// values: the outputs of a tile (+)= its probabilities times the values of the
+// positions [j, j+use), which the first sets.
 func (p *packedHeads[F]) values(t *softTile[F], j, use int) {
 	w := min(keyBlock, p.n-j)
 	block := j / keyBlock * p.blockSize(keyBlock)
 	if p.half {
-		mulHalfBlock(&p.e.k.half, t.o, t.ldo, t.rows, t.depth, leftHalf{t.half, t.ldh}, p.valsHalf[block:], halfPairs(w), halfPairs(use), true)
+		mulHalfBlock(&p.e.k.half, t.o, t.ldo, t.rows, t.depth, leftHalf{t.half, t.ldh}, p.valsHalf[block:], halfPairs(w), halfPairs(use), !t.first)
 		return
 	}
-	p.times(t.o, t.ldo, t.rows, left[F]{t.x, t.ldx, 1}, p.vals[block:], w, use)
+	p.times(t.o, t.ldo, t.rows, left[F]{t.x, t.ldx, 1}, p.vals[block:], w, use, !t.first)
 }
 
-// times: c[m][HeadDim] += a[m][k] b, b being packed for n >= k positions.
-func (t *attn[F]) times(c []F, ldc, m int, a left[F], b []F, n, k int) {
+// times: c[m][HeadDim] (+)= a[m][k] b, b being packed for n >= k positions.
+func (t *attn[F]) times(c []F, ldc, m int, a left[F], b []F, n, k int, acc bool) {
 	nr := t.e.k.nr
 	for j := 0; j < t.HeadDim; j += nr {
-		mulBlock(t.e.k, c[j:], ldc, m, min(nr, t.HeadDim-j), a, b[j*n:], k, true)
+		mulBlock(t.e.k, c[j:], ldc, m, min(nr, t.HeadDim-j), a, b[j*n:], k, acc)
 	}
 }

@@ -63,9 +63,16 @@ func attendAVX512(t *softTile[float32], out *float32, half *uint16, ld int)
 //go:noescape
 func softmaxBackAVX512(t *softBackTile[float32])
 
+//go:noescape
+func dotsHalfAVX512(dst *float32, a, b *uint16, n, heads int)
+
 func attentionAVX512(k *kernels[float32]) {
 	k.softmax = func(_ *kernels[float32], t *softTile[float32]) { softmaxAVX512(t) }
 	k.softmaxBack = func(_ *kernels[float32], t *softBackTile[float32]) { softmaxBackAVX512(t) }
+	k.dotsHalf = func(dst []float32, a, b []uint16, n int) {
+		_, _ = a[len(dst)*n-1], b[len(dst)*n-1]
+		dotsHalfAVX512(&dst[0], &a[0], &b[0], n, len(dst))
+	}
 	k.attend = func(ker *kernels[float32], t *softTile[float32], out []float32, half []uint16, ld, n int) {
 		if n != t.depth {
 			attendGo(ker, t, out, half, ld, n)

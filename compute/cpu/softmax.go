@@ -8,11 +8,12 @@ type softTile[F real] struct {
 	half          []uint16 // the probabilities in bfloat16
 	o             []F      // the output so far, faded where the maximum grew
 	lo, hi        []int32  // the columns that a row sees; the others get 0
-	top, sum      []F      // maximum score and sum of exp(scale (x - top)) so far
+	top, sum      []F      // maximum score and sum of exp(scale (x - top)) so far; at first the lowest number and 0
 	ldx, ldh, ldo int
 	rows, width   int
-	depth         int // columns of o, a multiple of lanes
-	scale         F   // above 0
+	depth         int  // columns of o, a multiple of lanes
+	scale         F    // above 0
+	first         bool // nothing is in o, which the first tile need not fade
 }
 
 // softmaxGo: top and sum take in x, which becomes exp(scale (x - top)).
@@ -21,12 +22,14 @@ func softmaxGo[F real](ker *kernels[F], t *softTile[F]) {
 		row := t.x[r*t.ldx:][:t.width]
 		lo, hi := t.lo[r], t.hi[r]
 		if m := ker.max(row[lo:hi]); m > t.top[r] {
-			fade := expOf((t.top[r] - m) * t.scale)
-			t.top[r] = m
-			t.sum[r] *= fade
-			for c, v := range t.o[r*t.ldo:][:t.depth] {
-				t.o[r*t.ldo+c] = v * fade
+			if !t.first {
+				fade := expOf((t.top[r] - m) * t.scale)
+				t.sum[r] *= fade
+				for c, v := range t.o[r*t.ldo:][:t.depth] {
+					t.o[r*t.ldo+c] = v * fade
+				}
 			}
+			t.top[r] = m
 		}
 		for c := lo; c < hi; c++ {
 			row[c] = (row[c] - t.top[r]) * t.scale
