@@ -21,15 +21,6 @@ func peakBF16(n int)
 func peakAMX(n int, cfg *tileConfig, data *uint16)
 
 //go:noescape
-func interleaveAVX512(dst, src *uint16, stride, pairs int)
-
-//go:noescape
-func transposeAVX512(dst, src unsafe.Pointer, dstStride, srcStride, dstStep, srcStep, blocks int)
-
-//go:noescape
-func repackAVX512(dst, src *uint16, step, panels int)
-
-//go:noescape
 func streamBF16(dst *uint16, src *float32, n int)
 
 //go:noescape
@@ -63,20 +54,9 @@ func withHalf(k *kernels[float32]) {
 	k.half = halfKernels{
 		rows: halfTileRows, even: true, step: 768, panels: 16, ahead: 16, tile: 256 << 10,
 		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },
-		interleave: func(dst, src []uint16, ld, pairs int) {
-			_, _ = dst[pairs*2*halfPanel-1], src[(2*pairs-1)*ld+halfPanel-1]
-			interleaveAVX512(&dst[0], &src[0], ld, pairs)
-		},
-		transpose: func(dst, src []uint16, dstRow, srcRow, dstStep, srcStep, blocks int) {
-			_, _ = dst[(blocks-1)*dstStep+15*dstRow+lineHalf-1], src[(blocks-1)*srcStep+15*srcRow+lineHalf-1]
-			transposeAVX512(unsafe.Pointer(&dst[0]), unsafe.Pointer(&src[0]), 2*dstRow, 2*srcRow, 2*dstStep, 2*srcStep, blocks)
-		},
-		repack: func(dst, src []uint16, step, panels int) {
-			const block = halfPanel * halfPanel
-			_, _ = dst[panels*block-1], src[(panels-1)*step+block-1]
-			repackAVX512(&dst[0], &src[0], 2*step, panels)
-		},
 	}
+	packAVX512(&k.half)
+	attentionBF16(k)
 }
 
 const halfTileRows = 14

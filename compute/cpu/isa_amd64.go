@@ -66,13 +66,44 @@ func softmaxBackAVX512(t *softBackTile[float32])
 //go:noescape
 func dotsHalfAVX512(dst *float32, a, b *uint16, n, heads int)
 
+// attentionAVX512 rounds in a pass of its own what is asked for in bfloat16.
 func attentionAVX512(k *kernels[float32]) {
-	k.softmax = func(_ *kernels[float32], t *softTile[float32]) { softmaxAVX512(t) }
-	k.softmaxBack = func(_ *kernels[float32], t *softBackTile[float32]) { softmaxBackAVX512(t) }
+	k.softmax = func(ker *kernels[float32], t *softTile[float32]) {
+		half := t.half
+		t.half = nil
+		softmaxAVX512(t)
+		t.half = half
+		for r := 0; half != nil && r < t.rows; r++ {
+			ker.narrow(half[r*t.ldh:], t.x[r*t.ldx:][:t.width])
+		}
+	}
+	k.softmaxBack = func(ker *kernels[float32], t *softBackTile[float32]) {
+		p := t.p
+		t.p = nil
+		softmaxBackAVX512(t)
+		t.p = p
+		for r := 0; p != nil && r < t.rows; r++ {
+			ker.narrow(p[r*t.ldh:], t.x[r*t.ldx:][:t.width])
+			ker.narrow(t.ds[r*t.ldh:], t.y[r*t.ldx:][:t.width])
+		}
+	}
+	k.attend = func(ker *kernels[float32], t *softTile[float32], out []float32, half []uint16, ld, n int) {
+		if n != t.depth || half != nil {
+			attendGo(ker, t, out, half, ld, n)
+			return
+		}
+		attendAVX512(t, &out[0], nil, ld)
+	}
 	k.dotsHalf = func(dst []float32, a, b []uint16, n int) {
 		_, _ = a[len(dst)*n-1], b[len(dst)*n-1]
 		dotsHalfAVX512(&dst[0], &a[0], &b[0], n, len(dst))
 	}
+}
+
+// attentionBF16 rounds on the way.
+func attentionBF16(k *kernels[float32]) {
+	k.softmax = func(_ *kernels[float32], t *softTile[float32]) { softmaxAVX512(t) }
+	k.softmaxBack = func(_ *kernels[float32], t *softBackTile[float32]) { softmaxBackAVX512(t) }
 	k.attend = func(ker *kernels[float32], t *softTile[float32], out []float32, half []uint16, ld, n int) {
 		if n != t.depth {
 			attendGo(ker, t, out, half, ld, n)
@@ -90,6 +121,7 @@ func available() []*kernels[float32] {
 		k.isa, k.mr, k.nr, k.vector = "avx2", 6, 16, vectorAVX2()
 		k.micro, k.expSum = microAVX2, expSumWith(expSumAVX2)
 		k.headRow = headRowWith(headRowAVX2)
+		wideAVX2(k)
 		have = append(have, k)
 	}
 	if cpu.X86.HasAVX512F && cpu.X86.HasPOPCNT {
@@ -98,6 +130,7 @@ func available() []*kernels[float32] {
 		k.micro, k.expSum = microAVX512, expSumWith(expSumAVX512)
 		k.headRow = headRowWith(headRowAVX512)
 		attentionAVX512(k)
+		wideAVX512(k)
 		have = append(have, k)
 		if hasBF16() {
 			k := *k

@@ -272,7 +272,7 @@ func TestVectorSpecials(t *testing.T) {
 				half := last[uint16](mem, n)
 				ker.narrow(half, x)
 				want := toBF16(v)
-				if ker.half.micro != nil && math.Abs(float64(v)) < 0x1p-126 {
+				if (ker.isa == "avx512bf16" || ker.isa == "amx") && math.Abs(float64(v)) < 0x1p-126 {
 					want &= 0x8000 // VCVTNEPS2BF16 takes denormal numbers for 0
 				}
 				if half[n-1] != want {

@@ -356,6 +356,8 @@ func main() {
 	}
 	save("kernels_amd64.s")
 	bf16Kernels()
+	wideKernels()
+	packKernels()
 	attentionKernels()
 	vectorKernels()
 	peakKernels()

@@ -1,0 +1,58 @@
+package cpu
+
+import (
+	"sync"
+	"unsafe"
+
+	"golang.org/x/sys/cpu"
+)
+
+//go:noescape
+func microWideAVX2(t *halfTile)
+
+//go:noescape
+func microWideAVX512(t *halfTile)
+
+const (
+	widePairs = 144 // pairs that a kernel takes at once, so that its rows of A stay in the first cache
+	wideRows  = 14  // of a kernel, at most
+	wideRow   = 2*widePairs + lanes
+)
+
+// wideA lends room for the rows of A in float32.
+var wideA = sync.Pool{New: func() any { return new([wideRows * wideRow]float32) }}
+
+// withWide gives k the products of bfloat16 by float32 instructions: B is widened
+// in registers, A, of which single numbers are broadcast, before. A call of rows
+// is cut into tiles of at most tile.
+func withWide(k *kernels[float32], rows, tile int, micro func(t halfTile)) {
+	h := &k.half
+	h.rows, h.even, h.step, h.panels, h.ahead, h.tile = rows, true, widePairs, 8, 16, 256<<10
+	h.micro = func(t halfTile) {
+		wide := wideA.Get().(*[wideRows * wideRow]float32)
+		a, c, rs, m, n := t.a, t.c, t.rs, t.rows, 2*t.pairs
+		tiles := (m + tile - 1) / tile
+		for i := range tiles {
+			lo, hi := cut(i, tiles, m, 1), cut(i+1, tiles, m, 1)
+			for r := lo; r < hi; r++ {
+				k.widen(wide[(r-lo)*wideRow:][:n], unsafe.Slice((*uint16)(unsafe.Add(a, r*rs)), n))
+			}
+			t.a, t.rs, t.rows = unsafe.Pointer(wide), 4*wideRow, hi-lo
+			t.c = unsafe.Add(c, lo*t.ldc)
+			micro(t)
+		}
+		wideA.Put(wide)
+	}
+}
+
+func wideAVX2(k *kernels[float32]) {
+	withWide(k, 24, 6, func(t halfTile) { microWideAVX2(&t) })
+	packAVX2(&k.half)
+}
+
+func wideAVX512(k *kernels[float32]) {
+	withWide(k, 14, 14, func(t halfTile) { microWideAVX512(&t) })
+	if cpu.X86.HasAVX512BW {
+		packAVX512(&k.half)
+	}
+}
