@@ -26,7 +26,7 @@ var wideA = sync.Pool{New: func() any { return new([wideRows * wideRow]float32) 
 // in registers, A, of which single numbers are broadcast, before. A call of rows
 // is cut into tiles of at most tile.
 func withWide(k *kernels[float32], rows, tile int, micro func(t halfTile)) {
-	h := &k.half
+	h, widen := &k.half, k.widen
 	h.rows, h.even, h.step, h.panels, h.ahead, h.tile = rows, true, widePairs, 8, 16, 256<<10
 	h.micro = func(t halfTile) {
 		wide := wideA.Get().(*[wideRows * wideRow]float32)
@@ -35,10 +35,23 @@ func withWide(k *kernels[float32], rows, tile int, micro func(t halfTile)) {
 		for i := range tiles {
 			lo, hi := cut(i, tiles, m, 1), cut(i+1, tiles, m, 1)
 			for r := lo; r < hi; r++ {
-				k.widen(wide[(r-lo)*wideRow:][:n], unsafe.Slice((*uint16)(unsafe.Add(a, r*rs)), n))
+				widen(wide[(r-lo)*wideRow:][:n], unsafe.Slice((*uint16)(unsafe.Add(a, r*rs)), n))
 			}
 			t.a, t.rs, t.rows = unsafe.Pointer(wide), 4*wideRow, hi-lo
 			t.c = unsafe.Add(c, lo*t.ldc)
+			micro(t)
+		}
+		wideA.Put(wide)
+	}
+	h.row = func(t halfTile) {
+		wide := wideA.Get().(*[wideRows * wideRow]float32)
+		a, b, pairs := t.a, t.b, t.pairs
+		t.rows, t.panels, t.next = 1, 4, uintptr(unsafe.Add(b, 4*t.bs))
+		for at := 0; at < pairs; at += len(wide) / 2 {
+			t.pairs = min(len(wide)/2, pairs-at)
+			n := 2 * t.pairs
+			widen(wide[:n], unsafe.Slice((*uint16)(unsafe.Add(a, 4*at)), n))
+			t.a, t.b, t.acc = unsafe.Pointer(wide), unsafe.Add(b, 4*halfPanel*at), min(at, 1)
 			micro(t)
 		}
 		wideA.Put(wide)
