@@ -14,8 +14,10 @@
 // on the fly into panels as wide as the micro-kernel. An element of C is summed
 // over k in ascending order by one accumulator, whatever the blocking; so a row's
 // result depends neither on the rows beside it nor on the number of threads.
-// In BF16 both operands are rounded to bfloat16 (nearest even), and then the
-// same float32 kernel runs.
+// In BF16 both operands are rounded to bfloat16 (nearest even). The kernels of an
+// instruction set read panels of bfloat16, of weights as they were loaded, and
+// multiply with VDPBF16PS or AMX, or widen in registers and multiply in float32;
+// portable Go packs a widened copy for its float32 kernel.
 //
 // # Determinism
 //
