@@ -54,7 +54,7 @@ func rounded(x *matrix[float32]) *matrix[float32] {
 // instruction set is documented to sum in, bit for bit; whatever the rows beside
 // it, the threads, and whether x was rounded before.
 func TestHalfProducts(t *testing.T) {
-	sizes := [][3]int{{1, 1, 1}, {1, 300, 70}, {70, 65, 1030}, {33, 192, 576}, {17, 35, 45}, {100, 130, 1600}}
+	sizes := [][3]int{{1, 1, 1}, {1, 300, 70}, {70, 65, 1030}, {33, 192, 576}, {17, 35, 45}, {100, 130, 1600}, {2, 130, 5000}}
 	for i := 1; i <= 33; i++ {
 		sizes = append(sizes, [3]int{i, 34 - i, i*7%33 + 1}, [3]int{34 - i, i, 3 * i})
 	}
