@@ -309,9 +309,9 @@ func TestTilesBetweenGuards(t *testing.T) {
 			t.Skip("no bfloat16 kernels")
 		}
 		const pairs, ld = 32, 64
-		a, b, c := newGuarded(t, 2*40*ld), newGuarded(t, 2*2*pairs*2*halfPanel), newGuarded(t, 4*40*2*halfPanel)
+		a, b, c := newGuarded(t, 2*40*ld), newGuarded(t, 2*4*pairs*2*halfPanel), newGuarded(t, 4*40*4*halfPanel)
 		for m := 1; m <= 33; m++ {
-			for _, n := range []int{1, 31, 32, 33, 64} {
+			for _, n := range []int{1, 31, 32, 33, 64, 128} {
 				left, panels := leftHalf{last[uint16](a, m*ld), ld}, last[uint16](b, packedSize(2*pairs, n))
 				out := last[float32](c, m*n)
 				clear(left.data)
@@ -324,6 +324,12 @@ func TestTilesBetweenGuards(t *testing.T) {
 				for i, v := range out {
 					if want := map[bool]float32{true: 7, false: 1}[i == 0]; v != want {
 						t.Fatalf("%d rows, %d columns: [%d] = %g, want %g", m, n, i, v, want)
+					}
+				}
+				mulHalfBlock(h, out, n, m, n, left, panels, pairs, pairs, false)
+				for i, v := range out {
+					if want := map[bool]float32{true: 6, false: 0}[i == 0]; v != want {
+						t.Fatalf("%d rows, %d columns, nothing added: [%d] = %g, want %g", m, n, i, v, want)
 					}
 				}
 			}
