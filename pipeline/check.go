@@ -44,6 +44,22 @@ func (o *Options) args(c *Config) (args []string) {
 	return args
 }
 
+// onlyAdapter says that what train makes is an adapter, and no model of its own.
+func (o *Options) onlyAdapter() bool {
+	rank, merge := o.find("lora"), o.find("merge")
+	if rank == nil {
+		return false
+	}
+	if n, _ := strconv.ParseInt(rank.Values[0], 0, 64); n == 0 {
+		return false
+	}
+	if merge == nil {
+		return true
+	}
+	merged, _ := strconv.ParseBool(merge.Values[0])
+	return !merged
+}
+
 // splits are the names that tokenize.split gives.
 func (c *Config) splits() (names []string) {
 	for _, v := range c.Tokenize.Value("split") {
@@ -94,6 +110,9 @@ func (c *Config) check(r *reader) error {
 	for _, e := range c.Eval {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
 			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
+		}
+		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.onlyAdapter() {
+			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora and without merge; leave this one out, or set train.merge: true", opt.Where, e.Name)
 		}
 	}
 	if c.Train != nil {

@@ -177,21 +177,24 @@ func (b *builder) eval(e *Eval, train *Step) {
 	if s, dir := b.tokens(e); s != nil {
 		needs, args = []*Step{s}, []string{"--tokens", dir}
 	}
-	models := []struct {
-		name, ref string
-		needs     []*Step
-	}{{"base", b.ref, nil}}
+	type candidate struct {
+		name  string
+		model []string // arguments
+		needs []*Step
+	}
+	models := []candidate{{"base", []string{"--model", b.ref}, nil}}
 	if train != nil {
-		models = append(models, struct {
-			name, ref string
-			needs     []*Step
-		}{"trained", under(train.out(), "model"), []*Step{train}})
+		model := []string{"--model", under(train.out(), "model")}
+		if b.c.Train.onlyAdapter() {
+			model = []string{"--model", b.ref, "--adapter", under(train.out(), "adapter")}
+		}
+		models = append(models, candidate{"trained", model, []*Step{train}})
 	}
 	for _, m := range models {
 		s := &Step{Name: "eval " + e.Name + " " + m.name, kind: "eval", Needs: append(slices.Clone(needs), m.needs...), Shards: -1, Stdout: "out/eval.json",
 			Parts: map[string]string{"split": e.Split, "trained": fmt.Sprint(m.needs != nil)}}
 		b.add(s, &e.Options)
-		s.Args = append(append([]string{"eval", "--model", m.ref, "--json"}, args...), e.Options.args(b.c)...)
+		s.Args = slices.Concat([]string{"eval"}, m.model, []string{"--json"}, args, e.Options.args(b.c))
 		s.Markers = []string{s.Stdout}
 	}
 }
