@@ -154,7 +154,7 @@ func TestLoRARun(t *testing.T) {
 	for _, merge := range []bool{false, true} {
 		w := newWorld(t)
 		w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets, w.o.LoRADropout, w.o.Merge = 4, 8, AllLinear, 0.1, merge
-		w.o.Model = "base"
+		w.o.Model, w.o.DType = "base", "bf16"
 		must(t, w.run(t.Context()))
 		if _, err := os.Stat(filepath.Join(w.o.Out, ModelName, "config.json")); (err == nil) != merge {
 			t.Errorf("merge %v: the model: %v", merge, err)
@@ -167,6 +167,9 @@ func TestLoRARun(t *testing.T) {
 		}
 		if !strings.Contains(string(a.Config()), `"base_model_name_or_path": "base"`) {
 			t.Errorf("%s", a.Config())
+		}
+		if said := strings.Contains(w.log.String(), "merged in bf16: rounding makes an error of "); said != merge {
+			t.Errorf("merge %v: %s", merge, w.log.String())
 		}
 	}
 }

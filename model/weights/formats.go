@@ -99,6 +99,9 @@ func floatToBF16(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
+// RoundBF16 is x as a BF16 file holds it.
+func RoundBF16(x float32) float32 { return math.Float32frombits(uint32(floatToBF16(x)) << 16) }
+
 // maxElements bounds a tensor's size, so that products of shapes cannot overflow.
 const maxElements = 1 << 40
 
