@@ -278,7 +278,9 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 		if i < 0 {
 			var names []string
 			for _, f := range flags {
-				names = append(names, f.Name)
+				if !slices.Contains(own[stage], f.Name) {
+					names = append(names, f.Name)
+				}
 			}
 			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, names))
 		}
@@ -310,10 +312,13 @@ func (r *reader) values(v *yaml.Node, what string, f cli.Flag) ([]string, error)
 		_, err = strconv.ParseFloat(s, 64)
 	}
 	if err != nil {
-		return nil, r.errorf(v, "%s: %q is no %s; it is: %s", what, s, f.Type, f.Usage)
+		return nil, r.errorf(v, "%s: %q is no %s; it is: %s", what, s, kinds[f.Type], f.Usage)
 	}
 	return []string{s}, nil
 }
+
+// kinds are pflag's types in words.
+var kinds = map[string]string{"bool": "true or false", "int": "integer", "int64": "integer", "uint": "integer from 0", "uint64": "integer from 0", "float64": "number"}
 
 func (r *reader) text(v *yaml.Node, what string) (string, error) {
 	if v.Kind != yaml.ScalarNode {
@@ -350,38 +355,8 @@ func (r *reader) list(v *yaml.Node, what string) (out []string, err error) {
 
 // nearest is a hint at the name that was meant.
 func nearest(name string, names []string) string {
-	best, at := 3, ""
-	for _, n := range names {
-		if d := distance(name, n); d < best && 2*d <= len(name) {
-			best, at = d, n
-		}
+	if at := cli.Meant(name, names); at != "" {
+		return fmt.Sprintf("; is %s meant?", at)
 	}
-	if at == "" {
-		return "; known are " + strings.Join(names, ", ")
-	}
-	return fmt.Sprintf("; is %s meant?", at)
-}
-
-// distance is how many letters must change to make b of a (Levenshtein).
-func distance(a, b string) int {
-	if len(a) > 64 {
-		return len(a)
-	}
-	row := make([]int, len(b)+1)
-	for j := range row {
-		row[j] = j
-	}
-	for i := range len(a) {
-		diagonal := row[0]
-		row[0] = i + 1
-		for j := range len(b) {
-			cost := diagonal
-			if a[i] != b[j] {
-				cost++
-			}
-			diagonal = row[j+1]
-			row[j+1] = min(cost, row[j]+1, row[j+1]+1)
-		}
-	}
-	return row[len(b)]
+	return "; known are " + strings.Join(names, ", ")
 }

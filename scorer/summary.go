@@ -43,7 +43,7 @@ type Work struct {
 }
 
 func (w Work) String() string {
-	return fmt.Sprintf("%d of %d tokens computed (%.1f%%)", w.Computed, w.Tokens, 100*float64(w.Computed)/float64(max(w.Tokens, 1)))
+	return fmt.Sprintf("%d tokens, %.1f%% spared", w.Tokens, 100*float64(w.Tokens-w.Computed)/float64(max(w.Tokens, 1)))
 }
 
 func (s Summary) json() ([]byte, error) { return json.Marshal(s) }

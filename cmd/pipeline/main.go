@@ -46,8 +46,13 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 			return err
 		}
 	}
-	return cli.Usagef("say what to do: run, plan, status, clean, init, work, submit or demo (got %q); see pipeline --help", fmt.Sprint(args))
+	if len(args) == 0 {
+		return cli.Usagef("say what to do: %s; see pipeline --help", names)
+	}
+	return cli.Usagef("%q is not one of %s; see pipeline --help", args[0], names)
 }
+
+const names = "run, plan, status, clean, init, work, submit and demo"
 
 const demoUsage = `Usage: pipeline demo [--out DIR]
 

@@ -104,9 +104,10 @@ func printSummary(std cli.IO, sum scorer.Summary, again, asJSON bool) error {
 			PeakMemory      int64   `json:"peak_memory"`
 		}{sum, sum.Work.Tokens, sum.Work.Computed, sum.TokensPerSecond, peak})
 	}
-	if err := sum.WriteText(std.Out); err != nil || again {
-		return err
+	if err := sum.WriteText(std.Out); err != nil || again || sum.Work.Tokens == 0 {
+		return err // what others had scored
 	}
-	_, err := fmt.Fprintf(std.Out, "%v, %.0f tokens/s, peak memory %d MiB\n", sum.Work, sum.TokensPerSecond, peak>>20)
+	_, err := fmt.Fprintf(std.Out, "speed         %v (rows that begin alike, ends without targets); %.0f tokens/s; peak memory %d MiB\n",
+		sum.Work, sum.TokensPerSecond, peak>>20)
 	return err
 }

@@ -8,8 +8,12 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"runtime"
+	"runtime/debug"
 
 	"github.com/spf13/pflag"
+
+	"eaft/internal/version"
 )
 
 // Exit codes of every command.
@@ -71,11 +75,20 @@ func Code(err error) int {
 }
 
 // Main runs a command until it ends or SIGINT or SIGTERM cancels its context,
-// prints its error, and returns the exit code.
+// prints its error, and returns the exit code. --version and help are of every
+// program.
 func Main(name string, run func(ctx context.Context, args []string, std IO) error) int {
 	ctx, stop := stopSignal()
 	defer stop()
-	err := run(ctx, os.Args[1:], IO{os.Stdin, os.Stdout, os.Stderr})
+	args := os.Args[1:]
+	if len(args) == 1 && args[0] == "--version" {
+		fmt.Println(about(name))
+		return ExitDone
+	}
+	if len(args) == 1 && args[0] == "help" {
+		args = []string{"--help"}
+	}
+	err := run(ctx, args, IO{os.Stdin, os.Stdout, os.Stderr})
 	code := Code(err)
 	switch {
 	case code == ExitStopped:
@@ -84,6 +97,21 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, Redact(err.Error()))
 	}
 	return code
+}
+
+// about is what --version says: release, commit if it is known, and Go's version.
+func about(name string) string {
+	s := name + " of eaft " + version.Version
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return s
+	}
+	for _, b := range info.Settings {
+		if b.Key == "vcs.revision" {
+			s += " (" + b.Value[:min(7, len(b.Value))] + ")"
+		}
+	}
+	return s + ", " + info.GoVersion + ", " + runtime.GOOS + "/" + runtime.GOARCH
 }
 
 // Parse parses flags that may stand between arguments. A wrong flag is exit
@@ -102,6 +130,14 @@ func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
 	if errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintf(std.Out, "%s\n\nFlags:\n%s", usage, fs.FlagUsages())
 		return err
+	}
+	var unknown *pflag.NotExistError
+	if errors.As(err, &unknown) {
+		var names []string
+		fs.VisitAll(func(f *pflag.Flag) { names = append(names, f.Name) })
+		if at := Meant(unknown.GetSpecifiedName(), names); at != "" {
+			return Usagef("%w; is --%s meant? See %s --help", err, at, fs.Name())
+		}
 	}
 	if err != nil {
 		return Usagef("%w; see %s --help", err, fs.Name())

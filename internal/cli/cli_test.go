@@ -29,6 +29,16 @@ func TestCode(t *testing.T) {
 	}
 }
 
+func TestMeant(t *testing.T) {
+	names := []string{"out", "max-length", "lr", "k"}
+	for name, want := range map[string]string{"output": "out", "maxlength": "max-length", "max_length": "max-length", "max": "max-length",
+		"ot": "out", "learning-rate": "", "l": "", "": ""} {
+		if got := Meant(name, names); got != want {
+			t.Errorf("%q: %q, want %q", name, got, want)
+		}
+	}
+}
+
 func TestParse(t *testing.T) {
 	parse := func(args ...string) (*pflag.FlagSet, string, error) {
 		fs := pflag.NewFlagSet("tool inspect", pflag.ContinueOnError)
@@ -43,6 +53,11 @@ func TestParse(t *testing.T) {
 	}
 	if _, _, err := parse("--jsn"); Code(err) != ExitUsage || !strings.Contains(err.Error(), "tool inspect --help") {
 		t.Errorf("unknown flag: %v", err)
+	}
+	for flag, want := range map[string]string{"--jsn": "is --json meant?", "--jso": "is --json meant?", "--JSON-lines": "unknown flag: --JSON-lines; see"} {
+		if _, _, err := parse(flag); err == nil || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", flag, err)
+		}
 	}
 	if _, out, err := parse("--help"); Code(err) != ExitDone || !strings.Contains(out, "--json") {
 		t.Errorf("help: %q, %v", out, err)
@@ -63,6 +78,21 @@ func TestProgressIntoALog(t *testing.T) {
 	p.Done()
 	if s := out.String(); strings.ContainsAny(s, "\r\x1b") || strings.Count(s, "\n") != 1 || !strings.Contains(s, "950/1000 tokens") || !strings.Contains(s, "loss 1.5") {
 		t.Errorf("log: %q", s)
+	}
+}
+
+// A line on a terminal fits it: the bar goes first, then the end of the text.
+func TestProgressFits(t *testing.T) {
+	text := "score  45%  9/20 rows  1.3/s  ETA 8s  2019 of 2220 tokens computed (90.9%)  "
+	for columns, want := range map[int]string{
+		120: "[==========              ] score  45%  9/20 rows  1.3/s  ETA 8s  2019 of 2220 tokens computed (90.9%)",
+		80:  "score  45%  9/20 rows  1.3/s  ETA 8s  2019 of 2220 tokens computed (90.9%)",
+		20:  "score  45%  9/20 ro",
+		0:   "",
+	} {
+		if got := fit(text, 0.45, columns); got != want {
+			t.Errorf("%d columns: %q, want %q", columns, got, want)
+		}
 	}
 }
 

@@ -71,7 +71,21 @@ func (p *Progress) print(note string) {
 		fmt.Fprintln(p.w, strings.TrimSpace(line))
 		return
 	}
+	columns := 80
+	if w, _, err := term.GetSize(int(p.w.(*os.File).Fd())); err == nil && w > 0 {
+		columns = w
+	}
+	fmt.Fprintf(p.w, "\r\x1b[K%s", fit(line, share, columns))
+}
+
+// fit makes a line of a terminal: the text with a bar before it, if both have room;
+// what has none is left out, for a line that wraps cannot be drawn anew.
+func fit(text string, share float64, columns int) string {
 	const width = 24
-	fill := min(width, int(share*width))
-	fmt.Fprintf(p.w, "\r\x1b[K[%s%s] %s", strings.Repeat("=", fill), strings.Repeat(" ", width-fill), line)
+	line := []rune(strings.TrimSpace(text))
+	if len(line)+width+3 < columns {
+		fill := min(width, int(share*width))
+		return fmt.Sprintf("[%s%s] %s", strings.Repeat("=", fill), strings.Repeat(" ", width-fill), string(line))
+	}
+	return string(line[:min(len(line), max(columns-1, 0))])
 }
