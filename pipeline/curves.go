@@ -32,7 +32,7 @@ func curves(lines []json.RawMessage) (out []curve) {
 		rows[i] = numbers(l)
 	}
 	for _, name := range order(lines[0]) {
-		if name == "step" || name == "epoch" {
+		if name == "step" || name == "epoch" || name == "time" {
 			continue
 		}
 		var xs, ys []float64

@@ -203,50 +203,8 @@ func (r *RunReport) HTML(w io.Writer) error {
 	return page.Execute(w, struct {
 		*RunReport
 		Curves []curve
-		Table  *evalTable
+		Tables []evalTable
 	}{r, curves(r.Training), tabulate(r)})
-}
-
-// evalTable are the numbers of the evaluations, a row for each step.
-type evalTable struct {
-	Columns []string
-	Rows    []evalRow
-}
-
-type evalRow struct {
-	Name   string
-	Values []string
-}
-
-func tabulate(r *RunReport) *evalTable {
-	t := &evalTable{}
-	values := map[string]map[string]float64{}
-	for _, s := range r.Steps {
-		data, ok := r.Evaluations[s.Name]
-		if !ok {
-			continue
-		}
-		values[s.Name] = numbers(data)
-		for _, c := range order(data) {
-			if _, ok := values[s.Name][c]; ok && !slices.Contains(t.Columns, c) {
-				t.Columns = append(t.Columns, c)
-			}
-		}
-		t.Rows = append(t.Rows, evalRow{Name: s.Name})
-	}
-	for i := range t.Rows {
-		for _, c := range t.Columns {
-			s := ""
-			if v, ok := values[t.Rows[i].Name][c]; ok {
-				s = fmt.Sprintf("%.6g", v)
-			}
-			t.Rows[i].Values = append(t.Rows[i].Values, s)
-		}
-	}
-	if len(t.Rows) == 0 {
-		return nil
-	}
-	return t
 }
 
 // numbers are the fields of an object that are numbers.

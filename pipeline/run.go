@@ -87,6 +87,9 @@ func (p *Pipeline) all(ctx context.Context, held *holding) error {
 	if failed == nil && ran == 0 {
 		p.say("run", p.Path, "nothing to do")
 	}
+	if failed == nil && !p.JSONLogs {
+		return p.status(plan).Text(p.Runner.Out)
+	}
 	return failed
 }
 

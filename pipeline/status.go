@@ -37,6 +37,7 @@ type StepStatus struct {
 	ShardsDone    int             `json:"shards_done,omitempty"`
 	Shards        int             `json:"shards,omitempty"`
 	Ledger        *parquet.Ledger `json:"ledger,omitempty"`
+	Result        string          `json:"result,omitempty"`            // what a finished evaluation or inspect came to, in words
 	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time
 	MachineMade   string          `json:"made_on,omitempty"`
 }
@@ -90,6 +91,9 @@ func (p *Pipeline) status(plan []Planned) *Status {
 		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil && took > 1e-6 {
 			s.TokensPerS = float64(p.visited(pl.Step, s.Ledger)) / took
 		}
+		if pl.What == Done {
+			s.Result = p.headline(pl.Step)
+		}
 		st.Done = st.Done && pl.What == Done
 		st.Steps = append(st.Steps, s)
 	}
@@ -134,7 +138,7 @@ func (st *Status) JSON(w io.Writer) error {
 func (st *Status) Text(w io.Writer) error {
 	t := tabwriter.NewWriter(w, 0, 0, 2, ' ', 0)
 	for _, s := range st.Steps {
-		about := ""
+		about := s.Result
 		if s.Ledger != nil {
 			about = fmt.Sprintf("%d rows, %d tokens", s.Ledger.RowsOut, s.Ledger.Tokens)
 		}
