@@ -26,8 +26,10 @@ const share = (a, b) => b ? a / b : null;
 // Totals.
 $("title").textContent = `${count(R.conflicts)} confident conflicts in ${count(R.targets)} trained tokens of ${count(R.rows)} rows`;
 $("lead").textContent = `Tokens to which the model gives little probability although it is sure of another one: probability ≤ ${num(R.cuts.prob)} and gate entropy ≤ ${num(R.cuts.h)}, with top-${R.k} mass ≥ ${num(R.cuts.min_mass)} (${R.cuts.thresholds}, h: ${R.cuts.estimator}).`;
+const brief = s => s.replace(/sha256:([0-9a-f]{12})[0-9a-f]*/g, "$1");
+if (R.made.model) $("made").textContent = `Scored by the model ${brief(R.made.model)} in ${R.made.dtype} on ${R.made.isa}, eaft ${R.made.version}; tokens ${brief(R.made.tokens)}.`;
 for (const [name, value] of [
-  ["conflict rate", pct(R.conflict_rate) + (R.conflict_rate_low === null ? "" : ` (${pct(R.conflict_rate_low)} – ${pct(R.conflict_rate_high)})`)],
+  ["conflict rate", pct(R.conflict_rate) + (R.conflict_rate_low === null || !R.conflicts ? "" : ` (${pct(R.conflict_rate_low)} – ${pct(R.conflict_rate_high)})`)],
   ["rows with a conflict", `${count(R.conflict_rows)} (${pct(share(R.conflict_rows, R.rows))})`],
   ["share of the loss", pct(share(R.conflict_loss, R.loss))],
   ["mean log-probability", num(R.mean_logprob)], ["mean gate entropy h", num(R.mean_h)],
@@ -79,12 +81,14 @@ for (const [name, list] of [["Source", R.by_source], ["Role", R.by_role], ["Turn
     const track = make("span", undefined, "track"), bar = make("i"), line = make("b");
     bar.style.width = 100 * (g.conflict_rate || 0) / top + "%";
     track.append(bar);
-    if (g.low !== null) { line.style.left = 100 * g.low / top + "%"; line.style.width = Math.max(.5, 100 * (g.high - g.low) / top) + "%"; track.append(line); }
-    return [cell(g.name || "(unnamed)", "text"), count(g.rows), count(g.targets), count(g.conflicts), pct(g.conflict_rate), cell(track, "bar"), g.low === null ? "–" : `${pct(g.low)} – ${pct(g.high)}`];
+    const known = g.low !== null && g.conflicts > 0; // resampled, no conflict stays none
+    if (known) { line.style.left = 100 * g.low / top + "%"; line.style.width = Math.max(.5, 100 * (g.high - g.low) / top) + "%"; track.append(line); }
+    return [cell(g.name || "(unnamed)", "text"), count(g.rows), count(g.targets), count(g.conflicts), pct(g.conflict_rate), cell(track, "bar"), !known ? "–" : `${pct(g.low)} – ${pct(g.high)}`];
   }));
   if (list.length > 200) d.append(make("p", `and ${list.length - 200} more, in the JSON`));
   $("groups").append(d);
 }
+$("pairs-shown").textContent = `${count(R.pairs.length)} of ${count(R.pairs_total)} pairs`;
 table($("pairs"), ["expected", "mean p", "given", "mean p", "count"], R.pairs.map(p => [
   cell(make("span", p.expected_text, "mono expected")), pct(p.mean_expected_prob), cell(make("span", p.given_text, "mono given")), pct(p.mean_given_prob), count(p.count)]));
 

@@ -102,9 +102,20 @@ type Report struct {
 	Calibration  *Calibration `json:"calibration"`  // null without one
 	Warnings     []string     `json:"warnings"`
 	Tokens       string       `json:"tokens,omitempty"` // folder that the context comes from
+	Made         Made         `json:"made"`
 	spelled      bool         // a vocabulary was found
 	grid         grid
 	shown        []shownRow
+}
+
+// Made says what the scores were made of and by what, as their manifest has it.
+type Made struct {
+	Model     string `json:"model"` // hashes
+	Tokens    string `json:"tokens"`
+	Tokenizer string `json:"tokenizer"`
+	DType     string `json:"dtype"`
+	ISA       string `json:"isa"`
+	Version   string `json:"version"` // of eaft
 }
 
 // Quantiles of the targets, within eaft.SketchError of the order statistics.

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"regexp"
 	"strings"
 	"unicode/utf8"
 )
@@ -73,15 +74,19 @@ func (t *text) header(r *Report) {
 	t.f("%s\n\n", t.paint(bold, fmt.Sprintf("%s confident conflicts in %s trained tokens (%s) of %s rows",
 		thousands(r.Conflicts), thousands(r.Targets), percent(float64(r.ConflictRate)), thousands(r.Rows))))
 	t.f("Here the model was sure of another token than the one in the data. A conflict has\n")
-	t.f("probability <= %s and gate entropy <= %s, with top-%d mass >= %s  (%s, h: %s).\n\n",
+	t.f("probability <= %s and gate entropy <= %s, with top-%d mass >= %s  (%s, h: %s).\n",
 		num(r.Cuts.Prob), num(r.Cuts.H), r.K, num(r.Cuts.MinMass), r.Cuts.Thresholds, r.Cuts.Estimator)
+	if r.Made.Model != "" {
+		t.f("Scored by the model %s in %s on %s, eaft %s.\n", brief(r.Made.Model), r.Made.DType, r.Made.ISA, r.Made.Version)
+	}
+	t.f("\n")
 	t.f("  mean log-probability     %9s   (perplexity %s)\n", num(r.MeanLogProb), num(Num(math.Exp(-float64(r.MeanLogProb)))))
 	t.f("  mean gate entropy h      %9s   (0: sure, 1: knows nothing)\n", num(r.MeanH))
 	t.f("  mean top-%-3d mass        %9s\n", r.K, num(r.MeanTopKMass))
 	t.f("  top-%-3d ~ full entropy   %9s   (correlation)\n", r.K, num(r.Correlation))
 	t.f("  share of the loss        %9s   (of -log p, in the conflicts)\n", percent(float64(r.ConflictLoss)/float64(r.Loss)))
 	t.f("  rows with a conflict     %9s   (%s)\n", thousands(r.ConflictRows), percent(float64(r.ConflictRows)/float64(r.Rows)))
-	if !math.IsNaN(float64(r.RateLow)) {
+	if !math.IsNaN(float64(r.RateLow)) && r.Conflicts > 0 {
 		t.f("  conflict rate            %9s   (95%% interval, rows resampled: %s - %s)\n", percent(float64(r.ConflictRate)), percent(float64(r.RateLow)), percent(float64(r.RateHigh)))
 	}
 	if c := r.Calibration; c != nil {
@@ -89,6 +94,11 @@ func (t *text) header(r *Report) {
 	}
 	t.warnings(r.Warnings)
 }
+
+var hashes = regexp.MustCompile(`sha256:([0-9a-f]{12})[0-9a-f]*`)
+
+// brief shortens hashes.
+func brief(s string) string { return hashes.ReplaceAllString(s, "$1") }
 
 // warnings sets off what the reader must know of the numbers.
 func (t *text) warnings(list []string) {
@@ -163,7 +173,7 @@ func (t *text) groups(title, name string, list []Group) {
 			label = "(unnamed)"
 		}
 		interval := "-"
-		if !math.IsNaN(float64(g.Low)) {
+		if !math.IsNaN(float64(g.Low)) && g.Conflicts > 0 { // resampled, no conflict stays none
 			interval = percent(float64(g.Low)) + " - " + percent(float64(g.High))
 		}
 		t.f("  %s %9s %12s %9s %7s   %s\n", pad(label, 36), thousands(g.Rows), thousands(g.Targets), thousands(g.Conflicts), percent(float64(g.ConflictRate)), interval)
