@@ -167,6 +167,7 @@ func TestFilesThatDoNotFit(t *testing.T) {
 		{`[{"text":"a"}] x`, "", "in.jsonl: byte 15: .* after the end"},
 		{"\x1f\x8bxx", "", "in.jsonl: .*"},
 		{"text\na", "", "in.jsonl: begins with 't': neither JSON.*name a CSV file .csv.*jq -Rc '{text: .}'"},
+		{"\xff\xfe{\x00}\x00", "", "in.jsonl: the text is UTF-16.*iconv -f UTF-16 -t UTF-8"},
 		{"PAR1 this is none", "", "in.jsonl: .*not a readable Parquet file.*"},
 	} {
 		o := options(t.TempDir(), write(t, "in.jsonl", c.content))

@@ -182,17 +182,24 @@ func (r *run) survey(s *source) error {
 
 // around says what is put around rows that no chat template renders.
 func (r *run) around(l *layout) string {
-	if l.fields["text"] == "" && (l.fields["user"] == "" || r.l.chat != nil) || r.o.NoSpecialTokens {
+	if l.fields["text"] == "" && (l.fields["user"] == "" || r.l.chat != nil) {
 		return ""
+	}
+	joined := ""
+	if l.fields["text"] == "" {
+		joined = "; the model has no chat template, so that prompt and completion are one text with nothing between them"
+	}
+	if r.o.NoSpecialTokens {
+		return joined
 	}
 	before, after := r.l.Tokenizer.Decode(r.l.bounds.before), r.l.Tokenizer.Decode(r.l.bounds.after)
 	switch {
 	case after == "":
-		return "; no end-of-sequence token is known, so that rows have none"
+		return joined + "; no end-of-sequence token is known, so that rows have none"
 	case before == "":
-		return fmt.Sprintf("; each row ends with %s", after)
+		return fmt.Sprintf("%s; each row ends with %s", joined, after)
 	}
-	return fmt.Sprintf("; each row begins with %s and ends with %s", before, after)
+	return fmt.Sprintf("%s; each row begins with %s and ends with %s", joined, before, after)
 }
 
 // same refuses a folder that holds something made otherwise.
