@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"eaft/eaft"
+	"eaft/internal/cli"
 )
 
 // Condition compares a number of the report with a bound.
@@ -16,13 +17,21 @@ type Condition struct {
 	bound          float64
 }
 
-// ParseConditions reads several; see ParseCondition.
-func ParseConditions(list []string) ([]Condition, error) {
+// ParseConditions reads several; see ParseCondition. What no report of the kind of
+// empty has is an error, before anything is computed.
+func ParseConditions(list []string, empty any) ([]Condition, error) {
+	tree, err := treeOf(empty)
+	if err != nil {
+		return nil, err
+	}
 	var out []Condition
 	for _, s := range list {
 		c, err := ParseCondition(s)
 		if err != nil {
 			return nil, err
+		}
+		if _, used, names := step(tree, c.path); used == 0 {
+			return nil, fmt.Errorf("%q: %w", c.path, unknown("the report", c.path, names))
 		}
 		out = append(out, c)
 	}
@@ -78,12 +87,8 @@ func Failed(r any, conditions []Condition) ([]string, error) {
 	if len(conditions) == 0 {
 		return nil, nil
 	}
-	data, err := json.Marshal(r)
+	tree, err := treeOf(r)
 	if err != nil {
-		return nil, err
-	}
-	var tree any
-	if err := json.Unmarshal(data, &tree); err != nil {
 		return nil, err
 	}
 	var failed []string
@@ -99,6 +104,26 @@ func Failed(r any, conditions []Condition) ([]string, error) {
 	return failed, nil
 }
 
+// treeOf is r as its JSON has it.
+func treeOf(r any) (tree any, err error) {
+	data, err := json.Marshal(r)
+	if err != nil {
+		return nil, err
+	}
+	return tree, json.Unmarshal(data, &tree)
+}
+
+// unknown says of a name that nothing has it, and which was probably meant.
+func unknown(at, name string, names []string) error {
+	if near := cli.Meant(name, names); near != "" {
+		return fmt.Errorf("%s has no %q; is %s meant?", at, name, near)
+	}
+	if len(names) > 40 {
+		names = append(names[:40:40], "…")
+	}
+	return fmt.Errorf("%s has no %q; there are %s", at, name, strings.Join(names, ", "))
+}
+
 // lookUp follows a path. A name may hold dots itself, as file names do, so the
 // longest name that fits is taken.
 func lookUp(node any, path string) (float64, error) {
@@ -106,7 +131,7 @@ func lookUp(node any, path string) (float64, error) {
 	for rest := path; rest != ""; {
 		next, used, names := step(node, rest)
 		if used == 0 {
-			return 0, fmt.Errorf("%q: %s has no %q; there are %s", path, at, rest, strings.Join(names, ", "))
+			return 0, fmt.Errorf("%q: %w", path, unknown(at, rest, names))
 		}
 		at = rest[:used]
 		node, rest = next, strings.TrimPrefix(rest[used:], ".")
@@ -146,9 +171,6 @@ func step(node any, path string) (child any, used int, names []string) {
 		}
 	}
 	slices.Sort(names)
-	if len(names) > 40 {
-		names = append(names[:40], "…")
-	}
 	return child, used, names
 }
 

@@ -65,7 +65,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 		}
 		o.WhatIf = append(o.WhatIf, c)
 	}
-	conditions, err := report.ParseConditions(*failIf)
+	conditions, err := report.ParseConditions(*failIf, &report.Report{})
 	if err != nil {
 		return cli.Usagef("--fail-if: %w", err)
 	}

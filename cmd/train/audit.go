@@ -50,7 +50,7 @@ func runAudit(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("want one folder of a run, got %d arguments; see train audit --help", fs.NArg())
 	}
 	o.Run, o.Log = fs.Arg(0), std.Err
-	conditions, err := report.ParseConditions(*failIf)
+	conditions, err := report.ParseConditions(*failIf, &report.Audit{})
 	if err != nil {
 		return cli.Usagef("--fail-if: %w", err)
 	}
