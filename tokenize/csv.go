@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"unicode/utf8"
 
 	"eaft/internal/jsontext"
@@ -23,6 +24,9 @@ func eachCSV(r io.Reader, f func(raw []byte) error) error {
 	}
 	if err != nil {
 		return fmt.Errorf("header: %w", err)
+	}
+	if name := header[0]; len(header) == 1 && strings.ContainsAny(name, ";\t") {
+		return fmt.Errorf("header: %q is one field, for fields are separated by commas here; make JSON Lines or such a CSV of the file", name)
 	}
 	keys := make([][]byte, len(header))
 	seen := map[string]bool{}
