@@ -92,11 +92,15 @@ func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, 
 
 // nothingToTrain is the error of a dataset without a usable row.
 func nothingToTrain(dir string, l parquet.Ledger) error {
-	why := ""
+	return cli.Usagef("%s: no row to train on (%d rows read%s)", dir, l.RowsIn, dropped(l))
+}
+
+// dropped are the reasons for which rows are left out; "" if none is.
+func dropped(l parquet.Ledger) (why string) {
 	for _, reason := range []string{droppedNoTarget, droppedTooLong} {
 		if n := l.Dropped[reason]; n > 0 {
 			why += fmt.Sprintf("; %d %s", n, reason)
 		}
 	}
-	return cli.Usagef("%s: no row to train on (%d rows read%s)", dir, l.RowsIn, why)
+	return why
 }

@@ -105,6 +105,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if done, err := finished(&o, &rec); done || err != nil {
 		return err // by a run that ended since
 	}
+	if why := dropped(ledger); why != "" {
+		fmt.Fprintf(o.Stderr, "warning: %d of %d rows are not trained on%s\n", ledger.RowsIn-ledger.RowsOut, ledger.RowsIn, why)
+	}
 	from, at, err := prepare(&o, &rec)
 	if err != nil {
 		return err

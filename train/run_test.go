@@ -273,3 +273,12 @@ func TestInputsThatDoNotFit(t *testing.T) {
 	w.o.FromScratch = true
 	refused("--from-scratch")
 }
+
+// Rows that cannot be trained on are said to be left out.
+func TestDroppedRowsAreSaid(t *testing.T) {
+	w := newWorld(t)
+	must(t, w.run(t.Context()))
+	if want := "rows are not trained on; 1 no trained target; 1 longer than the model's positions\n"; !strings.Contains(w.log.String(), "warning: 2 of ") || !strings.Contains(w.log.String(), want) {
+		t.Errorf("%q, want %q", w.log.String(), want)
+	}
+}
