@@ -1,0 +1,161 @@
+//go:build linux && amd64
+
+package main
+
+import (
+	"bytes"
+	"debug/elf"
+	"encoding/binary"
+	"fmt"
+	"os"
+	"unsafe"
+
+	"golang.org/x/sys/unix"
+)
+
+// cpuidCode is Go's cpuid, in internal/cpu and golang.org/x/sys/cpu alike, with
+// its arguments and results on the stack. At its last byte, RET, they are complete.
+var cpuidCode = []byte{
+	0x8b, 0x44, 0x24, 0x08, // MOVL eaxArg+8(SP), AX
+	0x8b, 0x4c, 0x24, 0x0c, // MOVL ecxArg+12(SP), CX
+	0x0f, 0xa2, // CPUID
+	0x89, 0x44, 0x24, 0x10, // MOVL AX, eax+16(SP)
+	0x89, 0x5c, 0x24, 0x14, // MOVL BX, ebx+20(SP)
+	0x89, 0x4c, 0x24, 0x18, // MOVL CX, ecx+24(SP)
+	0x89, 0x54, 0x24, 0x1c, // MOVL DX, edx+28(SP)
+	0xc3, // RET
+}
+
+const breakpoint = 0xcc // INT3
+
+// cpuidReturns finds where the program that a process has just become returns
+// from cpuid. A program that is not Go's has no such place.
+func cpuidReturns(pid int) ([]uint64, error) {
+	f, err := elf.Open(fmt.Sprintf("/proc/%d/exe", pid))
+	if err != nil {
+		return nil, nil // a script's interpreter may be anything
+	}
+	defer f.Close()
+	var bias uint64
+	if f.Type == elf.ET_DYN {
+		if bias, err = loadBias(pid, f.Entry); err != nil {
+			return nil, err
+		}
+	}
+	var found []uint64
+	for _, p := range f.Progs {
+		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
+			continue
+		}
+		code := make([]byte, p.Filesz)
+		if _, err := p.ReadAt(code, 0); err != nil {
+			return nil, err
+		}
+		for at := 0; ; at++ {
+			i := bytes.Index(code[at:], cpuidCode)
+			if i < 0 {
+				break
+			}
+			at += i
+			found = append(found, bias+p.Vaddr+uint64(at+len(cpuidCode)-1))
+		}
+	}
+	return found, nil
+}
+
+// loadBias is how far from its addresses in the file a program lies.
+func loadBias(pid int, entry uint64) (uint64, error) {
+	const atEntry = 9 // AT_ENTRY
+	auxv, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
+	if err != nil {
+		return 0, err
+	}
+	for ; len(auxv) >= 16; auxv = auxv[16:] {
+		if binary.LittleEndian.Uint64(auxv) == atEntry {
+			return binary.LittleEndian.Uint64(auxv[8:]) - entry, nil
+		}
+	}
+	return 0, fmt.Errorf("process %d: no entry point in its auxv", pid)
+}
+
+// breakAtCPUID puts breakpoints where the program returns from cpuid.
+func breakAtCPUID(pid int) (map[uint64]bool, error) {
+	at, err := cpuidReturns(pid)
+	if err != nil {
+		return nil, err
+	}
+	sites := map[uint64]bool{}
+	for _, a := range at {
+		if _, err := unix.PtracePokeText(pid, uintptr(a), []byte{breakpoint}); err != nil {
+			return nil, fmt.Errorf("process %d: breakpoint at %#x: %w", pid, a, err)
+		}
+		sites[a] = true
+	}
+	return sites, nil
+}
+
+// returnFromCPUID adds AMX-TILE and AMX-BF16 to what CPUID said and does the
+// RET that the breakpoint took the place of.
+func returnFromCPUID(tid int, r *unix.PtraceRegs) error {
+	const amxBF16, amxTile = 1 << 22, 1 << 24 // leaf 7.0, EDX
+	m := memory(tid)
+	var frame [32]byte // return address, 2 arguments, 4 results
+	if err := m.read(r.Rsp, frame[:]); err != nil {
+		return err
+	}
+	word := func(i int) []byte { return frame[i : i+4] }
+	if le := binary.LittleEndian; le.Uint32(word(8)) == 7 && le.Uint32(word(12)) == 0 {
+		le.PutUint32(word(28), le.Uint32(word(28))|amxBF16|amxTile)
+		if err := m.write(r.Rsp, frame[:]); err != nil {
+			return err
+		}
+	}
+	r.Rip = binary.LittleEndian.Uint64(frame[:])
+	r.Rsp += 8
+	return nil
+}
+
+// arch_prctl(ARCH_REQ_XCOMP_PERM, XFEATURE_XTILEDATA) asks for the use of
+// tiles (Documentation/arch/x86/xstate.rst).
+const (
+	archReqXcompPerm = 0x1023
+	xtileData        = 18
+)
+
+// reportPermission makes the kernel stop this thread, and what it becomes and
+// starts, for the tracer when it asks for tiles; other calls pass untouched.
+func reportPermission() error {
+	const ( // struct seccomp_data
+		nr, arch, arg0 = 0, 4, 16
+		load           = unix.BPF_LD | unix.BPF_W | unix.BPF_ABS
+		jumpIfEqual    = unix.BPF_JMP | unix.BPF_JEQ | unix.BPF_K
+		give           = unix.BPF_RET | unix.BPF_K
+		allow          = 0x7fff0000
+	)
+	filter := []unix.SockFilter{
+		{Code: load, K: arch},
+		{Code: jumpIfEqual, K: unix.AUDIT_ARCH_X86_64, Jf: 5},
+		{Code: load, K: nr},
+		{Code: jumpIfEqual, K: unix.SYS_ARCH_PRCTL, Jf: 3},
+		{Code: load, K: arg0},
+		{Code: jumpIfEqual, K: archReqXcompPerm, Jf: 1},
+		{Code: give, K: unix.SECCOMP_RET_TRACE},
+		{Code: give, K: allow},
+	}
+	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
+	// An unprivileged filter needs that no later program has more privileges.
+	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
+		return err
+	}
+	return unix.Prctl(unix.PR_SET_SECCOMP, unix.SECCOMP_MODE_FILTER, uintptr(unsafe.Pointer(&prog)), 0, 0)
+}
+
+// permitted answers arch_prctl with success and says whether tiles were asked for.
+func permitted(r *unix.PtraceRegs) bool {
+	if r.Orig_rax != unix.SYS_ARCH_PRCTL || uint32(r.Rdi) != archReqXcompPerm || r.Rsi != xtileData {
+		return false
+	}
+	r.Orig_rax = ^uint64(0) // no system call
+	r.Rax = 0
+	return true
+}
