@@ -25,8 +25,29 @@ const (
 
 func (f *fault) Error() string { return fmt.Sprintf("fault at %#x, si_code %d", f.address, f.code) }
 
-// rows are n rows of bytes each, stride bytes from one to the next; the last one's
-// address may be anything that 64 bits hold.
+// readRows fills the first bytes of each row from address on, stride bytes from one
+// to the next. The kernel looks up the pages of every piece, so that rows that lie
+// close are read with what is between them.
+func (m memory) readRows(rows [][lineBytes]byte, bytes int, address, stride uint64) error {
+	const close = 2048
+	if span := (len(rows)-1)*int(stride) + bytes; stride <= close {
+		var all [(tileRows-1)*close + lineBytes]byte
+		if n, err := m.readSome(address, all[:span]); err == nil && n == span {
+			for i := range rows {
+				copy(rows[i][:bytes], all[i*int(stride):])
+			}
+			return nil
+		}
+	}
+	n, err := unix.ProcessVMReadv(int(m), localRows(rows, bytes), remoteRows(address, stride, len(rows), bytes), 0)
+	return transferred(n, err, len(rows), bytes, address, stride)
+}
+
+func (m memory) writeRows(rows [][lineBytes]byte, bytes int, address, stride uint64) error {
+	n, err := unix.ProcessVMWritev(int(m), localRows(rows, bytes), remoteRows(address, stride, len(rows), bytes), 0)
+	return transferred(n, err, len(rows), bytes, address, stride)
+}
+
 func remoteRows(address, stride uint64, n, bytes int) []unix.RemoteIovec {
 	remote := make([]unix.RemoteIovec, n)
 	for i := range remote {
@@ -44,17 +65,6 @@ func localRows(rows [][lineBytes]byte, bytes int) []unix.Iovec {
 	return local
 }
 
-// readRows fills the first bytes of each row.
-func (m memory) readRows(rows [][lineBytes]byte, bytes int, address, stride uint64) error {
-	n, err := unix.ProcessVMReadv(int(m), localRows(rows, bytes), remoteRows(address, stride, len(rows), bytes), 0)
-	return transferred(n, err, len(rows), bytes, address, stride)
-}
-
-func (m memory) writeRows(rows [][lineBytes]byte, bytes int, address, stride uint64) error {
-	n, err := unix.ProcessVMWritev(int(m), localRows(rows, bytes), remoteRows(address, stride, len(rows), bytes), 0)
-	return transferred(n, err, len(rows), bytes, address, stride)
-}
-
 // transferred is a fault at the row that was not read or written whole.
 func transferred(n int, err error, rows, bytes int, address, stride uint64) error {
 	if err == unix.EFAULT {
@@ -66,13 +76,17 @@ func transferred(n int, err error, rows, bytes int, address, stride uint64) erro
 	return &fault{address + uint64(n/bytes)*stride, notMapped}
 }
 
-// readSome reads what there is of b, at least one byte.
+// readSome reads what there is of b: all, or up to a page that may not be read.
 func (m memory) readSome(address uint64, b []byte) (int, error) {
 	const page = 4096
-	first := min(len(b), page-int(address%page))
 	local := []unix.Iovec{{Base: &b[0]}}
 	local[0].SetLen(len(b))
-	remote := []unix.RemoteIovec{{Base: uintptr(address), Len: first}, {Base: uintptr(address) + uintptr(first), Len: len(b) - first}}
+	var remote []unix.RemoteIovec // a piece is read whole or not at all
+	for at := 0; at < len(b); {
+		n := min(len(b)-at, page-int((address+uint64(at))%page))
+		remote = append(remote, unix.RemoteIovec{Base: uintptr(address) + uintptr(at), Len: n})
+		at += n
+	}
 	n, err := unix.ProcessVMReadv(int(m), local, remote, 0)
 	if err == unix.EFAULT {
 		return 0, &fault{address, notMapped}

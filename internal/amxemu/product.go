@@ -14,33 +14,38 @@ import (
 // added to the first and the result to c. All round to nearest even, take
 // denormal operands for 0, give 0 for a denormal result, and raise nothing.
 func product(c, a, b *tile) {
-	var x, y operands
-	x.set(a)
-	y.set(b)
+	x, y := a.operands(), b.operands()
 	sums := slowSums
-	if x.safe(&y) {
+	if x.safe(y) {
 		sums = fastSums
 	}
 	m, n, k := c.rows, c.bytes/4, b.rows
 	var even, odd [tileRows]float32
 	for i := range m {
-		sums(&even, &odd, &x, &y, i, n, k)
+		sums(&even, &odd, x, y, i, n, k)
 		for j := range n {
 			at := c.data[i][4*j:]
 			was := math.Float32frombits(binary.LittleEndian.Uint32(at))
 			binary.LittleEndian.PutUint32(at, math.Float32bits(add(was, add(even[j], odd[j]))))
 		}
 	}
+	c.factors.ready = false
 }
 
 // operands is a tile as float32, the pairs' halves apart. Denormal values are 0.
 type operands struct {
+	ready     bool
 	even, odd [tileRows][tileRows]float32
 	low, high int // the exponents of what is not 0, biased by 127
 }
 
-func (o *operands) set(t *tile) {
-	o.low, o.high = 255, 0
+// operands are made once for what was loaded.
+func (t *tile) operands() *operands {
+	o := &t.factors
+	if o.ready {
+		return o
+	}
+	*o = operands{ready: true, low: 255}
 	for i := range t.rows {
 		for j := range t.bytes / 4 {
 			pair := binary.LittleEndian.Uint32(t.data[i][4*j:])
@@ -48,6 +53,7 @@ func (o *operands) set(t *tile) {
 			o.odd[i][j] = o.value(pair & 0xffff0000)
 		}
 	}
+	return o
 }
 
 func (o *operands) value(bits uint32) float32 {

@@ -18,6 +18,7 @@ const (
 type tile struct {
 	rows, bytes int // 0: it may not be used
 	data        [tileRows][lineBytes]byte
+	factors     operands // data as TDPBF16PS takes it
 }
 
 // tiles is a thread's TILECFG and TILEDATA. Without a configuration, as at the
@@ -67,7 +68,7 @@ func (t *tiles) execute(in instruction, r [17]uint64, m memory) error {
 	start, stride := in.address.start(r), in.address.stride(r)
 	switch {
 	case in.op == tilezero:
-		reg.data = [tileRows][lineBytes]byte{}
+		reg.data, reg.factors.ready = [tileRows][lineBytes]byte{}, false
 		return nil
 	case reg.bytes%4 != 0:
 		return errUndefined
@@ -78,7 +79,7 @@ func (t *tiles) execute(in instruction, r [17]uint64, m memory) error {
 	if err := m.readRows(rows[:reg.rows], reg.bytes, start, stride); err != nil {
 		return err
 	}
-	reg.data = rows
+	reg.data, reg.factors.ready = rows, false
 	return nil
 }
 
@@ -121,9 +122,9 @@ func (t *tiles) configure(c *[lineBytes]byte) error {
 // configuration is what STTILECFG writes; all 0 without one.
 func (t *tiles) configuration() (c [lineBytes]byte) {
 	c[cfgPalette] = t.palette
-	for i, reg := range t.tile {
-		binary.LittleEndian.PutUint16(c[cfgBytes+2*i:], uint16(reg.bytes))
-		c[cfgRows+i] = byte(reg.rows)
+	for i := range t.tile {
+		binary.LittleEndian.PutUint16(c[cfgBytes+2*i:], uint16(t.tile[i].bytes))
+		c[cfgRows+i] = byte(t.tile[i].rows)
 	}
 	return c
 }
