@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 # Google's storage without gRPC, which it does not need: 19 MB less of each binary.
 TAGS = -tags disable_grpc_modules
 
-.PHONY: bench build test test-s3 test-buckets check demo demo-model generate stress vuln
+.PHONY: bench build test test-amx test-s3 test-buckets check demo demo-model generate stress vuln
 
 # Without symbols: a quarter smaller.
 build:
@@ -11,6 +11,13 @@ build:
 
 test:
 	go test $(TAGS) ./...
+
+# What runs on AMX, where need be under an emulator of its instructions.
+AMX = ./compute/... ./model ./train ./scorer
+test-amx:
+	go build -o bin/test/amxemu ./internal/amxemu
+	if bin/test/amxemu true; then go test $(TAGS) -count=1 -timeout 30m -p 1 -skip '/^(generic|avx.*)$$' -exec $(CURDIR)/bin/test/amxemu $(AMX); \
+	else echo "NOT TESTED with AMX"; fi
 
 # What reads and writes buckets, on a real S3 server with faults before it.
 S3 = ./internal/store ./train ./cmd/train ./cmd/pipeline

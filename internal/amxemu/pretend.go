@@ -7,7 +7,6 @@ import (
 	"debug/elf"
 	"encoding/binary"
 	"fmt"
-	"os"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -29,22 +28,16 @@ var cpuidCode = []byte{
 const breakpoint = 0xcc // INT3
 
 // cpuidReturns finds where the program that a process has just become returns
-// from cpuid. A program that is not Go's has no such place.
+// from cpuid. A program that is not Go's, or may lie at any address, has no such place.
 func cpuidReturns(pid int) ([]uint64, error) {
 	f, err := elf.Open(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
 		return nil, nil // a script's interpreter may be anything
 	}
 	defer f.Close()
-	var bias uint64
-	if f.Type == elf.ET_DYN {
-		if bias, err = loadBias(pid, f.Entry); err != nil {
-			return nil, err
-		}
-	}
 	var found []uint64
 	for _, p := range f.Progs {
-		if p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
+		if f.Type != elf.ET_EXEC || p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
 			continue
 		}
 		code := make([]byte, p.Filesz)
@@ -57,25 +50,10 @@ func cpuidReturns(pid int) ([]uint64, error) {
 				break
 			}
 			at += i
-			found = append(found, bias+p.Vaddr+uint64(at+len(cpuidCode)-1))
+			found = append(found, p.Vaddr+uint64(at+len(cpuidCode)-1))
 		}
 	}
 	return found, nil
-}
-
-// loadBias is how far from its addresses in the file a program lies.
-func loadBias(pid int, entry uint64) (uint64, error) {
-	const atEntry = 9 // AT_ENTRY
-	auxv, err := os.ReadFile(fmt.Sprintf("/proc/%d/auxv", pid))
-	if err != nil {
-		return 0, err
-	}
-	for ; len(auxv) >= 16; auxv = auxv[16:] {
-		if binary.LittleEndian.Uint64(auxv) == atEntry {
-			return binary.LittleEndian.Uint64(auxv[8:]) - entry, nil
-		}
-	}
-	return 0, fmt.Errorf("process %d: no entry point in its auxv", pid)
 }
 
 // breakAtCPUID puts breakpoints where the program returns from cpuid.

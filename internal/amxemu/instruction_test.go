@@ -1,0 +1,65 @@
+//go:build linux && amd64
+
+package main
+
+import "testing"
+
+// The bytes are the GNU assembler's.
+func TestDecode(t *testing.T) {
+	for _, c := range []struct {
+		code []byte
+		want instruction
+	}{
+		{[]byte{0xc4, 0xe2, 0x78, 0x49, 0x07}, instruction{ldtilecfg, 5, 0, 0, 0, operand{7, -1, 0, 0}}},
+		{[]byte{0xc4, 0xc2, 0x78, 0x49, 0x45, 0x10}, instruction{ldtilecfg, 6, 0, 0, 0, operand{13, -1, 0, 16}}},                     // 16(R13)
+		{[]byte{0xc4, 0xe2, 0x78, 0x49, 0x05, 0xf0, 0xff, 0xff, 0xff}, instruction{ldtilecfg, 9, 0, 0, 0, operand{rip, -1, 0, -16}}}, // -16(RIP)
+		{[]byte{0xc4, 0xe2, 0x79, 0x49, 0x04, 0x25, 0x40, 0, 0, 0}, instruction{sttilecfg, 10, 0, 0, 0, operand{-1, -1, 0, 64}}},     // 64
+		{[]byte{0xc4, 0xe2, 0x79, 0x49, 0x44, 0xcd, 0x08}, instruction{sttilecfg, 7, 0, 0, 0, operand{5, 1, 3, 8}}},                  // 8(BP)(CX*8)
+		{[]byte{0xc4, 0xe2, 0x78, 0x49, 0xc0}, instruction{tilerelease, 5, 0, 0, 0, operand{}}},
+		{[]byte{0xc4, 0xe2, 0x7b, 0x49, 0xf8}, instruction{tilezero, 5, 7, 0, 0, operand{}}},
+		{[]byte{0xc4, 0xa2, 0x7b, 0x4b, 0x04, 0x12}, instruction{tileloadd, 6, 0, 0, 0, operand{2, 10, 0, 0}}},                          // (DX)(R10*1)
+		{[]byte{0xc4, 0xa2, 0x7b, 0x4b, 0x5c, 0x92, 0x40}, instruction{tileloadd, 7, 3, 0, 0, operand{2, 10, 2, 64}}},                   // 64(DX)(R10*4)
+		{[]byte{0xc4, 0x82, 0x79, 0x4b, 0xbc, 0x3e, 0x40, 0, 0, 0}, instruction{tileloadd, 10, 7, 0, 0, operand{14, 15, 0, 64}}},        // T1, 64(R14)(R15*1)
+		{[]byte{0xc4, 0xc2, 0x7a, 0x4b, 0x1c, 0x0c}, instruction{tilestored, 6, 3, 0, 0, operand{12, 1, 0, 0}}},                         // (R12)(CX*1)
+		{[]byte{0xc4, 0xa2, 0x7a, 0x4b, 0x0c, 0x25, 0, 0, 0, 0x80}, instruction{tilestored, 10, 1, 0, 0, operand{-1, 12, 0, -1 << 31}}}, // (R12*1) - 2^31
+		{[]byte{0xc4, 0xe2, 0x6a, 0x5c, 0xc1}, instruction{tdpbf16ps, 5, 0, 1, 2, operand{}}},
+		{[]byte{0xc4, 0xe2, 0x42, 0x5c, 0xdd}, instruction{tdpbf16ps, 5, 3, 5, 7, operand{}}},
+		{[]byte{0x0f, 0x18, 0x12}, instruction{prefetch, 3, 0, 0, 0, operand{2, -1, 0, 0}}},                     // T1 (DX)
+		{[]byte{0x41, 0x0f, 0x18, 0x54, 0x24, 0x40}, instruction{prefetch, 6, 0, 0, 0, operand{12, -1, 0, 64}}}, // T1 64(R12)
+	} {
+		got, ok := decode(append(c.code, 0x90, 0x90))
+		if !ok || got != c.want {
+			t.Errorf("% x: %+v %v, want %+v", c.code, got, ok, c.want)
+		}
+		for n := range c.code {
+			if got, ok := decode(c.code[:n]); ok {
+				t.Errorf("% x: %+v of its first %d bytes", c.code, got, n)
+			}
+		}
+	}
+	for name, code := range map[string][]byte{
+		"TDPBSSD":                     {0xc4, 0xe2, 0x6b, 0x5e, 0xc1},
+		"TDPFP16PS":                   {0xc4, 0xe2, 0x6b, 0x5c, 0xc1},
+		"TDPBF16PS of tile 8":         {0xc4, 0xe2, 0x3a, 0x5c, 0xc1},
+		"TDPBF16PS to tile 8":         {0xc4, 0x62, 0x6a, 0x5c, 0xc1},
+		"TDPBF16PS with W":            {0xc4, 0xe2, 0xea, 0x5c, 0xc1},
+		"TDPBF16PS with L":            {0xc4, 0xe2, 0x6e, 0x5c, 0xc1},
+		"TDPBF16PS of map 0F":         {0xc4, 0xe1, 0x6a, 0x5c, 0xc1},
+		"TILELOADD without index":     {0xc4, 0xe2, 0x7b, 0x4b, 0x04, 0x22},
+		"TILELOADD without SIB":       {0xc4, 0xe2, 0x7b, 0x4b, 0x02},
+		"TILELOADD of a register":     {0xc4, 0xe2, 0x7b, 0x4b, 0xc4, 0x12},
+		"TILELOADD with vvvv":         {0xc4, 0xa2, 0x73, 0x4b, 0x04, 0x12},
+		"TILEZERO with rm":            {0xc4, 0xe2, 0x7b, 0x49, 0xf9},
+		"TILERELEASE with reg":        {0xc4, 0xe2, 0x78, 0x49, 0xc8},
+		"LDTILECFG with reg":          {0xc4, 0xe2, 0x78, 0x49, 0x0f},
+		"VPMULLD":                     {0xc4, 0xe2, 0x79, 0x40, 0xc1},
+		"two bytes of VEX":            {0xc5, 0xf8, 0x77, 0x90, 0x90},
+		"UD2":                         {0x0f, 0x0b, 0x90, 0x90, 0x90},
+		"a hint that is no PREFETCH":  {0x0f, 0x18, 0xe0, 0x90, 0x90},
+		"PREFETCH with another's reg": {0x0f, 0x18, 0x22, 0x90, 0x90},
+	} {
+		if got, ok := decode(append(code, 0x90, 0x90)); ok {
+			t.Errorf("%s is %+v", name, got)
+		}
+	}
+}
