@@ -45,6 +45,11 @@ func TestMain(m *testing.M) {
 		cfg.rows[2] = 15
 		m := matrix{unsafe.Pointer(new([4096]byte)), 64}
 		multiply(cfg, m, m, m)
+	case "widths that do not fit":
+		permit()
+		cfg.bytes[2] = 60
+		m := matrix{unsafe.Pointer(new([4096]byte)), 64}
+		multiply(cfg, m, m, m)
 	case "bytes that are no whole floats":
 		permit()
 		cfg.bytes[3] = 62
@@ -105,11 +110,17 @@ func (a *area) fill(r *rand.Rand, word func() uint32) {
 	}
 }
 
-// Kinds of bfloat16 numbers: exponents around 1; all that are finite, so that
-// products overflow and fall short; the same with those beside the edges.
+// Kinds of bfloat16 numbers: those whose products are normal and add up to others;
+// to denormal ones; that are both; powers of 2 whose sums lie within a rounding of
+// the smallest normal number; products beyond the largest; all that are finite; those at the edges; NaN and Inf.
 var kinds = map[string]func(r *rand.Rand) uint16{
-	"near 1": func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | (110+r.Uint32N(30))<<7) },
-	"small":  func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | (55+r.Uint32N(16))<<7) },
+	"near 1":        func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | (110+r.Uint32N(30))<<7) },
+	"small":         func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | (55+r.Uint32N(16))<<7) },
+	"hardly normal": func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | (64+r.Uint32N(2))<<7) },
+	"a rounding off": func(r *rand.Rand) uint16 {
+		return uint16(r.Uint32N(2)<<15 | []uint32{64, 64, 64, 52, 51, 50}[r.IntN(6)]<<7 | r.Uint32N(2)<<6)
+	},
+	"large":  func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | (189+r.Uint32N(3))<<7) },
 	"finite": func(r *rand.Rand) uint16 { return uint16(r.Uint32()&0x807f | r.Uint32N(255)<<7) },
 	"any": func(r *rand.Rand) uint16 {
 		if r.IntN(4) == 0 {
@@ -138,7 +149,11 @@ func TestProduct(t *testing.T) {
 				}
 				c, a, b := newArea(64+4*r.IntN(9)), newArea(64+r.IntN(70)), newArea(64+2*r.IntN(50))
 				pair := func() uint32 { return uint32(value(r))<<16 | uint32(value(r)) }
-				c.fill(r, func() uint32 { return uint32(value(r))<<16 | r.Uint32N(1<<16) })
+				c.fill(r, []func() uint32{
+					func() uint32 { return uint32(value(r))<<16 | r.Uint32N(1<<16) },
+					func() uint32 { return 0 },
+					func() uint32 { return r.Uint32()&0x80ffffff + r.Uint32N(2)<<23 }, // around the smallest normal number
+				}[trial%3])
 				a.fill(r, pair)
 				b.fill(r, pair)
 				want := bytes.Clone(c.mem)
@@ -291,7 +306,7 @@ func TestMisuse(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	cases := []string{"no permission", "no configuration", "one tile twice", "shapes that do not fit", "bytes that are no whole floats"}
+	cases := []string{"no permission", "no configuration", "one tile twice", "shapes that do not fit", "widths that do not fit", "bytes that are no whole floats"}
 	if !cpu.X86.HasAMXInt8 {
 		cases = append(cases, "AMX-INT8")
 	}
