@@ -12,7 +12,10 @@ import (
 // for each element two sums start from 0, of the pairs' first and of their second
 // halves, k ascending, each step a fused multiply-add; then the second sum is
 // added to the first and the result to c. All round to nearest even, take
-// denormal operands for 0, give 0 for a denormal result, and raise nothing.
+// denormal operands for 0, give 0 for a denormal result, and raise nothing. Of
+// several NaN operands the manual does not say which counts: here the first, as in
+// AVX's FMA. On Xeons the order is seen to be this one (compute/cpu's
+// TestHalfProducts, normal numbers); the rest is the manual's word.
 func product(c, a, b *tile) {
 	x, y := a.operands(), b.operands()
 	sums := slowSums
