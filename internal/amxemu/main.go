@@ -47,7 +47,7 @@ func main() {
 	if err != nil {
 		fail(err)
 	}
-	if cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 {
+	if cpu.X86.HasAMXTile && cpu.X86.HasAMXBF16 && askPermission() == 0 {
 		fmt.Fprintln(os.Stderr, "amxemu: this CPU has AMX; the program runs on it")
 		fail(unix.Exec(path, args, os.Environ()))
 	}

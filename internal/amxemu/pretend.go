@@ -100,6 +100,12 @@ const (
 	xtileData        = 18
 )
 
+// askPermission does so for this process; a kernel may be too old for AMX.
+func askPermission() unix.Errno {
+	_, _, errno := unix.RawSyscall(unix.SYS_ARCH_PRCTL, archReqXcompPerm, xtileData, 0)
+	return errno
+}
+
 // reportPermission makes the kernel stop this thread, and what it becomes and
 // starts, for the tracer when it asks for tiles; other calls pass untouched.
 func reportPermission() error {
@@ -121,7 +127,7 @@ func reportPermission() error {
 		{Code: give, K: allow},
 	}
 	prog := unix.SockFprog{Len: uint16(len(filter)), Filter: &filter[0]}
-	// An unprivileged filter needs that no later program has more privileges.
+	// A filter needs it of who has no privileges; a program such as sudo gains none then.
 	if err := unix.Prctl(unix.PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); err != nil {
 		return err
 	}

@@ -152,8 +152,16 @@ func processOf(tid int) (int, error) {
 	return strconv.Atoi(strings.TrimSpace(line))
 }
 
-// became starts a process over that has become another program.
+// became starts a process over that has become another program, and forgets the
+// thread that did it, which has the first one's id now.
 func (t *tracer) became(pid int, th *thread) error {
+	former, err := unix.PtraceGetEventMsg(pid)
+	if err != nil {
+		return err
+	}
+	if int(former) != pid {
+		delete(t.threads, int(former))
+	}
 	sites, err := breakAtCPUID(pid)
 	*th = thread{process: &process{sites: sites}}
 	t.processes[pid] = th.process
