@@ -8,10 +8,10 @@ import "unsafe"
 
 // config is the operand of LDTILECFG and STTILECFG.
 type config struct {
-	palette, start uint8
-	_              [14]uint8
-	bytes          [16]uint16
-	rows           [16]uint8
+	palette uint8
+	_       [15]uint8
+	bytes   [16]uint16
+	rows    [16]uint8
 }
 
 // matrix is what TILELOADD and TILESTORED read and write: the first row, and the
