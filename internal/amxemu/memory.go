@@ -71,7 +71,7 @@ func transferred(n int, err error, rows, bytes int, address, stride uint64) erro
 		n, err = 0, nil
 	}
 	if err != nil || n == rows*bytes {
-		return err
+		return named(err)
 	}
 	return &fault{address + uint64(n/bytes)*stride, notMapped}
 }
@@ -91,7 +91,7 @@ func (m memory) readSome(address uint64, b []byte) (int, error) {
 	if err == unix.EFAULT {
 		return 0, &fault{address, notMapped}
 	}
-	return n, err
+	return n, named(err)
 }
 
 func (m memory) read(address uint64, b []byte) error {
@@ -109,5 +109,13 @@ func (m memory) write(address uint64, b []byte) error {
 	if err == unix.EFAULT || err == nil && n < len(b) {
 		return &fault{address, notMapped}
 	}
-	return err
+	return named(err)
+}
+
+// named says which call an error is of.
+func named(err error) error {
+	if err != nil {
+		return fmt.Errorf("process_vm_readv or process_vm_writev of the program: %w", err)
+	}
+	return nil
 }
