@@ -119,7 +119,6 @@ func run(args []string) (unix.WaitStatus, error) {
 
 // endBy ends this process by the signal that ended the program.
 func endBy(s unix.Signal) {
-	runtime.GOMAXPROCS(1)
 	signal.Reset()
 	var defaultAction [4]uint64 // struct sigaction: SIG_DFL, no flags
 	unix.RawSyscall6(unix.SYS_RT_SIGACTION, uintptr(s), uintptr(unsafe.Pointer(&defaultAction)), 0, 8, 0, 0)
