@@ -16,7 +16,7 @@ var fileTypes = map[string]uint32{"F32": 0, "F16": 1, "BF16": 32}
 // F32, q and k interleaved in architecture llama, which Mistral shares. With the
 // weights go the tokenizer, its special tokens and the chat template; a
 // checkpoint without a tokenizer makes a GGUF without one. A GGUF of F32 is the
-// same model to the bit.
+// same model to the bit. Weights that are NaN or infinite are refused.
 func ExportGGUF(path string, from *weights.Checkpoint, dtype string) error {
 	fileType, ok := fileTypes[dtype]
 	if !ok {
@@ -54,9 +54,34 @@ func ExportGGUF(path string, from *weights.Checkpoint, dtype string) error {
 			}
 			return nil
 		}
-		tensors = append(tensors, named)
+		tensors = append(tensors, onlyFinite(named, src.stored(t.name)))
 	}
 	return weights.WriteGGUF(path, metadata, tensors)
+}
+
+// onlyFinite fails at the end of a tensor, whose rows are read in order, if values
+// in it are NaN or infinite: llama.cpp loads such a file (but with --check-tensors) and answers
+// nonsense. stored is what the checkpoint calls the tensor.
+func onlyFinite(t weights.Named, stored string) weights.Named {
+	read, n, bad, size := t.Read, 0, 0, 1
+	for _, d := range t.Shape {
+		size *= d
+	}
+	t.Read = func(row int, dst []float32) error {
+		if err := read(row, dst); err != nil {
+			return err
+		}
+		for _, x := range dst {
+			if x-x != 0 { // NaN of both
+				bad++
+			}
+		}
+		if n += len(dst); n == size && bad > 0 {
+			return fmt.Errorf("%d of the %d values of the model's %s are NaN or infinite: the model is damaged, and what computes with it answers nonsense; take an earlier checkpoint, or download it again", bad, size, stored)
+		}
+		return nil
+	}
+	return t
 }
 
 // CheckGGUF says what keeps a checkpoint's architecture or tokenizer out of a

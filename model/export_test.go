@@ -1,7 +1,10 @@
 package model_test
 
 import (
+	"encoding/binary"
 	"encoding/json"
+	"fmt"
+	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -109,6 +112,51 @@ func TestExportRefuses(t *testing.T) {
 		}
 		if _, err := os.Stat(path); err == nil {
 			t.Errorf("%s as %s left a file", c.ref, c.dtype)
+		}
+	}
+}
+
+// Weights that are no numbers are refused by the name that the model has for them,
+// in every type, and leave no file.
+func TestExportRefusesDamagedWeights(t *testing.T) {
+	for name, damage := range map[string]map[int]float32{
+		"model.layers.1.self_attn.q_proj.weight": {0: float32(math.NaN()), 5: float32(math.Inf(1)), 100: float32(math.Inf(-1))},
+		"model.norm.weight":                      {3: float32(math.NaN())},
+	} {
+		dir := copyFolder(t, "llama", func(map[string]any) {})
+		path := filepath.Join(dir, "model.safetensors")
+		data, err := os.ReadFile(path)
+		if err != nil {
+			t.Fatal(err)
+		}
+		header := binary.LittleEndian.Uint64(data)
+		var tensors map[string]struct {
+			DType   string `json:"dtype"`
+			Offsets [2]int `json:"data_offsets"`
+		}
+		if err := json.Unmarshal(data[8:8+header], &tensors); err != nil {
+			t.Fatal(err)
+		}
+		at := tensors[name]
+		if at.DType != "F32" {
+			t.Fatalf("%s: %+v", name, at)
+		}
+		for i, x := range damage {
+			binary.LittleEndian.PutUint32(data[8+int(header)+at.Offsets[0]+4*i:], math.Float32bits(x))
+		}
+		if err := os.WriteFile(path, data, 0o644); err != nil {
+			t.Fatal(err)
+		}
+		want := fmt.Sprintf("%d of the %d values of the model's %s are NaN or infinite", len(damage), (at.Offsets[1]-at.Offsets[0])/4, name)
+		for _, dtype := range []string{"F32", "BF16", "F16"} {
+			out := t.TempDir()
+			err := model.ExportGGUF(filepath.Join(out, "model.gguf"), open(t, dir), dtype)
+			if err == nil || !strings.Contains(err.Error(), want) {
+				t.Errorf("%s: the error is %v, want %q", dtype, err, want)
+			}
+			if left, _ := os.ReadDir(out); len(left) > 0 {
+				t.Errorf("%s: %s is left", dtype, left[0].Name())
+			}
 		}
 	}
 }
