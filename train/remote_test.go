@@ -75,6 +75,26 @@ func TestBucket(t *testing.T) {
 	}
 }
 
+// A run that is refused leaves nothing in the bucket but its lock's folder.
+func TestRefusedInBucket(t *testing.T) {
+	w := newWorld(t)
+	s := inBucket(t, w, time.Minute)
+	w.o.Memory = 1 << 20
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "--memory") {
+		t.Errorf("the error is %v", err)
+	}
+	objects, err := s.Objects("")
+	must(t, err)
+	for name := range objects {
+		if !strings.HasPrefix(name, "run/"+lockFolder+"/") {
+			t.Errorf("%s is left in the bucket", name)
+		}
+	}
+	if left := scratches(t); len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v", left)
+	}
+}
+
 // A checkpoint in which a bit flipped is named and passed over, for the one before.
 func TestDamagedInBucket(t *testing.T) {
 	w := newWorld(t)

@@ -198,16 +198,15 @@ const unfinishedName = "_unfinished"
 // ours are the files of a run that has begun.
 var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, BestName + ".tmp", AdapterName}
 
-// prepare readies the folder and finds the checkpoint to go on from, "" if there
-// is none; then what an unfinished run left is removed. It refuses a folder whose
-// files no run of ours has begun.
-func prepare(o *Options, now *Record) (at string, s *state, err error) {
+// survey finds the checkpoint to go on from, "" if there is none, and what an
+// unfinished run left that prepare is to remove. It refuses a folder whose files no
+// run of ours has begun, and writes nothing there.
+func survey(o *Options, now *Record) (at string, s *state, left []string, err error) {
 	entries, err := store.ReadDir(o.Out)
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	begun := false
-	var left []string
 	for _, e := range entries {
 		begun = begun || e.Name == unfinishedName
 		if slices.Contains(ours, e.Name) {
@@ -215,28 +214,35 @@ func prepare(o *Options, now *Record) (at string, s *state, err error) {
 		}
 	}
 	if !begun && len(left) > 0 {
-		return "", nil, cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, store.Join(o.Out, left[0]))
+		return "", nil, nil, cli.Usagef("--out %s: %s is there already and is not of an unfinished run: choose another --out", o.Out, store.Join(o.Out, left[0]))
 	}
 	if at, s, err = choose(o, now); err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	if at != "" {
 		left = []string{SummaryName, ModelName, AdapterName} // made at the end, from what follows
-	} else if len(left) > 0 {
+	}
+	return at, s, left, nil
+}
+
+// prepare removes what an unfinished run left, and marks the folder as that of a
+// run that has begun; anew says that it goes on from no checkpoint.
+func prepare(o *Options, left []string, anew bool) error {
+	if anew && len(left) > 0 {
 		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
 	}
 	for _, name := range left {
 		if err := os.RemoveAll(filepath.Join(o.dir, name)); err != nil {
-			return "", nil, err
+			return err
 		}
 	}
 	if err := cleanTemps(o.dir); err != nil {
-		return "", nil, err
+		return err
 	}
 	if err := store.WriteFile(filepath.Join(o.dir, unfinishedName), nil); err != nil {
-		return "", nil, cli.Usagef("--out: %w", err)
+		return cli.Usagef("--out: %w", err)
 	}
-	return at, s, o.remote.push()
+	return o.remote.push()
 }
 
 // cleanTemps removes what killed runs left half written.

@@ -361,7 +361,8 @@ func TestLock(t *testing.T) {
 	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), fmt.Sprintf("(process %d on ", os.Getpid())) {
 		t.Errorf("a second run: %v", err)
 	}
-	release(l)
+	l.release()
+	must(t, os.Mkdir(w.o.Out, 0o777))
 	// What is left of one that was killed is no obstacle.
 	must(t, os.WriteFile(filepath.Join(w.o.Out, lock.FolderName), []byte("elsewhere boot 1 1\n"), 0o666))
 	must(t, w.run(t.Context()))

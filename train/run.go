@@ -101,14 +101,14 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return err
 	}
-	defer release(l)
+	defer l.release()
 	if done, err := finished(&o, &rec); done || err != nil {
 		return err // by a run that ended since
 	}
 	if why := dropped(ledger); why != "" {
 		fmt.Fprintf(o.Stderr, "warning: %d of %d rows are not trained on%s\n", ledger.RowsIn-ledger.RowsOut, ledger.RowsIn, why)
 	}
-	from, at, err := prepare(&o, &rec)
+	from, at, left, err := survey(&o, &rec)
 	if err != nil {
 		return err
 	}
@@ -134,6 +134,11 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		if err := reg.fitMemory(m, o.Memory-held.bytes(), largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
+	}
+	// All that can be refused was: from here on the folder is this run's.
+	l.begun = true
+	if err := prepare(&o, left, at == nil); err != nil {
+		return err
 	}
 	t := newTrainer(dev, m, &o)
 	t.reg = reg
