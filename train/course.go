@@ -67,8 +67,13 @@ func begin(t *trainer, held *heldOut, rec *Record, rows []*row, steps []step, in
 	if c.metrics, err = openMetrics(path, lines); err != nil {
 		return c, err
 	}
-	c.events, err = openEvents(filepath.Join(t.o.dir, EventsName), path)
-	return c, err
+	if c.events, err = openEvents(filepath.Join(t.o.dir, EventsName), path, filepath.Join(t.o.dir, EvalName), len(t.o.Eval)); err != nil {
+		return c, err
+	}
+	if held != nil {
+		held.events = c.events
+	}
+	return c, nil
 }
 
 func (c *course) close() {
@@ -172,7 +177,7 @@ func (c *course) keep(mt Metrics) error {
 	if err != nil {
 		return err
 	}
-	if err := c.events.add(line, c.done == 0); err != nil {
+	if err := c.events.add(line); err != nil {
 		return err
 	}
 	if err := c.audit.keep(); err != nil {

@@ -15,83 +15,149 @@ import (
 	"slices"
 )
 
-// eventsFile is what TensorBoard shows: the numbers of metrics.jsonl as scalars
-// train/NAME, derived from its lines alone.
+// eventsFile is what TensorBoard shows, derived from the lines of metrics.jsonl and
+// eval.jsonl alone: the numbers of a step as scalars train/NAME, those of an
+// evaluation as eval/NAME, or eval/SET_NAME where there are several held-out sets.
+// The tags are those of transformers' Trainer. An evaluation has the time of the
+// step that it follows, that of the base the time of the first.
 //
 // The file is a sequence of TFRecords (tensorflow/core/lib/io/record_writer.h: the
 // length in 8 bytes, its masked CRC-32C, the data, its masked CRC-32C), each an
 // Event (tensorflow/core/util/event.proto).
 type eventsFile struct {
-	f *os.File
-	w *bufio.Writer
+	f     *os.File
+	w     *bufio.Writer
+	sets  int // that are held out
+	begun bool
+	wall  float64          // of the last step
+	early []map[string]any // evaluations before the first step
 }
 
 // eventsFileName has "tfevents" in it, by which TensorBoard knows such files.
 const eventsFileName = "events.out.tfevents.eaft"
 
-// openEvents writes the events of the lines that metrics has so far into a new
-// file in dir.
-func openEvents(dir, metrics string) (e *eventsFile, err error) {
+// openEvents writes the events of the lines that metrics and, with held-out sets,
+// evals have so far into a new file in dir.
+func openEvents(dir, metrics, evals string, sets int) (e *eventsFile, err error) {
 	if err := os.MkdirAll(dir, 0o777); err != nil {
 		return nil, err
 	}
-	lines, err := os.Open(metrics)
-	if err != nil {
-		return nil, err
-	}
-	defer lines.Close()
 	f, err := os.Create(filepath.Join(dir, eventsFileName))
 	if err != nil {
 		return nil, err
 	}
-	e = &eventsFile{f, bufio.NewWriter(f)}
+	e = &eventsFile{f: f, w: bufio.NewWriter(f), sets: sets}
 	defer func() {
 		if err != nil {
 			f.Close()
 		}
 	}()
-	r := bufio.NewReader(lines)
-	for n := 0; ; n++ {
-		line, err := r.ReadBytes('\n')
-		if err != nil && err != io.EOF {
+	var evaluated []map[string]any
+	if sets > 0 {
+		if err := eachLine(evals, func(fields map[string]any) { evaluated = append(evaluated, fields) }); err != nil {
 			return nil, err
 		}
+	}
+	upTo := func(step float64) {
+		for len(evaluated) > 0 && stepIn(evaluated[0]) <= step {
+			e.evaluation(evaluated[0])
+			evaluated = evaluated[1:]
+		}
+	}
+	upTo(0)
+	if err := eachLine(metrics, func(fields map[string]any) { e.step(fields); upTo(stepIn(fields)) }); err != nil {
+		return nil, err
+	}
+	return e, e.w.Flush()
+}
+
+// eachLine hands f the lines of a file of JSON objects.
+func eachLine(path string, f func(map[string]any)) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	r := bufio.NewReader(file)
+	for n := 1; ; n++ {
+		line, err := r.ReadBytes('\n')
+		if err != nil && err != io.EOF {
+			return err
+		}
 		if len(line) == 0 {
-			return e, e.w.Flush()
+			return nil
 		}
-		if err := e.write(line, n == 0); err != nil {
-			return nil, fmt.Errorf("%s: line %d: %w", metrics, n+1, err)
+		fields, err := fieldsOf(line)
+		if err != nil {
+			return fmt.Errorf("%s: line %d: %w", path, n, err)
 		}
+		f(fields)
 	}
 }
 
-// add writes a step's line of the metrics; the first of all with first.
-func (e *eventsFile) add(line []byte, first bool) error {
-	if err := e.write(line, first); err != nil {
+func fieldsOf(line []byte) (fields map[string]any, err error) {
+	return fields, json.NewDecoder(bytes.NewReader(line)).Decode(&fields)
+}
+
+func stepIn(fields map[string]any) float64 {
+	step, _ := fields["step"].(float64)
+	return step
+}
+
+// add writes a step's line of the metrics.
+func (e *eventsFile) add(line []byte) error {
+	fields, err := fieldsOf(line)
+	if err != nil {
 		return err
 	}
+	e.step(fields)
 	return e.w.Flush()
 }
 
-func (e *eventsFile) write(line []byte, first bool) error {
-	var fields map[string]any
-	d := json.NewDecoder(bytes.NewReader(line))
-	if err := d.Decode(&fields); err != nil {
+// addEvaluation writes a line of the evaluations, behind the step's that it is of.
+func (e *eventsFile) addEvaluation(line []byte) error {
+	fields, err := fieldsOf(line)
+	if err != nil {
 		return err
 	}
-	wall, _ := fields["time"].(float64)
-	step, _ := fields["step"].(float64)
-	delete(fields, "time")
-	delete(fields, "step")
-	if first {
-		e.record(appendText(event(wall, 0), 3, "brain.Event:2")) // file_version
+	e.evaluation(fields)
+	return e.w.Flush()
+}
+
+func (e *eventsFile) step(fields map[string]any) {
+	e.wall, _ = fields["time"].(float64)
+	if !e.begun {
+		e.begun = true
+		e.record(appendText(event(e.wall, 0), 3, "brain.Event:2")) // file_version
+		for _, base := range e.early {
+			e.evaluation(base)
+		}
+		e.early = nil
 	}
+	e.scalars("train/", fields, "time")
+}
+
+func (e *eventsFile) evaluation(fields map[string]any) {
+	if !e.begun {
+		e.early = append(e.early, fields)
+		return
+	}
+	prefix := "eval/"
+	if name, _ := fields["name"].(string); e.sets > 1 {
+		prefix += name + "_"
+	}
+	e.scalars(prefix, fields, "name", "rows", "targets") // which are always the same
+}
+
+// scalars writes an event of the numbers of a line, but for those left out.
+func (e *eventsFile) scalars(prefix string, fields map[string]any, out ...string) {
 	var summary []byte
 	for _, name := range slices.Sorted(maps.Keys(fields)) {
-		summary = appendScalars(summary, "train/"+name, fields[name])
+		if name != "step" && !slices.Contains(out, name) {
+			summary = appendScalars(summary, prefix+name, fields[name])
+		}
 	}
-	e.record(appendText(event(wall, int64(step)), 5, string(summary)))
-	return nil
+	e.record(appendText(event(e.wall, int64(stepIn(fields))), 5, string(summary)))
 }
 
 // appendScalars appends the numbers of v to a Summary: value (1) with tag (1)

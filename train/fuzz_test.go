@@ -118,7 +118,7 @@ func FuzzMetrics(f *testing.F) {
 				}
 			}
 		}
-		if e, err := openEvents(dir, filepath.Join(dir, MetricsName)); err == nil {
+		if e, err := openEvents(dir, filepath.Join(dir, MetricsName), filepath.Join(dir, MetricsName), 2); err == nil {
 			must(t, e.f.Close())
 		}
 	})

@@ -117,14 +117,15 @@ type HeldOutState struct {
 
 // heldOut evaluates a run on its held-out sets.
 type heldOut struct {
-	o    *Options
-	dev  compute.Device
-	m    *model.Model
-	from *weights.Checkpoint
-	sets []*heldOutSet
-	head model.Head // the base's
-	file *os.File
-	base []Evaluation // at step 0
+	o      *Options
+	dev    compute.Device
+	m      *model.Model
+	from   *weights.Checkpoint
+	sets   []*heldOutSet
+	head   model.Head // the base's
+	file   *os.File
+	events *eventsFile  // nil until the run has one
+	base   []Evaluation // at step 0
 	HeldOutState
 }
 
@@ -348,6 +349,12 @@ func (h *heldOut) write(lines []Evaluation) error {
 			return err
 		}
 		h.Bytes += int64(n)
+		if h.events == nil {
+			continue
+		}
+		if err := h.events.addEvaluation(data); err != nil {
+			return err
+		}
 	}
 	return h.file.Sync()
 }

@@ -1,5 +1,5 @@
 """Reads a TensorBoard event file with TensorBoard's own readers and prints
-{"wall": [...], "scalars": {tag: [[step, value], ...]}} as JSON.
+{"scalars": {tag: [[step, value, time], ...]}} as JSON.
 
     pip install tensorboard
     python read_events.py FILE
@@ -29,6 +29,6 @@ acc.Reload()
 scalars = {}
 for e in events[1:]:
     for v in e.summary.value:
-        scalars.setdefault(v.tag, []).append([e.step, v.tensor.float_val[0]])
+        scalars.setdefault(v.tag, []).append([e.step, v.tensor.float_val[0], e.wall_time])
 assert sorted(acc.Tags()["tensors"] + acc.Tags()["scalars"]) == sorted(scalars), acc.Tags()
-print(json.dumps({"wall": [e.wall_time for e in events], "scalars": scalars}))
+print(json.dumps({"scalars": scalars}))
