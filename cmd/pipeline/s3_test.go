@@ -259,6 +259,69 @@ func onServer(t *testing.T, s *s3test.Server) {
 	})
 }
 
+// TestChainAdapter: an adapter in a bucket is that of a folder for all that reads
+// one, on servers of each protocol, whatever requests fail; what is not there, or
+// cannot be asked now, is said as of a model.
+func TestChainAdapter(t *testing.T) {
+	for kind, start := range s3test.Kinds {
+		t.Run(kind, func(t *testing.T) { adapterOnServer(t, start(t)) })
+	}
+}
+
+func adapterOnServer(t *testing.T, s *s3test.Server) {
+	dir := workspace(t)
+	f := s3test.Share(10, 500, 503, s3test.Reset, s3test.Cut)
+	proxy := s3test.Through(t, s, f)
+	temp := t.TempDir()
+	p := &place{t: t, root: s.URL(""), env: append(s.Env(proxy.Endpoint), "TMPDIR="+temp), dir: dir}
+	p.do([]string{"tokenize", "--model", "demo", "--out", "tok", "corpus.jsonl"}, cli.ExitDone)
+	training := []string{"train", "--model", "demo", "--tokens", "tok", "--loss", "sft", "--dtype", "f32", "--lora", "4", "--lr", "1e-2", "--steps", "2", "--out"}
+	p.do(append(training, "run"), cli.ExitDone)
+	p.do(append(training, s.URL("run")), cli.ExitDone)
+	score := func(adapter, out string) (log string) {
+		_, log = p.do([]string{"scorer", "score", "--model", "demo", "--dtype", "f32", "--tokens", "tok", "--adapter", adapter, "--out", out}, cli.ExitDone)
+		return log
+	}
+	score("run/adapter", "folder")
+	score(s.URL("run/adapter"), "bucket")
+	score("file://"+filepath.Join(dir, "run/adapter"), "file")
+	for _, name := range []string{"part-00000-of-00001.parquet", "_manifest.json"} {
+		want, err := os.ReadFile(filepath.Join(dir, "folder", name))
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, other := range []string{"bucket", "file"} {
+			if got, err := os.ReadFile(filepath.Join(dir, other, name)); err != nil || !bytes.Equal(got, want) {
+				t.Errorf("%s/%s differs from that of the adapter in a folder: %v", other, name, err)
+			}
+		}
+	}
+	if log := score(s.URL("run/adapter"), "folder"); !strings.Contains(log, "nothing to do") {
+		t.Errorf("the same adapter elsewhere is another: %s", log)
+	}
+	for _, args := range [][]string{
+		{"train", "eval", "--model", "demo", "--tokens", "tok", "--dtype", "f32", "--adapter"},
+		{"scorer", "verify", "folder", "--sample", "5", "--model", "demo", "--adapter"},
+	} {
+		want, _ := p.do(append(args, "run/adapter"), cli.ExitDone)
+		if got, _ := p.do(append(args, s.URL("run/adapter")), cli.ExitDone); got != want {
+			t.Errorf("%v: %s, of a folder %s", args, got, want)
+		}
+		if _, log := p.do(append(args, s.URL("none")), cli.ExitUsage); !strings.Contains(log, s.URL("none")+": no adapter_config.json is in this folder") {
+			t.Errorf("%v: of one that is not there: %s", args, log)
+		}
+	}
+	p.do([]string{"train", "audit", s.URL("run"), "--tokens", "tok", "--after", "folder"}, cli.ExitDone)
+	if left, _ := os.ReadDir(temp); len(left) > 0 {
+		t.Errorf("%v lies in TMPDIR", left)
+	}
+	away := s3test.Through(t, s, func(int, *http.Request) s3test.Fault { return s3test.Reset })
+	p.env = append(p.env, s.Env(away.Endpoint)...)
+	if _, log := p.do([]string{"train", "eval", "--model", "demo", "--tokens", "tok", "--adapter", s.URL("run/adapter")}, cli.ExitFailed); !strings.Contains(log, "run the same command again when the store answers") {
+		t.Errorf("of a store that stays away: %s", log)
+	}
+}
+
 // TestS3Away: of a store that stays away every stage says which object it could
 // not read or write and what to do, with exit code 1.
 func TestS3Away(t *testing.T) {

@@ -4,8 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"os"
-	"path/filepath"
+
+	"eaft/internal/store"
 )
 
 // Files of a folder that PEFT writes.
@@ -14,19 +14,20 @@ const (
 	AdapterWeights = "adapter_model.safetensors"
 )
 
-// OpenAdapter opens a PEFT adapter folder: Config is adapter_config.json, the
-// tensors are those of adapter_model.safetensors.
+// OpenAdapter opens a PEFT adapter folder, which may be in a bucket: Config is
+// adapter_config.json, the tensors are those of adapter_model.safetensors.
 func OpenAdapter(dir string) (*Checkpoint, error) {
-	c := &Checkpoint{ref: dir, fsys: os.DirFS(dir), tensors: map[string]tensor{}}
+	fsys, load := folder(dir)
+	c := &Checkpoint{ref: dir, fsys: fsys, tensors: map[string]tensor{}}
 	var err error
 	if c.config, err = c.File(AdapterConfig); err != nil {
 		if errors.Is(err, fs.ErrNotExist) {
 			return nil, fmt.Errorf("%s: no %s is in this folder; it is no adapter that PEFT or this program has written", dir, AdapterConfig)
 		}
-		return nil, fmt.Errorf("%s: %w", filepath.Join(dir, AdapterConfig), err)
+		return nil, fmt.Errorf("%s: %w", store.Join(dir, AdapterConfig), err)
 	}
-	name := filepath.Join(dir, AdapterWeights)
-	data, done, err := mapFile(name)
+	name := store.Join(dir, AdapterWeights)
+	data, done, err := load(AdapterWeights)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w", name, err)
 	}

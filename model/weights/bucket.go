@@ -21,9 +21,8 @@ func openURL(ref string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("model %w", err)
 	}
 	if st.Dir {
-		return openFolder(bucketFS(ref), ref, true, func(name string) ([]byte, func() error, error) {
-			return mapURL(store.Join(ref, name))
-		})
+		fsys, load := folder(ref)
+		return openFolder(fsys, ref, true, load)
 	}
 	name := store.Base(ref)
 	if !strings.EqualFold(path.Ext(name), ".gguf") {

@@ -70,9 +70,8 @@ func Open(ref string) (*Checkpoint, error) {
 		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder or a .gguf file: %w", ref, err)
 	}
 	if st.IsDir() {
-		return openFolder(os.DirFS(ref), ref, true, func(name string) ([]byte, func() error, error) {
-			return mapFile(filepath.Join(ref, filepath.FromSlash(name)))
-		})
+		fsys, load := folder(ref)
+		return openFolder(fsys, ref, true, load)
 	}
 	if !strings.EqualFold(filepath.Ext(ref), ".gguf") {
 		return nil, fmt.Errorf("model %s: a file must be a .gguf; for safetensors give the folder that holds config.json", ref)
@@ -96,6 +95,17 @@ func OpenFS(fsys fs.FS, ref string) (*Checkpoint, error) {
 		data, err := fs.ReadFile(fsys, name)
 		return data, func() error { return nil }, err
 	})
+}
+
+// folder is how the side files of a folder, which may be in a bucket, are read and
+// its weights are mapped.
+func folder(ref string) (fs.FS, func(string) ([]byte, func() error, error)) {
+	if store.IsURL(ref) {
+		return bucketFS(ref), func(name string) ([]byte, func() error, error) { return mapURL(store.Join(ref, name)) }
+	}
+	return os.DirFS(store.Local(ref)), func(name string) ([]byte, func() error, error) {
+		return mapFile(store.Join(ref, name))
+	}
 }
 
 func openFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, func() error, error)) (*Checkpoint, error) {
