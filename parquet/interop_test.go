@@ -16,7 +16,7 @@ import (
 	"testing"
 )
 
-// expect turns a row into JSON: float lists become the hex of their bits. Fields
+// expect turns a row into JSON: floats become the hex of their bits. Fields
 // that are no columns are left out, those of an embedded row are its own.
 func expect(row any) map[string]any {
 	out := map[string]any{}
@@ -31,6 +31,11 @@ func expect(row any) map[string]any {
 			continue
 		}
 		switch f := v.Field(i).Interface().(type) {
+		case *float32:
+			out[name] = nil
+			if f != nil {
+				out[name] = hex.EncodeToString(binary.LittleEndian.AppendUint32(nil, math.Float32bits(*f)))
+			}
 		case []float32:
 			list := []string{}
 			for _, x := range f {
@@ -88,6 +93,24 @@ func TestOthersReadOurs(t *testing.T) {
 		{ScoresRow: scoreRows[0], TopKID: []int32{3, 4, 8, 1}, TopKLogProb: f(-.3, -1.5, -2, -2.25)},
 		{ScoresRow: scoreRows[1]},
 	}
+	weighted := filepath.Join(dir, "weighted.parquet")
+	w, err := CreateWeightedTokens(weighted)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var weightedRows []weightedRow
+	for i, r := range tokenRows {
+		if x := float32(i) + .1; i != 1 {
+			r.Weight = &x
+		}
+		weightedRows = append(weightedRows, weightedRow{r, r.Weight})
+		if err := w.Write(&r); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if _, err := w.Commit(Meta{}); err != nil {
+		t.Fatal(err)
+	}
 	top := filepath.Join(dir, "topk.parquet")
 	for path, n := range map[string]int{scores: 0, top: 2} {
 		w, err := CreateScores(path, n)
@@ -106,14 +129,17 @@ func TestOthersReadOurs(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	types := map[string][2]string{ // of input_ids and logprob
-		"pyarrow": {"list<element: int32 not null>", "list<element: float not null>"}, "duckdb": {"INTEGER[]", "FLOAT[]"},
-		"polars": {"List(Int32)", "List(Float32)"}, "datasets": {"List(Value('int32'))", "List(Value('float32'))"},
+	types := map[string][3]string{ // of input_ids, logprob and weight
+		"pyarrow": {"list<element: int32 not null>", "list<element: float not null>", "float"}, "duckdb": {"INTEGER[]", "FLOAT[]", "FLOAT"},
+		"polars": {"List(Int32)", "List(Float32)", "Float32"}, "datasets": {"List(Value('int32'))", "List(Value('float32'))", "Value('float32')"},
 	}
 	for lib, want := range types {
-		for i, c := range []struct{ column, shard, rows string }{
-			{"input_ids", tokens, jsonLines(t, tokenRows)}, {"logprob", scores, jsonLines(t, scoreRows)},
-			{"topk_logprob", top, jsonLines(t, topRows)},
+		for _, c := range []struct {
+			column, shard, rows string
+			kind                int
+		}{
+			{"input_ids", tokens, jsonLines(t, tokenRows), 0}, {"logprob", scores, jsonLines(t, scoreRows), 1},
+			{"topk_logprob", top, jsonLines(t, topRows), 1}, {"weight", weighted, jsonLines(t, weightedRows), 2},
 		} {
 			t.Run(lib+"/"+filepath.Base(c.shard), func(t *testing.T) {
 				out, err := exec.Command(python, "testdata/read_ours.py", lib, c.shard, c.rows).Output()
@@ -131,7 +157,7 @@ func TestOthersReadOurs(t *testing.T) {
 				if err := json.Unmarshal(out, &got); err != nil {
 					t.Fatal(err)
 				}
-				if want := want[min(i, 1)]; got[c.column] != want {
+				if want := want[c.kind]; got[c.column] != want {
 					t.Errorf("%s is %s, want %s", c.column, got[c.column], want)
 				}
 			})

@@ -23,8 +23,8 @@ var shareGPT = map[string]string{
 }
 
 // canonical is the record in one of four forms, under fixed names: messages (and
-// tools), prompt and completion, text, or input_ids (and labels). The id goes
-// along.
+// tools), prompt and completion, text, or input_ids (and labels). The id and the
+// weight go along.
 func (l *layout) canonical(record *template.Dict) (*template.Dict, error) {
 	out := template.NewDict()
 	idField := l.fields["id"]
@@ -35,6 +35,9 @@ func (l *layout) canonical(record *template.Dict) (*template.Dict, error) {
 		out.Set("id", id)
 	} else if l.fields["id"] != "" {
 		return nil, rejectf(missingField, "no %s", idField)
+	}
+	if err := l.weigh(record, out); err != nil {
+		return nil, err
 	}
 	switch f := l.fields; {
 	case f["messages"] != "":

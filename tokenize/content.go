@@ -10,14 +10,14 @@ import (
 	"eaft/tokenize/template"
 )
 
-// contentKey identifies what a canonical record says, whatever its id, tokenizer
-// and template.
+// contentKey identifies what a canonical record says, whatever its id, weight,
+// tokenizer and template.
 type contentKey [16]byte
 
 func keyOf(data *template.Dict) contentKey {
 	h := sha256.New()
 	for _, k := range data.Keys {
-		if k != "id" {
+		if k != "id" && k != weightTarget {
 			hashValue(h, k)
 			hashValue(h, data.Values[k])
 		}

@@ -63,7 +63,7 @@ func cut(row *parquet.TokensRow, lo, hi int) int {
 // slice is a row of the tokens [lo, hi), its text and spans cut alike.
 func slice(row *parquet.TokensRow, lo, hi int) *parquet.TokensRow {
 	from, to := row.TokenStart[lo], row.TokenEnd[hi-1]
-	out := &parquet.TokensRow{ID: row.ID, Source: row.Source, Row: row.Row, Text: row.Text[from:to],
+	out := &parquet.TokensRow{ID: row.ID, Source: row.Source, Row: row.Row, Weight: row.Weight, Text: row.Text[from:to],
 		InputIDs: row.InputIDs[lo:hi], Labels: row.Labels[lo:hi],
 		TokenStart: make([]int32, hi-lo), TokenEnd: make([]int32, hi-lo)}
 	if !utf8.ValidString(out.Text) { // a character of more tokens than the limit

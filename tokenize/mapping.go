@@ -18,7 +18,7 @@ import (
 type mapping map[string]string
 
 // targets are what fields can be mapped to.
-var mapTargets = []string{"id", "system", "user", "assistant", "history", "messages", "role", "content", "tools", "text", "input_ids", "labels"}
+var mapTargets = []string{"id", "system", "user", "assistant", "history", "messages", "role", "content", "tools", "text", "input_ids", "labels", weightTarget}
 
 // rolePrefix begins a target that renames a role: role:NAME=user.
 const rolePrefix = "role:"

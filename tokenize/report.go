@@ -24,6 +24,7 @@ type Report struct {
 	// Lengths counts rows by tokens: Lengths[i] those over 2^(i-1), up to 2^i.
 	Lengths  []int64            `json:"lengths"`
 	Longest  int64              `json:"longest"`
+	Weights  *Weights           `json:"weights,omitempty"`         // nil: no row has one
 	Examples map[string]Example `json:"reject_examples,omitempty"` // by reason
 }
 
@@ -38,6 +39,7 @@ type Example struct {
 func (r *Report) count(l *Language, row *parquet.TokensRow) {
 	n := len(row.InputIDs)
 	r.Longest = max(r.Longest, int64(n))
+	r.Weights = r.Weights.add(weightsOf(row))
 	bin := bits.Len(uint(max(n, 1) - 1))
 	for len(r.Lengths) <= bin {
 		r.Lengths = append(r.Lengths, 0)
@@ -79,6 +81,7 @@ func (r *Report) Add(o *Report) {
 	r.Turns += o.Turns
 	r.Ended += o.Ended
 	r.Longest = max(r.Longest, o.Longest)
+	r.Weights = r.Weights.add(o.Weights)
 	for len(r.Lengths) < len(o.Lengths) {
 		r.Lengths = append(r.Lengths, 0)
 	}
@@ -125,6 +128,9 @@ func readReport(summary []byte) (*Report, error) {
 	if len(r.Lengths) > maxLengths {
 		return nil, fmt.Errorf("lengths has %d bins, more than %d", len(r.Lengths), maxLengths)
 	}
+	if w := r.Weights; w != nil && (w.Rows < 1 || w.Rows > maxCount || !(w.Least >= 0 && w.Least <= w.Most)) {
+		return nil, fmt.Errorf("weights are %+v", *w)
+	}
 	for name, counts := range map[string][]int64{"trained_turns": {r.Turns}, "trained_ends": {r.Ended}, "longest": {r.Longest}, "lengths": r.Lengths} {
 		for _, n := range counts {
 			if n < 0 || n > maxCount {
@@ -157,6 +163,9 @@ func WriteText(w io.Writer, d Made) error {
 	}
 	fmt.Fprintf(&b, "\n  tokens        %d\n  trained       %d (%.1f%%)\n", g.Tokens, g.Targets, 100*share(g.Targets, g.Tokens))
 	fmt.Fprintf(&b, "  end of turn   trained in %d of %d trained turns (%.1f%%)\n", r.Ended, r.Turns, 100*share(r.Ended, r.Turns))
+	if w := r.Weights; w != nil {
+		fmt.Fprintf(&b, "  weight        of %d rows, from %g to %g\n", w.Rows, w.Least, w.Most)
+	}
 	if g.Truncated > 0 {
 		fmt.Fprintf(&b, "  truncated     %d rows\n", g.Truncated)
 	}
@@ -212,9 +221,10 @@ func WriteJSON(w io.Writer, d Made) error {
 		Turns        int64     `json:"trained_turns"`
 		EndShare     float64   `json:"end_of_turn_trained_share"`
 		Longest      int64     `json:"longest"`
+		Weights      *Weights  `json:"weights,omitempty"`
 		Lengths      []length  `json:"lengths"`
 		Dropped      []dropped `json:"dropped"`
-	}{d.Dir, g.RowsIn, g.RowsOut, g.Split, g.Truncated, g.Tokens, g.Targets, share(g.Targets, g.Tokens), r.Turns, share(r.Ended, r.Turns), r.Longest,
+	}{d.Dir, g.RowsIn, g.RowsOut, g.Split, g.Truncated, g.Tokens, g.Targets, share(g.Targets, g.Tokens), r.Turns, share(r.Ended, r.Turns), r.Longest, r.Weights,
 		[]length{}, []dropped{}}
 	for i, n := range r.Lengths {
 		if n > 0 {

@@ -54,6 +54,7 @@ func (l *Language) encode(data *template.Dict, rec record) (row *parquet.TokensR
 	if row.ID, err = rowID(data, rec.source, rec.row); err != nil {
 		return nil, err
 	}
+	row.Weight = weightOf(data)
 	return row, l.fill(data, row)
 }
 

@@ -330,6 +330,9 @@ func (r *run) finish(total int64) error {
 	if all.RowsOut == 0 {
 		return cli.Usagef("no row can be used: %s; %seach is named in %s", Reasons(all.Dropped), r.firstOf(all.Dropped), paths[0])
 	}
+	if err := r.weighted(); err != nil {
+		return err
+	}
 	for split, dir := range r.dirs {
 		if err := store.WriteFile(store.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
 			return err

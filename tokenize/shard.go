@@ -86,7 +86,11 @@ func (r *run) newSegment(i int) (s *segment, err error) {
 	}()
 	for split := range r.dirs {
 		var d shard
-		if d.rows, err = parquet.CreateTokens(r.shardPath(split, i)); err != nil {
+		create := parquet.CreateTokens
+		if r.o.Map[weightTarget] != "" { // in every shard, also where none of its rows has one
+			create = parquet.CreateWeightedTokens
+		}
+		if d.rows, err = create(r.shardPath(split, i)); err != nil {
 			return nil, err
 		}
 		s.shards = append(s.shards, &d)

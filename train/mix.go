@@ -183,7 +183,7 @@ func (o *Options) checkRowWeights(rows []*row) error {
 	}
 	for _, r := range rows {
 		if r.weight == nil {
-			return cli.Usagef("%s: row %d (%s) has no weight, which --row-weights asks for: write the column weight, a float32 of every row, or leave the flag out", o.Tokens, r.order, r.id)
+			return cli.Usagef("%s: row %d (%s) has no weight, which --row-weights asks for: tokenize with --map weight=FIELD, where every row has that field, or leave the flag out", o.Tokens, r.order, r.id)
 		}
 	}
 	return nil

@@ -120,8 +120,12 @@ func marked(row *parquet.TokensRow, tok *tokenizer.Tokenizer, colour bool) strin
 		b.WriteString(text)
 		i = k
 	}
-	return fmt.Sprintf("id %s  source %s  row %d  %d tokens, %d trained\n\n%s\n",
-		visible(row.ID), visible(row.Source), row.Row, len(row.InputIDs), trained, b.String())
+	weight := ""
+	if row.Weight != nil {
+		weight = fmt.Sprintf("  weight %g", *row.Weight)
+	}
+	return fmt.Sprintf("id %s  source %s  row %d  %d tokens, %d trained%s\n\n%s\n",
+		visible(row.ID), visible(row.Source), row.Row, len(row.InputIDs), trained, weight, b.String())
 }
 
 // visible spells control characters, which could drive a terminal, but for line
