@@ -2,7 +2,9 @@ package tokenize
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
+	"hash/crc32"
 	"math"
 	"os"
 	"slices"
@@ -22,8 +24,14 @@ type nearIndex struct {
 	tail      []byte // what is not in the spool yet
 	spooled   int32  // signatures in the spool
 	cache     []cached
-	buf       [4 * signatureSize]byte
+	buf       [spooledSize]byte
 }
+
+// spooledSize is a signature and its checksum.
+const spooledSize = 4*signatureSize + crc32.Size
+
+// errSignatures is a spool that is not as it was written.
+var errSignatures = errors.New("the temporary file of --dedup near has changed on its disk; run again")
 
 // maxCandidates bounds how many signatures that share a band are compared.
 const maxCandidates = 256
@@ -106,9 +114,11 @@ func (n *nearIndex) add(s *signature, place int64) error {
 			n.chains.add(b, at)
 		}
 	}
+	lo := len(n.tail)
 	for _, v := range s {
 		n.tail = binary.LittleEndian.AppendUint32(n.tail, v)
 	}
+	n.tail = binary.LittleEndian.AppendUint32(n.tail, checksum(n.tail[lo:]))
 	if len(n.tail) < spoolBytes {
 		return nil
 	}
@@ -137,9 +147,13 @@ func (n *nearIndex) signature(i int32) (*signature, error) {
 	} else if _, err := n.spool.ReadAt(b, int64(i)*int64(len(b))); err != nil {
 		return nil, fmt.Errorf("signatures of rows, for near duplicates: %w", err)
 	}
+	data, sum := b[:4*signatureSize], b[4*signatureSize:]
+	if checksum(data) != binary.LittleEndian.Uint32(sum) {
+		return nil, errSignatures
+	}
 	c.row = i + 1
 	for j := range c.signature {
-		c.signature[j] = binary.LittleEndian.Uint32(b[4*j:])
+		c.signature[j] = binary.LittleEndian.Uint32(data[4*j:])
 	}
 	return &c.signature, nil
 }

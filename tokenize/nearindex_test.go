@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"errors"
 	"math/rand/v2"
 	"os"
 	"runtime"
@@ -98,6 +99,55 @@ func TestNearIndex(t *testing.T) {
 		n.close()
 		if _, err := os.Stat(spool); !os.IsNotExist(err) {
 			t.Errorf("the spool is left: %v", err)
+		}
+	}
+}
+
+// A bit of a spooled signature, or of its checksum, that flips on the disk is an error,
+// for whichever row asks for it.
+func TestNearIndexDamaged(t *testing.T) {
+	n, err := newNearIndex(0.8, t.TempDir())
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer n.close()
+	rng := rand.New(rand.NewPCG(3, 4))
+	var all []*signature
+	for n.spooled == 0 {
+		s := &signature{}
+		for i := range s {
+			s[i] = rng.Uint32()
+		}
+		all = append(all, s)
+		if err := n.add(s, int64(len(all)-1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for range 200 {
+		row, bit := rng.IntN(len(all)), rng.IntN(8*spooledSize)
+		at := int64(row*spooledSize + bit/8)
+		flip := func() {
+			var b [1]byte
+			if _, err := n.spool.ReadAt(b[:], at); err != nil {
+				t.Fatal(err)
+			}
+			b[0] ^= 1 << (bit % 8)
+			if _, err := n.spool.WriteAt(b[:], at); err != nil {
+				t.Fatal(err)
+			}
+		}
+		find := func() (int64, bool, error) {
+			clear(n.cache)
+			place, _, ok, err := n.find(all[row])
+			return place, ok, err
+		}
+		flip()
+		if _, _, err := find(); !errors.Is(err, errSignatures) {
+			t.Fatalf("bit %d of row %d: %v", bit, row, err)
+		}
+		flip()
+		if place, ok, err := find(); err != nil || !ok || place != int64(row) {
+			t.Fatalf("row %d, mended: %d, %v, %v", row, place, ok, err)
 		}
 	}
 }
