@@ -20,7 +20,7 @@ test-amx:
 	else echo "NOT TESTED with AMX"; fi
 
 # What reads and writes buckets, on a real S3 server with faults before it.
-S3 = ./internal/store ./train ./cmd/train ./cmd/pipeline
+S3 = ./internal/store ./scorer ./train ./cmd/train ./cmd/pipeline
 test-s3:
 	GOBIN=$(CURDIR)/bin/test go install github.com/versity/versitygw/cmd/versitygw@v1.8.0
 	EAFT_VERSITYGW=$(CURDIR)/bin/test/versitygw go test $(TAGS) -count=1 -timeout 30m -parallel 16 -run 'S3|Server|Faults|Stalled|Refused|Away|Bucket|Unsent|Chain|Claims' $(S3)

@@ -67,6 +67,9 @@ func newTask(row *parquet.TokensRow, pos []int32) task {
 	return t
 }
 
+// done reports that the targets of a row that has any are scored.
+func (t *task) done() bool { return len(t.out.LogProb) > 0 }
+
 // A window is at most this many batches' tokens, this many rows and this many
 // likeliest tokens to store, which bounds the memory of what is looked ahead at:
 // some 50 bytes a token, and 8 for each likeliest one.
@@ -91,12 +94,12 @@ func (w *window) full(budget, storeTopK int) bool {
 	return w.tokens >= windowBatches*budget || len(w.tasks) >= windowRows || w.tokens*storeTopK >= windowTopK
 }
 
-// order is the tasks that have something to compute, with share those that begin
+// order is the tasks that have something to compute still, with share those that begin
 // alike beside each other.
 func (w *window) order(share bool) []*task {
 	var out []*task
 	for i := range w.tasks {
-		if t := &w.tasks[i]; len(t.ids) > 0 {
+		if t := &w.tasks[i]; len(t.ids) > 0 && !t.done() {
 			out = append(out, t)
 		}
 	}

@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -59,8 +60,10 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if done, err := r.again(&sum); done || err != nil {
 		return sum, done, err // by a run that ended since
 	}
-	if err := store.CleanTemps(o.Out); err != nil {
-		return sum, false, err
+	for _, dir := range []string{o.Out, store.Join(o.Out, partialName)} {
+		if err := store.CleanTemps(dir); err != nil {
+			return sum, false, err
+		}
 	}
 	if err := in.data.Verify(); err != nil {
 		return sum, false, unusable(err)
@@ -101,6 +104,10 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 	// else is refused now and not after hours.
 	infos := make([]*parquet.ShardInfo, len(r.data.Shards))
 	ledgers := make([]parquet.Ledger, len(infos))
+	begun, err := r.begun()
+	if err != nil {
+		return sum, err
+	}
 	var total, done int64
 	for i := range infos {
 		if infos[i], ledgers[i], err = r.kept(i); err != nil {
@@ -109,12 +116,14 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 		total += r.take[i]
 		if infos[i] != nil {
 			done += r.take[i]
+		} else {
+			done += begun[i]
 		}
 	}
 	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	defer func() {
 		if errors.Is(err, context.Canceled) {
-			fmt.Fprintf(r.o.Log, "%d of %d shards are finished and kept; tokens of more shards lose less when stopped (tokenize --shards)\n", len(m.Shards), len(infos))
+			fmt.Fprintf(r.o.Log, "%d of %d shards are finished and kept, and what is scored of the next one\n", len(m.Shards), len(infos))
 		}
 	}()
 	for i := range infos {
@@ -144,7 +153,8 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	return err
 }
 
-// shard scores one shard; on any error nothing of it stays.
+// shard scores one shard; on any error nothing has its name, and of what was scored
+// stays what partial has saved.
 func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info parquet.ShardInfo, ledger parquet.Ledger, err error) {
 	path := r.data.Shards[i]
 	in, err := parquet.OpenTokens(path)
@@ -166,15 +176,22 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 	}()
 	began := time.Now()
 	var ahead window
-	flush := func() error {
-		if err := r.score(ctx, path, &ahead, progress); err != nil {
+	p := r.partialOf(store.Base(path))
+	flush := func(last bool) error {
+		if err := r.score(ctx, path, &ahead, p, progress); err != nil {
 			return err
+		}
+		if !last {
+			if err := p.save(&ahead); err != nil {
+				return err
+			}
 		}
 		for k := range ahead.tasks {
 			if err := w.Write(&ahead.tasks[k].out); err != nil {
 				return err
 			}
 		}
+		p.next(len(ahead.tasks))
 		ahead = window{}
 		return nil
 	}
@@ -192,25 +209,32 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 		ahead.add(newTask(&row, r.o.positions(&row)))
 		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})
 		if ahead.full(r.o.Budget, r.o.StoreTopK) {
-			if err := flush(); err != nil {
+			if err := flush(false); err != nil {
 				return info, ledger, err
 			}
 		}
 	}
-	if err := flush(); err != nil {
+	if err := flush(true); err != nil {
 		return info, ledger, err
 	}
 	r.spent += time.Since(began)
 	meta := r.meta
 	meta.Ledger = ledger
-	info, err = w.Commit(meta)
-	return info, ledger, err
+	if info, err = w.Commit(meta); err != nil {
+		return info, ledger, err
+	}
+	return info, ledger, p.remove()
 }
 
-// score runs a window of the shard path, in batches of rows that begin alike.
-func (r *run) score(ctx context.Context, path string, w *window, progress *cli.Progress) error {
+// score runs a window of the shard path, in batches of rows that begin alike, but for
+// what p has of it, and lets p save it from time to time and when it is stopped.
+func (r *run) score(ctx context.Context, path string, w *window, p *partial, progress *cli.Progress) error {
+	restored, err := p.restore(w)
+	if err != nil {
+		return err
+	}
 	todo := w.order(!r.o.NoPrefixSharing)
-	progress.Add(int64(len(w.tasks)-len(todo)), "")
+	progress.Add(int64(len(w.tasks)-len(todo)-restored), "")
 	for i := range w.tasks {
 		if t := &w.tasks[i]; len(t.ids) == 0 {
 			r.work.Tokens += int64(t.tokens)
@@ -218,7 +242,12 @@ func (r *run) score(ctx context.Context, path string, w *window, progress *cli.P
 	}
 	for len(todo) > 0 {
 		if err := ctx.Err(); err != nil {
-			return err
+			return cmp.Or(p.save(w), err)
+		}
+		if p.due() {
+			if err := p.save(w); err != nil {
+				return err
+			}
 		}
 		var b *batch
 		b, todo = nextBatch(todo, r.o.Budget, !r.o.NoPrefixSharing)
@@ -231,11 +260,17 @@ func (r *run) score(ctx context.Context, path string, w *window, progress *cli.P
 		r.work.Computed += int64(b.size)
 		progress.Add(int64(len(b.tasks)), r.work.String())
 	}
-	return ctx.Err()
+	if err := ctx.Err(); err != nil {
+		return cmp.Or(p.save(w), err)
+	}
+	return nil
 }
 
 // finish copies the tokenizer, sums the shards up and writes the manifest last.
 func (r *run) finish(m *parquet.Manifest) (Summary, error) {
+	if err := store.RemoveAll(store.Join(r.o.Out, partialName)); err != nil {
+		return Summary{}, err
+	}
 	if r.tokenizer != nil {
 		if err := store.WriteFile(store.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
 			return Summary{}, err

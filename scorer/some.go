@@ -15,11 +15,16 @@ func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoin
 	if n := len(r.data.Shards); n != r.o.ShardsOf {
 		return cli.Usagef("--shard: there are %d shards of scores, as of their tokens in %s, not %d", n, r.o.Tokens, r.o.ShardsOf)
 	}
-	var total int64
+	begun, err := r.begun()
+	if err != nil {
+		return err
+	}
+	var total, done int64
 	for _, i := range r.o.Shards {
 		total += r.take[i]
+		done += begun[i]
 	}
-	progress := cli.NewProgress(r.o.Log, "score", "rows", total, 0)
+	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	for _, i := range r.o.Shards {
 		info, _, err := r.kept(i)
 		if err != nil {

@@ -1,0 +1,173 @@
+package scorer
+
+import (
+	"errors"
+	"fmt"
+	"io/fs"
+	"path"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"eaft/internal/store"
+	"eaft/parquet"
+)
+
+// partialName is the folder, beside the shards, of what is scored of shards that
+// are not finished. It goes with the last of them.
+const partialName = "_partial"
+
+// saveInterval is how long scores of a window are in memory only. Tests make it
+// shorter.
+var saveInterval = 2 * time.Minute
+
+// partial keeps what is scored of a shard until that is finished, in a file for
+// each window: a shard of scores/1 whose rows have their number in the window for
+// an id. As scores do not depend on what they are computed beside, any of a
+// window's rows may be there, and the shard has the same bytes.
+type partial struct {
+	r     *run
+	shard string // name of the shard's file
+	first int64  // row of the shard that begins the window at hand
+	kept  int    // rows of that window that its file has
+	saved time.Time
+	files []string
+}
+
+func (r *run) partialOf(shard string) *partial {
+	return &partial{r: r, shard: shard, saved: time.Now()}
+}
+
+// next is for the window behind one of n rows.
+func (p *partial) next(n int) { p.first, p.kept = p.first+int64(n), 0 }
+
+// partialPrefix begins the names of a shard's files.
+func partialPrefix(shard string) string { return strings.TrimSuffix(shard, path.Ext(shard)) + "-row-" }
+
+func (p *partial) path() string {
+	return store.Join(p.r.o.Out, partialName, fmt.Sprintf("%s%012d.parquet", partialPrefix(p.shard), p.first))
+}
+
+// restore fills in what an earlier run has scored of a window, and returns of how
+// many rows that is.
+func (p *partial) restore(w *window) (n int, err error) {
+	path := p.path()
+	in, err := parquet.OpenScores(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, unusable(err)
+	}
+	defer in.Close()
+	p.files = append(p.files, path)
+	for range in.NumRows() {
+		var row parquet.ScoresRow
+		if err := in.Next(&row); err != nil {
+			return 0, unusable(fmt.Errorf("%w; remove it and run again", err))
+		}
+		k, err := strconv.Atoi(row.ID)
+		if err != nil || k < 0 || k >= len(w.tasks) {
+			continue // of a version whose windows are others
+		}
+		t := &w.tasks[k]
+		if !slices.Equal(row.Pos, t.out.Pos) || !slices.Equal(row.Token, t.out.Token) {
+			return 0, unusable(fmt.Errorf("%s: row %s does not score row %q of the tokens: remove it and run again", path, row.ID, t.out.ID))
+		}
+		row.ID = t.out.ID
+		t.out = row
+		n++
+	}
+	p.kept = n
+	return n, nil
+}
+
+// save writes what is scored of a window, if that is more than its file has.
+func (p *partial) save(w *window) (err error) {
+	n := 0
+	for k := range w.tasks {
+		if w.tasks[k].done() {
+			n++
+		}
+	}
+	if n <= p.kept {
+		return nil
+	}
+	if err := store.MkdirAll(store.Join(p.r.o.Out, partialName)); err != nil {
+		return err
+	}
+	path := p.path()
+	out, err := parquet.CreateScores(path, p.r.o.StoreTopK)
+	if err != nil {
+		return err
+	}
+	defer func() {
+		if err != nil {
+			out.Abort()
+		}
+	}()
+	for k := range w.tasks {
+		if t := &w.tasks[k]; t.done() {
+			row := t.out
+			row.ID = strconv.Itoa(k)
+			if err := out.Write(&row); err != nil {
+				return err
+			}
+		}
+	}
+	meta := p.r.meta
+	meta.Ledger = parquet.Ledger{RowsIn: int64(n), RowsOut: int64(n)}
+	if _, err := out.Commit(meta); err != nil {
+		return err
+	}
+	if !slices.Contains(p.files, path) {
+		p.files = append(p.files, path)
+	}
+	p.kept, p.saved = n, time.Now()
+	return nil
+}
+
+// due reports whether the window's scores have been in memory for long enough.
+func (p *partial) due() bool { return time.Since(p.saved) >= saveInterval }
+
+// remove ends a shard that is finished.
+func (p *partial) remove() error {
+	for _, path := range p.files {
+		if err := store.RemoveIfThere(path); err != nil {
+			return err
+		}
+	}
+	if len(p.files) > 0 && !store.IsURL(p.r.o.Out) {
+		store.Remove(store.Join(p.r.o.Out, partialName)) // unless another shard has files there
+	}
+	return nil
+}
+
+// begun counts the rows that are scored of each shard that is not finished, by its
+// place, and refuses what another run has begun.
+func (r *run) begun() (rows map[int]int64, err error) {
+	entries, err := store.ReadDir(store.Join(r.o.Out, partialName))
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	rows = map[int]int64{}
+	for _, e := range entries {
+		i := slices.IndexFunc(r.data.Shards, func(shard string) bool {
+			return strings.HasPrefix(e.Name, partialPrefix(store.Base(shard)))
+		})
+		if i < 0 || r.o.Shards != nil && !slices.Contains(r.o.Shards, i) {
+			continue
+		}
+		path := store.Join(r.o.Out, partialName, e.Name)
+		meta, err := parquet.ReadMeta(path)
+		if err != nil {
+			return nil, unusable(err)
+		}
+		if err := r.same(path, meta); err != nil {
+			return nil, err
+		}
+		rows[i] += meta.Ledger.RowsOut
+	}
+	return rows, err
+}
