@@ -60,8 +60,9 @@ func ExportGGUF(path string, from *weights.Checkpoint, dtype string) error {
 }
 
 // onlyFinite fails at the end of a tensor, whose rows are read in order, if values
-// in it are NaN or infinite: llama.cpp loads such a file (but with --check-tensors) and answers
-// nonsense. stored is what the checkpoint calls the tensor.
+// in it are NaN or infinite: llama.cpp loads such a file, unless it is told
+// --check-tensors, and answers nonsense. stored is what the checkpoint calls the
+// tensor.
 func onlyFinite(t weights.Named, stored string) weights.Named {
 	read, n, bad, size := t.Read, 0, 0, 1
 	for _, d := range t.Shape {
