@@ -308,7 +308,7 @@ func (b *bench) torch(d *data, tool, work string, batch int) (measurement, error
 		head = "all"
 	}
 	return b.script(measurement{Work: work, Tool: tool, Batch: batch, Rows: d.n, Vocabulary: d.vocab}, "torch_rival.py",
-		work, d.model, d.rows, strconv.Itoa(batch), strconv.Itoa(b.o.threads), strconv.Itoa(b.o.stepTokens), head)
+		work, d.model, d.rows, strconv.Itoa(batch), strconv.Itoa(b.o.threads), strconv.Itoa(b.o.stepTokens), head, b.report.torchType())
 }
 
 // book keeps a measurement and tells of it.

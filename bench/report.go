@@ -34,6 +34,16 @@ type report struct {
 // best is the size of batch at which a rival is fastest.
 func (r *report) best(tool, work string) int { return r.Best[tool+": "+work] }
 
+// torchType is what PyTorch is fastest with: on a CPU that cannot multiply
+// bfloat16 its products of them take longer than those of float32.
+func (r *report) torchType() string {
+	switch r.Versions["ISA"] {
+	case "amx", "avx512bf16":
+		return "bf16"
+	}
+	return "f32"
+}
+
 // median of the runs of a tool at a work, of its best batch.
 func (r *report) median(tool, work string) (rate float64, memory int64, ok bool) {
 	var rates []float64
@@ -76,11 +86,19 @@ func (r *report) machine() string {
 		float64(r.Memory)/(1<<30), r.Versions["ISA"], strings.Join(v, ", "), r.Date)
 }
 
+// types says what is multiplied.
+func (r *report) types() string {
+	if r.torchType() == "bf16" {
+		return "bf16"
+	}
+	return "eaft in bf16, PyTorch in float32, which is faster here"
+}
+
 // short is the README's table.
 func (r *report) short() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%s\n\n%s, %d rows of %s through the chat template\n(%d tokens, %d trained targets), bf16, %s. Tokens/s and peak memory, medians of %s in turn:\n\n",
-		r.machine(), r.Model, r.Rows, r.Corpus, r.Tokens, r.Targets, count(r.Threads, "thread"), count(r.Rounds, "round"))
+	fmt.Fprintf(&b, "%s\n\n%s, %d rows of %s through the chat template\n(%d tokens, %d trained targets), %s, %s. Tokens/s and peak memory, medians of %s in turn:\n\n",
+		r.machine(), r.Model, r.Rows, r.Corpus, r.Tokens, r.Targets, r.types(), count(r.Threads, "thread"), count(r.Rounds, "round"))
 	b.WriteString("| work | eaft | rival | | ratio |\n|---|---|---|---|---|\n")
 	for _, work := range works {
 		rate, mem, _ := r.median(ours, work)

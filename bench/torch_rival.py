@@ -1,14 +1,14 @@
 """The same work in PyTorch and transformers, on the CPU.
 
-    python torch_rival.py WORK MODEL_DIR ROWS.jsonl BATCH_TOKENS THREADS STEP_TOKENS all|asked
+    python torch_rival.py WORK MODEL_DIR ROWS.jsonl BATCH_TOKENS THREADS STEP_TOKENS all|asked bf16|f32
 
 WORK is score-all, score-trained or train. ROWS.jsonl has input_ids and labels (-100: not trained), so that no
 tokenizer is in the way. Rows are sorted by length, so that little padding is computed, and a batch takes at most
 BATCH_TOKENS, padding included. With "asked" the head runs on the positions that are scored or trained, as frugally as a few lines
 allow; with "all" on every position, as the trainers in use and a model's forward() do.
 
-score: log-probability of the target, entropy of the top 20 and of all, in bf16.
-train: EAFT (weight: entropy of the top 20 / ln 20, detached), float32 masters, bf16 autocast, AdamW, clipping at 1,
+score: log-probability of the target, entropy of the top 20 and of all.
+train: EAFT (weight: entropy of the top 20 / ln 20, detached), float32 masters, with bf16 under autocast, AdamW, clipping at 1,
 one optimizer step per STEP_TOKENS, the sum over its batches divided by the step's targets.
 
 Prints one line of JSON. Seconds exclude imports, loading the model, reading the rows and a first batch, run once
@@ -20,7 +20,7 @@ import os
 import sys
 import time
 
-work, model_dir, path, batch, threads, step, head = sys.argv[1:8]
+work, model_dir, path, batch, threads, step, head, dtype = sys.argv[1:9]
 os.environ["OMP_NUM_THREADS"] = threads
 import torch
 import torch.nn.functional as F
@@ -30,9 +30,9 @@ torch.manual_seed(0)
 torch.set_num_threads(int(threads))
 rows = [json.loads(line) for line in open(path)]
 rows.sort(key=lambda r: len(r["input_ids"]))
-train = work == "train"
+train, half = work == "train", dtype == "bf16"
 model = transformers.AutoModelForCausalLM.from_pretrained(
-    model_dir, dtype=torch.float32 if train else torch.bfloat16, attn_implementation="sdpa")
+    model_dir, dtype=torch.bfloat16 if half and not train else torch.float32, attn_implementation="sdpa")
 
 
 def batches(rows):
@@ -105,7 +105,7 @@ def fit(rows, lr):
         targets = sum(y != -100 for r in s for y in r["labels"][1:])
         for b in batches(s):
             ids, mask, _, trained = pad(b)
-            with torch.autocast("cpu", dtype=torch.bfloat16):
+            with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
                 x, y, _ = logits(ids, mask, trained)
             ce = F.cross_entropy(x, y, reduction="none")
             with torch.no_grad():
