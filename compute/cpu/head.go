@@ -12,10 +12,11 @@ const (
 	headTile  = 256 // logits of a row looked at at once
 	headTiles = 8   // tiles packed at a time, in float32
 	headRows  = 512 // rows in a task, at most: with a tile's panels they fit the second cache
+	headParts = 8   // of the vocabulary, each with sums of its own: what few rows are shared out by
 )
 
-// headState is one target's running softmax: each lane is its own, merged in
-// float64 at the end. Assembly reads it by offset.
+// headState is one target's running softmax over a part of the vocabulary: each
+// lane is its own, merged in float64 at the end. Assembly reads it by offset.
 type headState[F real] struct {
 	max, sum, wsum [lanes]F     // of exp(x - max) and (x - max) exp(x - max)
 	rank           [lanes]int32 // logits above target
@@ -88,12 +89,13 @@ type headStats struct {
 type headPass[F real] struct {
 	e      *engine[F]
 	w      *weight[F]
-	x      []F      // rows in float32, or
-	half   leftHalf // in bfloat16, for its kernels
-	state  []headState[F]
-	top    []topList[F]
-	packed []F // float32: tiles of the weight
-	first  int // the column that packed starts with
+	n      int
+	x      []F            // rows in float32, or
+	half   leftHalf       // in bfloat16, for its kernels
+	state  []headState[F] // [headParts, n]
+	top    []topList[F]   // [n], or a list for each part: [headParts, n]
+	packed []F            // float32: tiles of the weight
+	first  int            // the column that packed starts with
 }
 
 func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int32, k int) *headStats {
@@ -107,11 +109,8 @@ func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int
 		}
 	}
 	k = max(1, min(k, w.n))
-	h := &headPass[F]{e: e, w: w, state: make([]headState[F], n), top: make([]topList[F], n)}
-	vals, ids := make([]F, n*k), make([]int32, n*k)
-	for i := range n {
-		h.top[i] = topList[F]{vals[i*k:][:k:k], ids[i*k:][:k:k]}
-	}
+	h := &headPass[F]{e: e, w: w, n: n, state: make([]headState[F], headParts*n)}
+	ids := h.lists(k)
 	var done func()
 	if w.half != nil && e.k.half.micro != nil {
 		h.half, done = e.halfOperand(a)
@@ -126,10 +125,27 @@ func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int
 		topMass: make([]float64, n), top1: make([]float64, n), lse: make([]float64, n),
 		rank: make([]int32, n), top1ID: make([]int32, n), topIDs: ids, topLogProbs: make([]float32, n*k),
 	}
-	for i := range n {
-		h.finish(s, i)
-	}
+	e.rowsOf(n, headParts*lanes*16, func(i int) { h.finish(s, i) }) // an exponential takes as long as 16 elements
 	return s
+}
+
+// lists makes the rows' lists of the k largest; it returns their ids, [n, k].
+func (h *headPass[F]) lists(k int) []int32 {
+	vals, ids := make([]F, h.n*k), make([]int32, h.n*k)
+	for i := range h.n {
+		h.top = append(h.top, topList[F]{vals[i*k:][:k:k], ids[i*k:][:k:k]})
+	}
+	for i := range vals {
+		vals[i] = F(math.Inf(-1))
+	}
+	return ids
+}
+
+// columns are those of part p: whole tiles, so that neither threads nor rows
+// decide which sum a logit is in.
+func (h *headPass[F]) columns(p int) (first, last int) {
+	tiles := (h.w.n + headTile - 1) / headTile
+	return min(h.w.n, p*tiles/headParts*headTile), min(h.w.n, (p+1)*tiles/headParts*headTile)
 }
 
 // run packs the weight a few tiles at a time for all rows.
@@ -148,14 +164,19 @@ func (h *headPass[F]) run(targets []int32) {
 	const wide = headTile * headTiles
 	h.packed = e.buf.get((min(wide, v) + nr - 1) / nr * nr * d)
 	defer e.buf.put(h.packed)
-	for h.first = 0; h.first < v; h.first += wide {
-		cols := min(wide, v-h.first)
-		e.packAll(h.packed, rightOf(h.w, 0, true), h.first, cols, d)
-		h.groups(e.k.mr, 1, func(lo, hi int) { h.rows(lo, hi, h.first, h.first+cols, e.k.mr, 1) })
+	for p := range headParts {
+		first, last := h.columns(p)
+		for h.first = first; h.first < last; h.first += wide {
+			cols := min(wide, last-h.first)
+			e.packAll(h.packed, rightOf(h.w, 0, true), h.first, cols, d)
+			h.groups(e.k.mr, 1, func(lo, hi int) { h.rows(p, h.top, lo, hi, h.first, h.first+cols, e.k.mr, 1) })
+		}
 	}
 }
 
-// runHalf reads the panels where they are.
+// runHalf reads the panels where they are. Where there are fewer tiles of rows
+// than threads, as for one token, these share the parts: each keeps lists of its
+// own, and in the order of the parts they become one.
 func (h *headPass[F]) runHalf(targets []int32) {
 	e := h.e
 	pairs := h.w.half.pairs
@@ -166,38 +187,69 @@ func (h *headPass[F]) runHalf(targets []int32) {
 		h.begin(i, out[y%halfPanel])
 	})
 	tile, unit := e.k.half.rows, e.k.half.unit()
-	h.groups(tile, unit, func(lo, hi int) { h.rows(lo, hi, 0, h.w.n, tile, unit) })
+	part := func(p int, top []topList[F], lo, hi int) {
+		first, last := h.columns(p)
+		h.rows(p, top, lo, hi, first, last, tile, unit)
+	}
+	tiles := (h.n + tile - 1) / tile
+	if tiles >= e.pool.threads {
+		h.groups(tile, unit, func(lo, hi int) {
+			for p := range headParts {
+				part(p, h.top, lo, hi)
+			}
+		})
+		return
+	}
+	for range headParts - 1 {
+		h.lists(len(h.top[0].val))
+	}
+	e.pool.run(tiles*headParts, func(i int) {
+		p, i := i/tiles, i%tiles
+		part(p, h.top[p*h.n:], cut(i, tiles, h.n, unit), cut(i+1, tiles, h.n, unit))
+	})
+	for i, t := range h.top[h.n:] {
+		first := &h.top[i%h.n]
+		for j, v := range t.val {
+			if v > first.val[len(first.val)-1] {
+				first.insert(v, t.id[j])
+			}
+		}
+	}
 }
 
 // begin sets the logit of target i, which the same kernel made: the same bits.
 func (h *headPass[F]) begin(i int, target F) {
-	s := &h.state[i]
-	s.target, s.least = target, F(math.Inf(-1))
-	for l := range lanes {
-		s.max[l] = lowest[F]()
-	}
-	for j := range h.top[i].val {
-		h.top[i].val[j] = s.least
+	for p := range headParts {
+		s := &h.state[p*h.n+i]
+		s.target = target
+		for l := range lanes {
+			s.max[l] = lowest[F]()
+		}
 	}
 }
 
 // groups hands out the rows in tasks of whole units, as many to each thread.
 func (h *headPass[F]) groups(tile, unit int, f func(lo, hi int)) {
-	tiles := (len(h.state) + tile - 1) / tile
+	tiles := (h.n + tile - 1) / tile
 	threads := h.e.pool.threads
 	per := max(1, headRows/tile)
 	tasks := min(tiles, (tiles+per*threads-1)/(per*threads)*threads)
-	h.e.pool.run(tasks, func(i int) { f(cut(i, tasks, len(h.state), unit), cut(i+1, tasks, len(h.state), unit)) })
+	h.e.pool.run(tasks, func(i int) { f(cut(i, tasks, h.n, unit), cut(i+1, tasks, h.n, unit)) })
 }
 
-// rows folds the columns [first, last) into rows [lo, hi), tile by tile.
-func (h *headPass[F]) rows(lo, hi, first, last, tile, unit int) {
+// rows folds the columns [first, last) of part p into rows [lo, hi) and their
+// lists, tile by tile.
+func (h *headPass[F]) rows(p int, top []topList[F], lo, hi, first, last, tile, unit int) {
 	e, d := h.e, h.w.k
 	ld := apart(headTile)
 	logits := e.buf.get(tile * ld)
 	defer e.buf.put(logits)
 	var val [headTile + lanes]F // a register more: candidates are stored by whole ones
 	var id [headTile + lanes]int32
+	state := h.state[p*h.n:][:h.n]
+	for i := lo; i < hi; i++ {
+		state[i].least = top[i].val[len(top[i].val)-1]
+	}
 	for j := first; j < last; j += headTile {
 		n := min(headTile, last-j)
 		full := (n + lanes - 1) / lanes * lanes
@@ -217,7 +269,7 @@ func (h *headPass[F]) rows(lo, hi, first, last, tile, unit int) {
 				for c := n; c < full; c++ {
 					row[c] = F(math.Inf(-1))
 				}
-				s, t := &h.state[i+r], &h.top[i+r]
+				s, t := &state[i+r], &top[i+r]
 				found := e.k.headRow(s, row, j, val[:], id[:])
 				for c, v := range val[:found] {
 					if v > s.least {
@@ -229,21 +281,24 @@ func (h *headPass[F]) rows(lo, hi, first, last, tile, unit int) {
 	}
 }
 
-// finish merges the lanes of target i.
+// finish merges the parts and lanes of target i.
 func (h *headPass[F]) finish(out *headStats, i int) {
-	s, t := &h.state[i], &h.top[i]
+	t, target := &h.top[i], float64(h.state[i].target)
 	top := float64(t.val[0])
 	var sum, wsum float64
-	for l := range lanes {
-		d := float64(s.max[l]) - top
-		e := math.Exp(d)
-		sum += e * float64(s.sum[l])
-		wsum += e * (float64(s.wsum[l]) + d*float64(s.sum[l]))
-		out.rank[i] += s.rank[l]
+	for p := range headParts {
+		s := &h.state[p*h.n+i]
+		for l := range lanes {
+			d := float64(s.max[l]) - top
+			e := math.Exp(d)
+			sum += e * float64(s.sum[l])
+			wsum += e * (float64(s.wsum[l]) + d*float64(s.sum[l]))
+			out.rank[i] += s.rank[l]
+		}
 	}
 	lse := top + math.Log(sum)
 	out.lse[i] = lse
-	out.logProb[i] = float64(s.target) - lse
+	out.logProb[i] = target - lse
 	out.entropy[i] = max(0, math.Log(sum)-wsum/sum)
 	out.top1[i] = top - lse
 	out.top1ID[i] = t.id[0]
@@ -260,7 +315,7 @@ func (h *headPass[F]) finish(out *headStats, i int) {
 	}
 	out.topMass[i] = min(1, mass/sum)
 	out.topEntropy[i] = max(0, math.Log(mass)-weighted/mass)
-	if lse != lse || math.IsInf(lse, 0) || float64(s.target) != float64(s.target) {
+	if lse != lse || math.IsInf(lse, 0) || target != target {
 		nan := math.NaN()
 		out.lse[i], out.logProb[i], out.entropy[i], out.top1[i], out.topMass[i], out.topEntropy[i] = nan, nan, nan, nan, nan, nan
 		for j := range logProbs {

@@ -98,3 +98,43 @@ func TestHeadStats(t *testing.T) {
 		}
 	})
 }
+
+// Rows that are fewer than the threads are shared out by parts of the vocabulary:
+// the same bits, also of a tie between parts and of a vocabulary of fewer tiles.
+func TestHeadStatsFewRows(t *testing.T) {
+	const n, d, k = 40, 64, 20
+	for _, v := range []int{100, 2100, 5000} {
+		r := rand.New(rand.NewPCG(8, uint64(v)))
+		x, w := newMat[float32](r, n, d), newMat[float32](r, v, d)
+		copy(w.row(v-1), w.row(3))
+		copy(x.row(7), w.row(3))
+		targets := make([]int32, n)
+		for i := range targets {
+			targets[i] = int32(r.IntN(v))
+		}
+		eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+			op := newEngine(ker, 1).WeightOf(w, compute.BF16)
+			want := newEngine(ker, 1).HeadStats(x, op, targets, k)
+			if top := want.TopIDs[7*k:]; top[0] != 3 || int(top[1]) != v-1 {
+				t.Errorf("vocabulary of %d: the tie is %v", v, top[:2])
+			}
+			for _, rows := range []int{1, 2, 15} {
+				for _, threads := range []int{2, 3, 7} {
+					for lo := 0; lo+rows <= n; lo += rows {
+						got := newEngine(ker, threads).HeadStats(x.Slice(lo, lo+rows), op, targets[lo:][:rows], k)
+						for i := range rows {
+							one := func(x []float32) []float32 { return x[lo+i:][:1] }
+							if !same(got.LogProb[i:][:1], one(want.LogProb)) || !same(got.Entropy[i:][:1], one(want.Entropy)) ||
+								!same(got.TopKEntropy[i:][:1], one(want.TopKEntropy)) || !same(got.TopKMass[i:][:1], one(want.TopKMass)) ||
+								!same(got.LogSumExp[i:][:1], one(want.LogSumExp)) || got.Rank[i] != want.Rank[lo+i] ||
+								!same(got.TopLogProbs[i*k:][:k], want.TopLogProbs[(lo+i)*k:][:k]) ||
+								!slices.Equal(got.TopIDs[i*k:][:k], want.TopIDs[(lo+i)*k:][:k]) {
+								t.Fatalf("vocabulary of %d, row %d: other bits among %d rows on %d threads", v, lo+i, rows, threads)
+							}
+						}
+					}
+				}
+			}
+		})
+	}
+}
