@@ -15,6 +15,9 @@ import (
 // ManifestName is the file that completes a dataset folder, written last.
 const ManifestName = "_manifest.json"
 
+// TokenizerName is the file beside it with the tokenizer that made the ids.
+const TokenizerName = "_tokenizer.json"
+
 // Ledger accounts for every row of a stage: in + split = out + dropped.
 type Ledger struct {
 	RowsIn    int64            `json:"rows_in"`
@@ -78,7 +81,7 @@ type Manifest struct {
 	Schema    string            `json:"schema"`
 	Version   string            `json:"version"`
 	Shards    []ShardInfo       `json:"shards"`
-	Hashes    map[string]string `json:"hashes,omitempty"` // model, tokenizer, template, source, options, tokens
+	Hashes    map[string]string `json:"hashes,omitempty"` // model, tokenizer, model_tokenizer, template, source, options, tokens
 	Ledger    Ledger            `json:"ledger"`
 	Tokens    string            `json:"tokens,omitempty"` // scores: relative path of the tokens dataset
 	Scores    string            `json:"scores,omitempty"` // audit: relative path of the base annotation

@@ -106,14 +106,14 @@ func (w *filterWriter) run(ctx context.Context) error {
 		first += w.p.scores.Manifest.Shards[i].Rows
 	}
 	for _, dir := range []string{w.p.tokens.Dir, w.p.scores.Dir} {
-		data, err := store.ReadFile(store.Join(dir, "_tokenizer.json"))
+		data, err := store.ReadFile(store.Join(dir, parquet.TokenizerName))
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
 		}
 		if err != nil {
 			return err
 		}
-		path := store.Join(w.out, "_tokenizer.json")
+		path := store.Join(w.out, parquet.TokenizerName)
 		w.made = append(w.made, path)
 		if err := store.WriteFile(path, data); err != nil {
 			return err

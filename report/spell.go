@@ -11,6 +11,7 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
+	"eaft/parquet"
 	"eaft/tokenize/tokenizer"
 )
 
@@ -39,7 +40,7 @@ func (p *pass) vocabulary(o Options) (*vocabulary, error) {
 // openVocabulary takes the first _tokenizer.json of dirs.
 func openVocabulary(dirs ...string) (*vocabulary, error) {
 	for _, dir := range dirs {
-		path := store.Join(dir, "_tokenizer.json")
+		path := store.Join(dir, parquet.TokenizerName)
 		data, err := store.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue

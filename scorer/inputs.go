@@ -11,12 +11,10 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
+	"eaft/model/vocabulary"
 	"eaft/model/weights"
 	"eaft/parquet"
-	"eaft/tokenize/tokenizer"
 )
-
-const tokenizerName = "_tokenizer.json"
 
 // inputs are a tokens dataset and a model that fit each other.
 type inputs struct {
@@ -69,34 +67,22 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 
 // takeTokenizer compares the tokenizers of both sides and keeps the data's.
 func (in *inputs) takeTokenizer(c *weights.Checkpoint, o *Options) error {
-	var have string
-	if !in.data.Foreign {
-		have = in.data.Manifest.Hashes["tokenizer"]
+	hash, own, err := vocabulary.Check(c, in.data, o.Log)
+	if err != nil {
+		return err
 	}
-	own, err := c.TokenizerJSON()
-	switch {
-	case errors.Is(err, weights.ErrNoTokenizer):
-		in.hashes["tokenizer"] = have
-	case err != nil:
-		return unusable(err)
-	default:
-		t, err := tokenizer.FromJSON(own)
-		if err != nil {
-			return cli.Usagef("%s: %w", c.Ref(), err)
-		}
-		own := t.Fingerprint()
-		in.hashes["tokenizer"] = own
-		if have != "" && have != own {
-			return cli.Usagef("%s: the field tokenizer is %s, but the tokenizer of %s is %s; make the tokens again with tokenize --model %s",
-				store.Join(o.Tokens, parquet.ManifestName), have, c.Ref(), own, c.Ref())
-		}
+	if hash != "" {
+		in.hashes["tokenizer"] = hash
 	}
-	if in.hashes["tokenizer"] == "" {
-		delete(in.hashes, "tokenizer")
+	if own != "" {
+		in.hashes[vocabulary.ModelTokenizer] = own
 	}
-	in.tokenizer, err = store.ReadFile(store.Join(o.Tokens, tokenizerName))
-	if errors.Is(err, fs.ErrNotExist) {
-		in.tokenizer, err = own, nil
+	in.tokenizer, err = store.ReadFile(store.Join(o.Tokens, parquet.TokenizerName))
+	if !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
+	if in.tokenizer, err = c.TokenizerJSON(); errors.Is(err, weights.ErrNoTokenizer) {
+		return nil
 	}
 	return err
 }
@@ -171,6 +157,7 @@ func (r *run) same(where string, have parquet.Meta) error {
 		{"model", have.Hashes["model"], want.Hashes["model"], ""},
 		{"tokens", have.Hashes["tokens"], want.Hashes["tokens"], ""},
 		{"tokenizer", have.Hashes["tokenizer"], want.Hashes["tokenizer"], ""},
+		{vocabulary.ModelTokenizer, have.Hashes[vocabulary.ModelTokenizer], want.Hashes[vocabulary.ModelTokenizer], ""},
 		{"options (--limit)", have.Hashes["options"], want.Hashes["options"], ""},
 	} {
 		if f.have != f.want {

@@ -6,10 +6,12 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"slices"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/internal/version"
+	"eaft/model/vocabulary"
 	"eaft/parquet"
 )
 
@@ -17,8 +19,9 @@ import (
 type part struct{ scores, tokens *parquet.Dataset }
 
 // Merge writes the annotations of parts of a corpus, and the tokens they
-// annotate, as one of each, in the order given. On an error nothing stays.
-func Merge(ctx context.Context, parts []string, out, tokensOut string) (sum Summary, err error) {
+// annotate, as one of each, in the order given. On an error nothing stays. log is
+// told of parts whose tokenizers differ and whose vocabularies agree.
+func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Writer) (sum Summary, err error) {
 	if len(parts) < 2 {
 		return sum, cli.Usagef("give two annotations at least to merge, got %d", len(parts))
 	}
@@ -29,7 +32,7 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string) (sum Summ
 			return sum, err
 		}
 		if len(all) > 0 {
-			if err := all[0].matches(p); err != nil {
+			if err := all[0].matches(p, log); err != nil {
 				return sum, err
 			}
 		}
@@ -83,18 +86,18 @@ func openPart(dir string) (p part, err error) {
 }
 
 // matches refuses a part that was made in another way.
-func (p part) matches(q part) error {
+func (p part) matches(q part, log io.Writer) error {
 	m, n := p.scores.Manifest, q.scores.Manifest
 	for _, f := range []struct{ field, have, want string }{
 		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(n.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"targets", n.Targets, m.Targets},
-		{"hashes.model", n.Hashes["model"], m.Hashes["model"]}, {"hashes.tokenizer", n.Hashes["tokenizer"], m.Hashes["tokenizer"]},
+		{"hashes.model", n.Hashes["model"], m.Hashes["model"]},
 		{"hashes.template of the tokens", q.tokens.Manifest.Hashes["template"], p.tokens.Manifest.Hashes["template"]},
 	} {
 		if f.have != f.want {
 			return cli.Usagef("%s: %s is %q, but %q in %s; parts of one annotation are made alike", store.Join(q.scores.Dir, parquet.ManifestName), f.field, f.have, f.want, p.scores.Dir)
 		}
 	}
-	return nil
+	return vocabulary.Same(p.scores, q.scores, log)
 }
 
 func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary, err error) {
@@ -135,14 +138,14 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 		}
 	}
 	for _, dir := range []string{out, tokensOut} {
-		data, err := store.ReadFile(store.Join(first.scores.Dir, tokenizerName))
+		data, err := store.ReadFile(store.Join(first.scores.Dir, parquet.TokenizerName))
 		if errors.Is(err, fs.ErrNotExist) {
 			break
 		}
 		if err != nil {
 			return sum, err
 		}
-		if err := store.WriteFile(store.Join(dir, tokenizerName), data); err != nil {
+		if err := store.WriteFile(store.Join(dir, parquet.TokenizerName), data); err != nil {
 			return sum, err
 		}
 	}
@@ -162,15 +165,13 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 	return sum, parquet.WriteManifest(out, m)
 }
 
-// common is the hashes that all parts share: what was made from the same.
+// common is the hashes that all parts share: what was made from the same. Of
+// tokenizers, which have one vocabulary, it is the first part's.
 func common(all []part, of func(part) *parquet.Manifest) map[string]string {
 	hashes := map[string]string{}
 	for name, h := range of(all[0]).Hashes {
-		same := true
-		for _, p := range all {
-			same = same && of(p).Hashes[name] == h
-		}
-		if same {
+		differs := slices.ContainsFunc(all, func(p part) bool { return of(p).Hashes[name] != h })
+		if !differs || name == "tokenizer" || name == vocabulary.ModelTokenizer {
 			hashes[name] = h
 		}
 	}

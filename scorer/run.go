@@ -272,7 +272,7 @@ func (r *run) finish(m *parquet.Manifest) (Summary, error) {
 		return Summary{}, err
 	}
 	if r.tokenizer != nil {
-		if err := store.WriteFile(store.Join(r.o.Out, tokenizerName), r.tokenizer); err != nil {
+		if err := store.WriteFile(store.Join(r.o.Out, parquet.TokenizerName), r.tokenizer); err != nil {
 			return Summary{}, err
 		}
 	}

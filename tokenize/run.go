@@ -334,7 +334,7 @@ func (r *run) finish(total int64) error {
 		return err
 	}
 	for split, dir := range r.dirs {
-		if err := store.WriteFile(store.Join(dir, "_tokenizer.json"), r.l.Tokenizer.JSON()); err != nil {
+		if err := store.WriteFile(store.Join(dir, parquet.TokenizerName), r.l.Tokenizer.JSON()); err != nil {
 			return err
 		}
 		s := r.sets[split]

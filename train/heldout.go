@@ -153,7 +153,7 @@ func (in *inputs) openHeldOut(c *weights.Checkpoint, o *Options) error {
 		if in.hashes["eval."+s.Name], err = ds.ContentHash(); err != nil {
 			return err
 		}
-		if err := CheckTokens(c, ds, o.Stderr); err != nil {
+		if err := in.check(c, ds, o.Stderr); err != nil {
 			return err
 		}
 		in.heldOut = append(in.heldOut, ds)

@@ -1,15 +1,14 @@
 package train
 
 import (
-	"errors"
 	"fmt"
 	"io"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/model/vocabulary"
 	"eaft/model/weights"
 	"eaft/parquet"
-	"eaft/tokenize/tokenizer"
 )
 
 // inputs are what a run reads, checked against each other.
@@ -39,15 +38,18 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.hashes["tokens"], err = in.tokens.ContentHash(); err != nil {
 		return nil, err
 	}
-	if err := CheckTokens(c, in.tokens, o.Stderr); err != nil {
+	if err := in.check(c, in.tokens, o.Stderr); err != nil {
 		return nil, err
 	}
 	if o.Scores != "" {
 		if err := in.openScores(o); err != nil {
 			return nil, err
 		}
-		if err := sameTokenizer(c, in.scores); err != nil {
-			return nil, err
+		// Scores of these tokens have their tokenizer, unless they say otherwise.
+		if in.tokens.Foreign || in.scores.Manifest.Hashes["tokenizer"] != in.tokens.Manifest.Hashes["tokenizer"] {
+			if err := in.check(c, in.scores, o.Stderr); err != nil {
+				return nil, err
+			}
 		}
 	}
 	if o.MatchStep != "" {
@@ -61,33 +63,23 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	return in, nil
 }
 
-// CheckTokens refuses tokens of another tokenizer than the model's, and warns of
-// a foreign dataset, which does not say what its ids are of.
-func CheckTokens(c *weights.Checkpoint, d *parquet.Dataset, stderr io.Writer) error {
+// CheckTokens refuses tokens of another vocabulary than the model's, and warns of
+// a foreign dataset, which does not say what its ids are of. modelHash is that of
+// the model's tokenizer where another one with its vocabulary made the ids.
+func CheckTokens(c *weights.Checkpoint, d *parquet.Dataset, stderr io.Writer) (modelHash string, err error) {
 	if d.Foreign {
 		fmt.Fprintf(stderr, "warning: %s has no %s: whether its ids are of this model's tokenizer cannot be checked\n", d.Dir, parquet.ManifestName)
-		return nil
+		return "", nil
 	}
-	return sameTokenizer(c, d)
+	_, modelHash, err = vocabulary.Check(c, d, stderr)
+	return modelHash, err
 }
 
-// sameTokenizer checks that the tokens are of the model's tokenizer, where both
-// say which they have.
-func sameTokenizer(c *weights.Checkpoint, d *parquet.Dataset) error {
-	data, err := c.TokenizerJSON()
-	if errors.Is(err, weights.ErrNoTokenizer) {
-		return nil
+// check is CheckTokens for a run, whose record names both tokenizers.
+func (in *inputs) check(c *weights.Checkpoint, d *parquet.Dataset, stderr io.Writer) error {
+	modelHash, err := CheckTokens(c, d, stderr)
+	if modelHash != "" {
+		in.hashes[vocabulary.ModelTokenizer] = modelHash
 	}
-	if err != nil {
-		return &cli.Error{Code: cli.ExitUsage, Err: err}
-	}
-	t, err := tokenizer.FromJSON(data)
-	if err != nil {
-		return cli.Usagef("%s: tokenizer.json: %w", c.Ref(), err)
-	}
-	have := d.Manifest.Hashes["tokenizer"]
-	if want := t.Fingerprint(); have != "" && have != want {
-		return cli.Usagef("%s/%s: hashes.tokenizer is %s, but the model's tokenizer is %s: tokenize with --model %s", d.Dir, parquet.ManifestName, have, want, c.Ref())
-	}
-	return nil
+	return err
 }

@@ -4,6 +4,8 @@ import (
 	"encoding/json"
 	"slices"
 	"strings"
+
+	"eaft/model/vocabulary"
 )
 
 // flat are the options and hashes of a record as texts, options named as flags.
@@ -32,6 +34,7 @@ func fields(r *Record) flat {
 	for _, k := range []string{"model", "tokens", "scores"} {
 		f.values["hash of --"+k] = r.Hashes[k]
 	}
+	f.values["hash of the model's tokenizer (none: the tokens' own)"] = r.Hashes[vocabulary.ModelTokenizer]
 	f.values["hash of the weights of --match-step"] = r.Hashes["match_step"]
 	for k, v := range r.Hashes {
 		if name, ok := strings.CutPrefix(k, "eval."); ok {

@@ -32,7 +32,7 @@ func runMerge(ctx context.Context, args []string, std cli.IO) error {
 	case *tokens == "":
 		return cli.Usagef("--tokens-out is missing: name a folder for the tokens")
 	}
-	sum, err := scorer.Merge(ctx, fs.Args(), *out, *tokens)
+	sum, err := scorer.Merge(ctx, fs.Args(), *out, *tokens, std.Err)
 	if err != nil {
 		return err
 	}

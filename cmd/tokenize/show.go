@@ -45,13 +45,13 @@ func show(args []string, std cli.IO) error {
 		}
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	data, err := store.ReadFile(store.Join(dir, "_tokenizer.json"))
+	data, err := store.ReadFile(store.Join(dir, parquet.TokenizerName))
 	if err != nil {
 		return cli.Usagef("%s: its tokens cannot be spelled: %w", dir, err)
 	}
 	tok, err := tokenizer.FromJSON(data)
 	if err != nil {
-		return cli.Usagef("%s: %w", store.Join(dir, "_tokenizer.json"), err)
+		return cli.Usagef("%s: %w", store.Join(dir, parquet.TokenizerName), err)
 	}
 	row, err := findRow(d, want)
 	if err != nil {

@@ -176,7 +176,7 @@ func (e *evaluation) heldOut() (err error) {
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	if err := train.CheckTokens(e.c, ds, e.std.Err); err != nil {
+	if _, err := train.CheckTokens(e.c, ds, e.std.Err); err != nil {
 		return err
 	}
 	if err := e.load(); err != nil {

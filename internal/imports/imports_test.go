@@ -21,6 +21,7 @@ var only = map[string][]string{
 	"tokenize/tokenizer": {},
 	"tokenize/template":  {},
 	"model/weights":      {"model/demo", "tokenize/tokenizer"},
+	"model/vocabulary":   {"model/weights", "parquet", "tokenize/tokenizer"},
 	"examples/demo":      {},
 	"model":              {"compute", "model"},
 	"tokenize":           {"parquet", "model/weights", "tokenize"},
