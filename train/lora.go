@@ -122,11 +122,11 @@ func (o *Options) merge(into, adapter string, from *weights.Checkpoint) (lost fl
 }
 
 // MergeCost says what rounding to dtype costs of what an adapter changes, and where
-// nothing is lost.
+// nothing is lost or what would lose it again.
 func MergeCost(dtype string, lost float64, adapter string) string {
 	s := fmt.Sprintf("merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square)", dtype, 100*lost)
-	if dtype != "f32" {
-		s += fmt.Sprintf("; %s is exact, and train export --adapter writes f32 of it", adapter)
+	if dtype == "f32" {
+		return s + "; loaded in bf16 it is rounded again"
 	}
-	return s
+	return s + fmt.Sprintf("; %s is exact, and train export --adapter writes f32 of it", adapter)
 }
