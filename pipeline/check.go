@@ -9,8 +9,7 @@ import (
 	"eaft/internal/store"
 )
 
-// Value is what a flag of the stage is set to; its default if the run does not
-// say.
+// Value is what a flag of the stage is set to; nothing if that is its default.
 func (o *Options) Value(name string) []string {
 	if opt := o.find(name); opt != nil {
 		return opt.Values
@@ -46,18 +45,7 @@ func (o *Options) args(c *Config) (args []string) {
 
 // onlyAdapter says that what train makes is an adapter, and no model of its own.
 func (o *Options) onlyAdapter() bool {
-	rank, merge := o.find("lora"), o.find("merge")
-	if rank == nil {
-		return false
-	}
-	if n, _ := strconv.ParseInt(rank.Values[0], 0, 64); n == 0 {
-		return false
-	}
-	if merge == nil {
-		return true
-	}
-	merged, _ := strconv.ParseBool(merge.Values[0])
-	return !merged
+	return o.find("lora") != nil && o.find("merge") == nil
 }
 
 // splits are the names that tokenize.split gives.
@@ -101,7 +89,7 @@ func (c *Config) check(r *reader) error {
 	case slices.Contains(c.Corpora, "-"):
 		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", at("corpora"))
 	}
-	if opt := c.Score.find("limit"); opt != nil && opt.Values[0] != "0" && c.Train != nil {
+	if opt := c.Score.find("limit"); opt != nil && c.Train != nil {
 		return cli.Usagef("%s: score.limit leaves rows without scores, and train (%s) needs those of all rows; leave one of them out", opt.Where, c.Train.Where)
 	}
 	if opt := c.Tokenize.find("shards"); opt != nil {

@@ -39,7 +39,7 @@ type Options struct {
 	Where string
 }
 
-// Option is one flag of a stage.
+// Option is one flag of a stage that is set to something else than its default.
 type Option struct {
 	Flag   cli.Flag
 	Values []string
@@ -286,16 +286,25 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 		}
 		f := flags[i]
 		values, err := r.values(v, what+"."+key, f)
-		o.Set = append(o.Set, Option{f, values, r.where(v)})
+		if err == nil && !isDefault(f, values) {
+			o.Set = append(o.Set, Option{f, values, r.where(v)})
+		}
 		return err
 	})
 	return o, err
 }
 
-// values reads what a flag is set to, and checks its type.
+// values reads what a flag is set to, and checks its type. Empty is only what is so
+// by default.
 func (r *reader) values(v *yaml.Node, what string, f cli.Flag) ([]string, error) {
-	if strings.HasSuffix(f.Type, "Array") || strings.HasSuffix(f.Type, "Slice") {
+	if isList(f) {
+		if v.Kind == yaml.SequenceNode && len(v.Content) == 0 && f.Default == emptyList {
+			return nil, nil
+		}
 		return r.list(v, what)
+	}
+	if v.Kind == yaml.ScalarNode && v.Value == f.Default {
+		return []string{v.Value}, nil
 	}
 	s, err := r.text(v, what)
 	if err != nil {

@@ -23,7 +23,8 @@ func Init(path, model string, corpora []string, flags Flags) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# A run: pipeline plan %[1]s says what would be done, pipeline run %[1]s does it.
 # Paths are relative to this file. Every field can be set by --set train.lr=1e-5
-# or by the environment, EAFT_TRAIN_LR=1e-5. What stands behind # is the default.
+# or by the environment, EAFT_TRAIN_LR=1e-5. What stands behind # is the default, and
+# nothing where there is none: without the # it changes nothing.
 
 `, store.Base(path))
 	dir := store.Dir(path)
@@ -61,7 +62,7 @@ func Init(path, model string, corpora []string, flags Flags) error {
 	b.WriteString(`
 out: run          # folder for everything that is made
 workers: 1        # processes that share the shards of tokenize and score
-#cpu: avx2        # instruction set of all machines; else the best one of the first
+#cpu:             # instruction set of all machines, such as avx2; else the best one of the first
 `)
 	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
 		fs, err := flags(commands[stage][0], commands[stage][1:]...)
@@ -78,8 +79,8 @@ workers: 1        # processes that share the shards of tokenize and score
 		writeFlags(&b, stage, fs, "  #")
 	}
 	b.WriteString(`
-# Evaluations of the base model and of the trained one: files that are tokenized
-# for it, or a split that tokenize.split makes.
+# Evaluations of the base model and of the trained one, by names of yours: of files
+# that are tokenized for it, or of a split that tokenize.split makes. An example:
 #eval:
 #  known:
 #    corpora: [known.jsonl]
@@ -103,10 +104,10 @@ func writeFlags(b *strings.Builder, stage string, flags []cli.Flag, indent strin
 		}
 		value := f.Default
 		switch {
-		case strings.HasSuffix(f.Type, "Array") || strings.HasSuffix(f.Type, "Slice"):
-			value = "[]"
-		case f.Name == "threads": // the default is this machine's
-			value = "2"
+		case isList(f):
+			value = emptyList
+		case f.Name == "threads": // the default is each machine's own
+			value = ""
 		case f.Type == "string":
 			value = scalar(value)
 		}

@@ -216,7 +216,7 @@ func (b *builder) add(s *Step, o *Options) *Step {
 		s.Parts["needs "+need.Name] = need.Key
 	}
 	for _, opt := range o.Set {
-		if slices.Contains(free, opt.Flag.Name) || len(opt.Values) == 1 && opt.Values[0] == opt.Flag.Default {
+		if slices.Contains(free, opt.Flag.Name) {
 			continue
 		}
 		said := opt.Values
