@@ -37,14 +37,13 @@ type Pipeline struct {
 	ModelHash func(ref string) (string, error)
 	// ISA is the instruction set of this machine that goes by the name (EAFT_CPU);
 	// the best one for "".
-	ISA      func(name string) (string, error)
-	Wait     bool          // for another run or for workers, instead of refusing
-	Verify   bool          // read all shards of what is finished and compare hashes
-	Until    string        // the last step to run; "": all
-	Metrics  string        // file of OpenMetrics text; "": none
-	JSONLogs bool          // what the run says of itself is JSON lines
-	Lease    time.Duration // after which a worker that shows no life has lost its claim
-	Args     []string      // flags that a worker must be given to read the same Config
+	ISA     func(name string) (string, error)
+	Wait    bool          // for another run or for workers, instead of refusing
+	Verify  bool          // read all shards of what is finished and compare hashes
+	Until   string        // the last step to run; "": all
+	Metrics string        // file of OpenMetrics text; "": none
+	Lease   time.Duration // after which a worker that shows no life has lost its claim
+	Args    []string      // flags that a worker must be given to read the same Config
 }
 
 // pin is out/pin.json: what all machines of a run must have alike.
