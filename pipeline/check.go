@@ -92,6 +92,15 @@ func (c *Config) check(r *reader) error {
 	if opt := c.Score.find("limit"); opt != nil && c.Train != nil {
 		return cli.Usagef("%s: score.limit leaves rows without scores, and train (%s) needs those of all rows; leave one of them out", opt.Where, c.Train.Where)
 	}
+	if opt := c.Score.find("adapter"); opt != nil && c.Train != nil {
+		return cli.Usagef("%s: score.adapter has another model scored than train (%s) starts from, which needs the scores of its own; leave one of them out", opt.Where, c.Train.Where)
+	}
+	if err := c.sameK(r); err != nil {
+		return err
+	}
+	if opt := c.Inspect.find("calibration"); opt != nil && !c.isThere(opt.Values[0]) {
+		return cli.Usagef("%s: inspect.calibration: %s is not there; it is the folder of scores of ordinary text, which scorer score writes", opt.Where, opt.Values[0])
+	}
 	if opt := c.Tokenize.find("shards"); opt != nil {
 		c.Shards, _ = strconv.Atoi(opt.Values[0])
 	}
@@ -116,6 +125,33 @@ func (c *Config) check(r *reader) error {
 	}
 	if store.Same(c.at(c.Out), c.Dir) {
 		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))
+	}
+	return nil
+}
+
+// sameK refuses a training that would not take the scores for their k.
+func (c *Config) sameK(r *reader) error {
+	if c.Train == nil {
+		return nil
+	}
+	opt := c.Score.find("k")
+	if opt == nil {
+		opt = c.Train.find("k")
+	}
+	if opt == nil {
+		return nil // the defaults are alike
+	}
+	score, err := r.value("score", &c.Score, "k")
+	if err != nil {
+		return err
+	}
+	train, err := r.value("train", c.Train, "k")
+	if err != nil {
+		return err
+	}
+	integer := func(s string) (int64, error) { return strconv.ParseInt(s, 0, 64) }
+	if !alike(integer, score, train) {
+		return cli.Usagef("%s: score.k is %s and train.k is %s, and train takes scores with its own k only; give both the same", opt.Where, score, train)
 	}
 	return nil
 }

@@ -11,7 +11,8 @@ import (
 	"eaft/internal/store"
 )
 
-// Init writes a commented run.yaml for a model and corpora, which runs as it is.
+// Init writes a commented run.yaml for a model and corpora, which must be there, that
+// runs as it is.
 // Every flag that a stage has stands in it, as a comment with its default.
 func Init(path, model string, corpora []string, flags Flags) error {
 	if model == "" {
@@ -52,10 +53,21 @@ func Init(path, model string, corpora []string, flags Flags) error {
 		}
 	}
 	fmt.Fprintf(&b, "model: %s\ncorpora:\n", scalar(model))
+	where := &Config{Path: path, Dir: dir}
 	for _, c := range corpora {
+		if c == "-" {
+			return cli.Usagef("--corpus -: standard input cannot be read again; name a file")
+		}
 		rel, err := seen(c)
 		if err != nil {
 			return err
+		}
+		paths, _, err := where.find(rel)
+		if err != nil {
+			return cli.Usagef("--corpus %s: %w", c, err)
+		}
+		if len(paths) == 0 {
+			return cli.Usagef("--corpus %s: there is no such file, no folder with files, and no file that it fits as a pattern", c)
 		}
 		fmt.Fprintf(&b, "  - %s\n", scalar(rel))
 	}

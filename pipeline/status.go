@@ -78,7 +78,7 @@ func (p *Pipeline) status(plan []Planned) *Status {
 			s.MachineMade = a.Host
 			workers = max(workers, a.Workers)
 		}
-		s.ShardsDone, s.Shards = p.shardsDone(&pl)
+		s.ShardsDone, s.Shards = p.shardsThere(&pl)
 		if s.Shards > 0 {
 			said, _ := p.said(pl.Step, s.Shards) // whoever works there says what is wrong with them
 			for _, d := range said {
@@ -146,7 +146,7 @@ func (st *Status) Text(w io.Writer) error {
 		if s.Seconds > 0 {
 			took = fmt.Sprintf("%v, %d MiB", (time.Duration(s.Seconds*1000) * time.Millisecond).Round(100*time.Millisecond), s.PeakMemory>>20)
 		}
-		if s.State != Done && s.Shards > 1 && s.ShardsDone > 0 {
+		if s.State != Done && s.Shards > 1 && (s.ShardsDone > 0 || s.State == Resume) {
 			about = fmt.Sprintf("%d of %d shards", s.ShardsDone, s.Shards)
 		}
 		why := ""
