@@ -37,7 +37,7 @@ type StepStatus struct {
 	ShardsDone    int             `json:"shards_done,omitempty"`
 	Shards        int             `json:"shards,omitempty"`
 	Ledger        *parquet.Ledger `json:"ledger,omitempty"`
-	Result        string          `json:"result,omitempty"`            // what a finished evaluation or inspect came to, in words
+	Result        string          `json:"result,omitempty"`            // what a finished evaluation, inspect or training came to, in words
 	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time
 	MachineMade   string          `json:"made_on,omitempty"`
 }
@@ -141,6 +141,9 @@ func (st *Status) Text(w io.Writer) error {
 		about := s.Result
 		if s.Ledger != nil {
 			about = fmt.Sprintf("%d rows, %d tokens", s.Ledger.RowsOut, s.Ledger.Tokens)
+			if s.Result != "" {
+				about += ", " + s.Result
+			}
 		}
 		took := ""
 		if s.Seconds > 0 {
