@@ -101,6 +101,11 @@ func (c *Config) check(r *reader) error {
 	if opt := c.Inspect.find("calibration"); opt != nil && !c.isThere(opt.Values[0]) {
 		return cli.Usagef("%s: inspect.calibration: %s is not there; it is the folder of scores of ordinary text, which scorer score writes", opt.Where, opt.Values[0])
 	}
+	if c.Train != nil {
+		if opt := c.Train.find("resume"); opt != nil && opt.Values[0] != "none" && !c.isThere(opt.Values[0]) {
+			return cli.Usagef("%s: train.resume: %q is neither auto nor none nor the folder of a checkpoint", opt.Where, opt.Values[0])
+		}
+	}
 	if opt := c.Tokenize.find("shards"); opt != nil {
 		c.Shards, _ = strconv.Atoi(opt.Values[0])
 	}
