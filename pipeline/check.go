@@ -43,10 +43,9 @@ func (o *Options) args(c *Config) (args []string) {
 	return args
 }
 
-// onlyAdapter says that what train makes is an adapter, and no model of its own.
-func (o *Options) onlyAdapter() bool {
-	return o.find("lora") != nil && o.find("merge") == nil
-}
+// adapts says that train makes an adapter: with merge a model too, but it is the
+// adapter that is evaluated, for bfloat16 products would round what is merged.
+func (o *Options) adapts() bool { return o.find("lora") != nil }
 
 // splits are the names that tokenize.split gives.
 func (c *Config) splits() (names []string) {
@@ -113,8 +112,8 @@ func (c *Config) check(r *reader) error {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
 			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
 		}
-		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.onlyAdapter() {
-			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora and without merge; leave this one out, or set train.merge: true", opt.Where, e.Name)
+		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.adapts() {
+			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora; leave this one out", opt.Where, e.Name)
 		}
 	}
 	if c.Train != nil {

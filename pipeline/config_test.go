@@ -63,7 +63,7 @@ func TestDefaultsAreLeftOut(t *testing.T) {
 			t.Errorf("%s is told as %q, want %q", text, got, want)
 		}
 		if over, _ := ParseSet([]string{"train.lora=0"}); text == "lora: 8" {
-			if c, err = Load(path, over, flags); err != nil || len(c.Train.args(c)) > 0 || c.Train.onlyAdapter() {
+			if c, err = Load(path, over, flags); err != nil || len(c.Train.args(c)) > 0 || c.Train.adapts() {
 				t.Errorf("--set train.lora=0: %v, %v", c.Train.args(c), err)
 			}
 		}

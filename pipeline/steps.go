@@ -185,7 +185,7 @@ func (b *builder) eval(e *Eval, train *Step) {
 	models := []candidate{{"base", []string{"--model", b.ref}, nil}}
 	if train != nil {
 		model := []string{"--model", under(train.out(), "model")}
-		if b.c.Train.onlyAdapter() {
+		if b.c.Train.adapts() {
 			model = []string{"--model", b.ref, "--adapter", under(train.out(), "adapter")}
 		}
 		models = append(models, candidate{"trained", model, []*Step{train}})
