@@ -100,7 +100,7 @@ func (s *Sketch) Exact(q float64) *Exact {
 	if e.empty || e.nan {
 		return e
 	}
-	e.at = math.Min(1, math.Max(0, q)) * float64(s.n-1)
+	e.at = float64(math.Min(1, math.Max(0, q)) * float64(s.n-1))
 	i := int64(e.at)
 	e.bins[0], e.within[0] = s.find(i)
 	e.bins[1], e.within[1] = s.find(min(i+1, s.n-1))
@@ -158,7 +158,7 @@ func (e *Exact) Value() float64 {
 		}
 	}
 	if frac := e.at - math.Floor(e.at); v[0] != v[1] && frac != 0 {
-		return v[0] + (v[1]-v[0])*frac
+		return v[0] + float64((v[1]-v[0])*frac)
 	}
 	return v[0]
 }

@@ -16,7 +16,7 @@ func Quantile(x []float32, q float64) float64 {
 	if x[0] != x[0] {
 		return math.NaN()
 	}
-	at := math.Min(1, math.Max(0, q)) * float64(len(x)-1)
+	at := float64(math.Min(1, math.Max(0, q)) * float64(len(x)-1)) // rounded: other CPUs join a product to a sum
 	i := int(math.Floor(at))
 	lo := float64(x[i])
 	if i+1 == len(x) {
@@ -26,7 +26,7 @@ func Quantile(x []float32, q float64) float64 {
 	if lo == hi || frac == 0 {
 		return lo // also keeps infinities from becoming NaN
 	}
-	return lo + (hi-lo)*frac
+	return lo + float64((hi-lo)*frac)
 }
 
 // Correlation accumulates Pearson's correlation of pairs in one pass (Welford;
