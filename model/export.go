@@ -16,21 +16,18 @@ var fileTypes = map[string]uint32{"F32": 0, "F16": 1, "BF16": 32}
 // F32, q and k interleaved in architecture llama, which Mistral shares. With the
 // weights go the tokenizer, its special tokens and the chat template; a
 // checkpoint without a tokenizer makes a GGUF without one. A GGUF of F32 is the
-// same model to the bit. Weights that are NaN or infinite are refused.
-func ExportGGUF(path string, from *weights.Checkpoint, dtype string) error {
-	fileType, ok := fileTypes[dtype]
-	if !ok {
-		return fmt.Errorf("a GGUF of type %q is not written: choose F32, F16 or BF16", dtype)
-	}
+// same model to the bit. An adapter, nil for none, is merged; lost is what
+// ExportFolder says. Weights that are NaN or infinite are refused.
+func ExportGGUF(path string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
 	spec, arch, metadata, err := describeGGUF(from)
 	if err != nil {
-		return err
+		return 0, err
 	}
-	metadata = append(metadata, weights.KeyValue{Key: "general.file_type", Value: fileType})
-	src := newSource(from, &spec)
-	if err := src.check(); err != nil {
-		return err
+	src, err := newMerged(from, adapter, &spec, dtype)
+	if err != nil {
+		return 0, err
 	}
+	metadata = append(metadata, weights.KeyValue{Key: "general.file_type", Value: fileTypes[dtype]})
 	var tensors []weights.Named
 	if spec.RoPE.Scaling == "llama3" {
 		tensors = append(tensors, spec.ropeFreqs())
@@ -54,35 +51,10 @@ func ExportGGUF(path string, from *weights.Checkpoint, dtype string) error {
 			}
 			return nil
 		}
-		tensors = append(tensors, onlyFinite(named, src.stored(t.name)))
+		tensors = append(tensors, named)
 	}
-	return weights.WriteGGUF(path, metadata, tensors)
-}
-
-// onlyFinite fails at the end of a tensor, whose rows are read in order, if values
-// in it are NaN or infinite: llama.cpp loads such a file, unless it is told
-// --check-tensors, and answers nonsense. stored is what the checkpoint calls the
-// tensor.
-func onlyFinite(t weights.Named, stored string) weights.Named {
-	read, n, bad, size := t.Read, 0, 0, 1
-	for _, d := range t.Shape {
-		size *= d
-	}
-	t.Read = func(row int, dst []float32) error {
-		if err := read(row, dst); err != nil {
-			return err
-		}
-		for _, x := range dst {
-			if x-x != 0 { // NaN of both
-				bad++
-			}
-		}
-		if n += len(dst); n == size && bad > 0 {
-			return fmt.Errorf("%d of the %d values of the model's %s are NaN or infinite: the model is damaged, and what computes with it answers nonsense; take an earlier checkpoint, or download it again", bad, size, stored)
-		}
-		return nil
-	}
-	return t
+	err = weights.WriteGGUF(path, metadata, tensors)
+	return src.lost(), err
 }
 
 // CheckGGUF says what keeps a checkpoint's architecture or tokenizer out of a

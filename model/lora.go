@@ -63,6 +63,18 @@ type adapter struct {
 // adapterPrefix begins the names of PEFT's adapter weights.
 const adapterPrefix = "base_model.model."
 
+// targets says whether a weight is of a projection that has an adapter.
+func (l *LoRA) targets(t tensorSpec) bool {
+	path, ok := strings.CutSuffix(t.name, ".weight")
+	return ok && slices.Contains(l.Targets, path[strings.LastIndexByte(path, '.')+1:])
+}
+
+// tensors are A and B of a weight, by their names in PEFT.
+func (l *LoRA) tensors(name string, rows, cols int) (a, b tensorSpec) {
+	path := adapterPrefix + strings.TrimSuffix(name, "weight")
+	return tensorSpec{path + "lora_A.weight", matrix, l.Rank, cols}, tensorSpec{path + "lora_B.weight", matrix, rows, l.Rank}
+}
+
 // AddLoRA gives a model that was loaded for scoring new adapters, which alone are
 // trained: no other weight has a gradient or changes.
 func (m *Model) AddLoRA(l LoRA) error {
@@ -103,17 +115,14 @@ func (m *Model) addAdapters(l LoRA, train bool, fill fillRow) error {
 				continue
 			}
 			w := p.linear.weight
-			path := adapterPrefix + strings.TrimSuffix(w.name, "weight")
+			a, b := l.tensors(w.name, w.rows, w.cols)
 			h := fnv.New64a()
-			h.Write([]byte(path))
+			h.Write([]byte(strings.TrimSuffix(a.name, "lora_A.weight")))
 			ad := &adapter{salt: h.Sum64(), scale: l.scale(), dropout: l.Dropout}
 			for _, t := range []struct {
 				to *(*weight)
 				tensorSpec
-			}{
-				{&ad.a, tensorSpec{path + "lora_A.weight", matrix, l.Rank, w.cols}},
-				{&ad.b, tensorSpec{path + "lora_B.weight", matrix, w.rows, l.Rank}},
-			} {
+			}{{&ad.a, a}, {&ad.b, b}} {
 				x, err := newWeight(m.dev, t.tensorSpec, Options{DType: m.dtype, Train: true}, fill)
 				if err != nil {
 					return err

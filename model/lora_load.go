@@ -13,35 +13,45 @@ import (
 // folder. It refuses what an adapter of LoRA cannot say, weights that are missing or
 // have another shape, and weights that it has no place for.
 func (m *Model) LoadAdapter(c *weights.Checkpoint) error {
-	l, err := readAdapterConfig(c.Config())
-	if err != nil {
-		return fmt.Errorf("%s: %s: %w", c.Ref(), weights.AdapterConfig, err)
-	}
-	used := 0
-	err = m.addAdapters(l, false, func(t tensorSpec, row int, dst []float32) error {
-		if row == 0 {
-			info, ok := c.Info(t.name)
-			if !ok {
-				return fmt.Errorf("%s: the weight %s is missing; is the adapter of this model?", c.Ref(), t.name)
-			}
-			if !slices.Equal(info.Shape, t.shape()) {
-				return fmt.Errorf("%s: the weight %s has shape %v; this model and the config ask for %v", c.Ref(), t.name, info.Shape, t.shape())
-			}
-			used++
-		}
-		return c.ReadRows(t.name, row, row+1, dst)
-	})
+	l, err := readAdapter(c, &m.spec)
 	if err != nil {
 		return err
 	}
-	if names := c.Names(); used < len(names) {
-		for _, name := range names {
-			if !slices.ContainsFunc(m.adapters, func(w *weight) bool { return w.name == name }) {
-				return fmt.Errorf("%s: the weight %s has no place in this model", c.Ref(), name)
+	return m.addAdapters(l, false, func(t tensorSpec, row int, dst []float32) error {
+		return c.ReadRows(t.name, row, row+1, dst)
+	})
+}
+
+// readAdapter is the LoRA of a PEFT folder whose weights are those that a model of
+// spec s asks for.
+func readAdapter(c *weights.Checkpoint, s *Spec) (LoRA, error) {
+	l, err := readAdapterConfig(c.Config())
+	if err != nil {
+		return l, fmt.Errorf("%s: %s: %w", c.Ref(), weights.AdapterConfig, err)
+	}
+	known := map[string]bool{}
+	for _, w := range s.tensors() {
+		if !l.targets(w) {
+			continue
+		}
+		a, b := l.tensors(w.name, w.rows, w.cols)
+		for _, t := range []tensorSpec{a, b} {
+			info, ok := c.Info(t.name)
+			if !ok {
+				return l, fmt.Errorf("%s: the weight %s is missing; is the adapter of this model?", c.Ref(), t.name)
 			}
+			if !slices.Equal(info.Shape, t.shape()) {
+				return l, fmt.Errorf("%s: the weight %s has shape %v; this model and the config ask for %v", c.Ref(), t.name, info.Shape, t.shape())
+			}
+			known[t.name] = true
 		}
 	}
-	return nil
+	for _, name := range c.Names() {
+		if !known[name] {
+			return l, fmt.Errorf("%s: the weight %s has no place in this model", c.Ref(), name)
+		}
+	}
+	return l, nil
 }
 
 // readAdapterConfig is the LoRA of an adapter_config.json. Every field by which the

@@ -3,12 +3,10 @@ package model
 import (
 	"encoding/json"
 	"errors"
-	"math"
 	"os"
 	"path/filepath"
 	"slices"
 
-	"eaft/compute"
 	"eaft/internal/store"
 	"eaft/model/weights"
 )
@@ -68,49 +66,4 @@ func (m *Model) SaveAdapter(dir, base string) error {
 		return err
 	}
 	return writeFile(dir, weights.AdapterConfig, append(data, '\n'))
-}
-
-// merging sums squares over the weights that adapters change.
-type merging struct{ change, lost float64 }
-
-func (l *merging) share() float64 {
-	if l.change == 0 {
-		return 0
-	}
-	return math.Sqrt(l.lost / l.change)
-}
-
-// merged adds to a row of a weight what its adapter does: scale B[row] A, the
-// products of the rank added in order.
-func (m *Model) merged(dst []float32, ad *adapter, row int, lost *merging) {
-	b := make([]float32, ad.b.cols)
-	m.readRow(b, ad.b, row)
-	a, delta := make([]float32, ad.a.cols), make([]float32, len(dst))
-	for k, f := range b {
-		m.readRow(a, ad.a, k)
-		for j, v := range a {
-			delta[j] += f * v
-		}
-	}
-	for j, d := range delta {
-		change := ad.scale * d
-		dst[j] += change
-		lost.change += float64(change) * float64(change)
-		if m.dtype == compute.BF16 {
-			e := float64(weights.RoundBF16(dst[j])) - float64(dst[j])
-			lost.lost += e * e
-		}
-	}
-}
-
-func (m *Model) adaptersByWeight() map[*weight]*adapter {
-	of := map[*weight]*adapter{}
-	for i := range m.layers {
-		for _, p := range m.layers[i].projections() {
-			if p.linear.adapter != nil {
-				of[p.linear.weight] = p.linear.adapter
-			}
-		}
-	}
-	return of
 }

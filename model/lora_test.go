@@ -2,7 +2,6 @@ package model_test
 
 import (
 	"encoding/json"
-	"math"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -118,11 +117,11 @@ func TestAdapterRoundTrip(t *testing.T) {
 		must(t, err)
 		dir := t.TempDir()
 		must(t, m.SaveAdapter(filepath.Join(dir, "adapter"), v))
-		must(t, m.Save(filepath.Join(dir, "merged"), open(t, "testdata/"+v)))
-
 		a, err := weights.OpenAdapter(filepath.Join(dir, "adapter"))
 		must(t, err)
 		defer a.Close()
+		_, err = model.ExportFolder(filepath.Join(dir, "merged"), open(t, "testdata/"+v), a, "F32")
+		must(t, err)
 		again := load(t, dev, "testdata/"+v, model.Options{})
 		must(t, again.LoadAdapter(a))
 		got, err := again.Score(e.batch, e.targets, topK)
@@ -144,72 +143,6 @@ func TestAdapterRoundTrip(t *testing.T) {
 	}
 }
 
-// What the rounding of a merge costs is what the written files say: the error of
-// the merged weights, against base and adapter in float64.
-func TestMergeRounding(t *testing.T) {
-	for _, dtype := range []compute.DType{compute.BF16, compute.F32} {
-		dev, dir := newDevice(t, 1), t.TempDir()
-		m := withAdapters(t, dev, "llama", someLoRA, dtype)
-		for _, p := range m.Params() { // an adapter that changes little, so that rounding shows
-			x := read(dev, p.Value)
-			for i := range x {
-				x[i] /= 32
-			}
-			dev.Write(p.Value, x)
-		}
-		must(t, m.SaveAdapter(filepath.Join(dir, "adapter"), "llama"))
-		must(t, m.Save(filepath.Join(dir, "merged"), open(t, "testdata/llama")))
-		got, err := m.SaveMerged(filepath.Join(dir, "again"), open(t, "testdata/llama"))
-		must(t, err)
-		if dtype == compute.F32 {
-			if got != 0 {
-				t.Errorf("float32: %v", got)
-			}
-			continue
-		}
-		base, merged := open(t, "testdata/llama"), open(t, filepath.Join(dir, "merged"))
-		a, err := weights.OpenAdapter(filepath.Join(dir, "adapter"))
-		must(t, err)
-		defer a.Close()
-		tensor := func(c *weights.Checkpoint, name string) ([]float32, int, int) {
-			info, ok := c.Info(name)
-			if !ok {
-				t.Fatalf("no %s", name)
-			}
-			x := make([]float32, info.Shape[0]*info.Shape[1])
-			must(t, c.ReadRows(name, 0, info.Shape[0], x))
-			return x, info.Shape[0], info.Shape[1]
-		}
-		var lost, change float64
-		for _, name := range a.Names() {
-			of, ok := strings.CutSuffix(name, ".lora_A.weight")
-			if !ok {
-				continue
-			}
-			down, rank, cols := tensor(a, name)
-			up, rows, _ := tensor(a, of+".lora_B.weight")
-			name = strings.TrimPrefix(of, "base_model.model.") + ".weight"
-			w, _, _ := tensor(base, name)
-			v, _, _ := tensor(merged, name)
-			for r := range rows {
-				for c := range cols {
-					d := 0.0
-					for k := range rank {
-						d += float64(up[r*rank+k]) * float64(down[k*cols+c])
-					}
-					d *= someLoRA.Alpha / float64(someLoRA.Rank)
-					e := float64(v[r*cols+c]) - float64(weights.RoundBF16(w[r*cols+c])) - d
-					lost, change = lost+e*e, change+d*d
-				}
-			}
-		}
-		want := math.Sqrt(lost / change)
-		if math.Abs(got-want) > 1e-4*want || want < 0.05 {
-			t.Errorf("rounding costs %v, the files say %v", got, want)
-		}
-	}
-}
-
 func TestAdaptersThatAreRefused(t *testing.T) {
 	dev := newDevice(t, 1)
 	m := withAdapters(t, dev, "llama", someLoRA, compute.F32)
@@ -218,6 +151,9 @@ func TestAdaptersThatAreRefused(t *testing.T) {
 	}
 	if err := load(t, dev, "testdata/llama", model.Options{Train: true}).AddLoRA(someLoRA); err == nil {
 		t.Error("adapters of a model that is trained whole")
+	}
+	if err := m.Save(t.TempDir(), open(t, "testdata/llama")); err == nil {
+		t.Error("a model is saved without its adapters")
 	}
 	dir := t.TempDir()
 	must(t, m.SaveAdapter(dir, "llama"))

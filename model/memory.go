@@ -63,11 +63,15 @@ func (m *Model) stateBytes() int64 {
 
 // ScoringBytes is what a model loaded for scoring takes with batches of so many
 // tokens: its weights and one block's activations.
-func (m *Model) ScoringBytes(tokens int) int64 {
-	n := int64(tokens) * m.passBytes()
-	for _, w := range m.order {
+func (m *Model) ScoringBytes(tokens int) int64 { return m.spec.ScoringBytes(m.dtype, tokens) }
+
+// ScoringBytes is what a model without adapters takes when it is loaded for scoring
+// with operands of dtype.
+func (s *Spec) ScoringBytes(dtype compute.DType, tokens int) int64 {
+	n := int64(tokens) * (&Model{spec: *s, dtype: dtype}).passBytes()
+	for _, w := range s.tensors() {
 		size := int64(w.rows) * int64(w.cols)
-		if w.kind == matrix && m.dtype == compute.BF16 {
+		if w.kind == matrix && dtype == compute.BF16 {
 			n += 2 * size
 		} else {
 			n += 4 * size

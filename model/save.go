@@ -16,25 +16,13 @@ import (
 const indexName = "model.safetensors.index.json"
 
 // Save writes a Hugging Face folder that transformers loads: matrices in the
-// model's dtype, adapters merged into them, vectors in float32. Config, tokenizer and generation settings
-// come from the checkpoint the model was made of; a GGUF's are converted.
-//
-// Every file is written whole or not at all, and config.json last, so that a
-// folder left by a killed run is not taken for a model.
+// model's dtype, vectors in float32. Config, tokenizer and generation settings
+// come from the checkpoint the model was made of; a GGUF's are converted. Of a
+// model with adapters SaveAdapter and ExportFolder write what there is.
 func (m *Model) Save(dir string, from *weights.Checkpoint) error {
-	return m.save(dir, from, &merging{})
-}
-
-// SaveMerged is Save, and how much of the adapters' change the rounding to the
-// model's dtype costs: the error's root mean square over the change's. 0 in
-// float32; 1 where every weight stays what it was.
-func (m *Model) SaveMerged(dir string, from *weights.Checkpoint) (float64, error) {
-	var lost merging
-	err := m.save(dir, from, &lost)
-	return lost.share(), err
-}
-
-func (m *Model) save(dir string, from *weights.Checkpoint, lost *merging) error {
+	if m.lora != nil {
+		return errors.New("the model has adapters: save those, and export them with the model that they are of")
+	}
 	spec, err := SpecOf(from)
 	if err != nil {
 		return err
@@ -42,10 +30,26 @@ func (m *Model) save(dir string, from *weights.Checkpoint, lost *merging) error 
 	if !reflect.DeepEqual(spec, m.spec) {
 		return fmt.Errorf("%s: its architecture is not that of the model to be saved", from.Ref())
 	}
+	dtype := "F32"
+	if m.dtype == compute.BF16 {
+		dtype = "BF16"
+	}
+	return writeFolder(dir, from, &spec, dtype, func(t tensorSpec, row int, dst []float32) error {
+		m.readRow(dst, m.weights[t.name], row)
+		return nil
+	})
+}
+
+// writeFolder writes a Hugging Face folder: the weights of a Spec that read reads,
+// matrices in dtype, and what goes with them.
+//
+// Every file is written whole or not at all, and config.json last, so that a
+// folder left by a killed run is not taken for a model.
+func writeFolder(dir string, from *weights.Checkpoint, s *Spec, dtype string, read fillRow) error {
 	if _, err := os.Stat(filepath.Join(dir, indexName)); err == nil {
 		return fmt.Errorf("%s holds %s of another model; choose an empty folder", dir, indexName)
 	}
-	config, err := m.config(from)
+	config, err := folderConfig(from, s, dtype)
 	if err != nil {
 		return err
 	}
@@ -58,31 +62,18 @@ func (m *Model) save(dir string, from *weights.Checkpoint, lost *merging) error 
 	if err := saveTokenizer(dir, from); err != nil {
 		return err
 	}
-	if err := m.saveWeights(filepath.Join(dir, "model.safetensors"), lost); err != nil {
+	var tensors []weights.Named
+	for _, t := range s.tensors() {
+		named := weights.Named{Name: t.name, DType: "F32", Shape: t.shape(), Read: func(row int, dst []float32) error { return read(t, row, dst) }}
+		if t.kind == matrix {
+			named.DType = dtype
+		}
+		tensors = append(tensors, named)
+	}
+	if err := weights.WriteSafetensors(filepath.Join(dir, "model.safetensors"), tensors, map[string]string{"format": "pt"}); err != nil {
 		return err
 	}
 	return writeFile(dir, "config.json", config)
-}
-
-func (m *Model) saveWeights(path string, lost *merging) error {
-	tensors, adapters := make([]weights.Named, len(m.order)), m.adaptersByWeight()
-	for i, w := range m.order {
-		dtype := "F32"
-		if w.kind == matrix && m.dtype == compute.BF16 {
-			dtype = "BF16"
-		}
-		tensors[i] = weights.Named{
-			Name: w.name, DType: dtype, Shape: w.shape(),
-			Read: func(row int, dst []float32) error {
-				m.readRow(dst, w, row)
-				if ad := adapters[w]; ad != nil {
-					m.merged(dst, ad, row, lost)
-				}
-				return nil
-			},
-		}
-	}
-	return weights.WriteSafetensors(path, tensors, map[string]string{"format": "pt"})
 }
 
 // readRow copies a row of a weight from the device. A matrix without a master

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"strconv"
 
-	"eaft/compute"
 	"eaft/model/weights"
 )
 
@@ -18,37 +17,32 @@ var architectures = map[string]string{
 	"qwen3":   "Qwen3ForCausalLM",
 }
 
-// config is the config.json of the model: a folder's own with the dtype of the
-// weights as saved, or one made from the Spec.
-func (m *Model) config(from *weights.Checkpoint) ([]byte, error) {
+// torchDTypes are the names of what matrices are saved in.
+var torchDTypes = map[string]string{"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
+
+// folderConfig is the config.json of a saved model: a folder's own with the dtype of
+// the weights as saved, or one made from the Spec.
+func folderConfig(from *weights.Checkpoint, s *Spec, dtype string) ([]byte, error) {
 	if from.GGUF() != nil {
-		return marshal(m.newConfig(from))
+		return marshal(s.newConfig(from, dtype))
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(from.Config(), &fields); err != nil {
 		return nil, fmt.Errorf("%s: config.json: %w", from.Ref(), err)
 	}
-	dtype, _ := json.Marshal(torchDType(m.dtype))
+	quoted, _ := json.Marshal(torchDTypes[dtype])
 	_, v5 := fields["dtype"]
 	if v5 {
-		fields["dtype"] = dtype
+		fields["dtype"] = quoted
 	}
 	if _, v4 := fields["torch_dtype"]; v4 || !v5 {
-		fields["torch_dtype"] = dtype
+		fields["torch_dtype"] = quoted
 	}
 	return marshal(fields)
 }
 
-func torchDType(d compute.DType) string {
-	if d == compute.BF16 {
-		return "bfloat16"
-	}
-	return "float32"
-}
-
 // newConfig writes the Spec as transformers 4 does, which 5 reads too.
-func (m *Model) newConfig(from *weights.Checkpoint) map[string]any {
-	s := &m.spec
+func (s *Spec) newConfig(from *weights.Checkpoint, dtype string) map[string]any {
 	c := map[string]any{
 		"architectures":           []string{architectures[s.Family]},
 		"model_type":              s.Family,
@@ -65,7 +59,7 @@ func (m *Model) newConfig(from *weights.Checkpoint) map[string]any {
 		"rope_scaling":            s.RoPE.config(),
 		"max_position_embeddings": s.MaxPositions,
 		"tie_word_embeddings":     s.TiedHead,
-		"torch_dtype":             torchDType(m.dtype),
+		"torch_dtype":             torchDTypes[dtype],
 		"bos_token_id":            tokenID(from, "bos"),
 		"eos_token_id":            tokenID(from, "eos"),
 		"pad_token_id":            tokenID(from, "padding"),

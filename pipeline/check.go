@@ -9,8 +9,7 @@ import (
 	"eaft/internal/store"
 )
 
-// Value is what a flag of the stage is set to; its default if the run does not
-// say.
+// Value is what a flag of the stage is set to; nothing if that is its default.
 func (o *Options) Value(name string) []string {
 	if opt := o.find(name); opt != nil {
 		return opt.Values
@@ -44,21 +43,9 @@ func (o *Options) args(c *Config) (args []string) {
 	return args
 }
 
-// onlyAdapter says that what train makes is an adapter, and no model of its own.
-func (o *Options) onlyAdapter() bool {
-	rank, merge := o.find("lora"), o.find("merge")
-	if rank == nil {
-		return false
-	}
-	if n, _ := strconv.ParseInt(rank.Values[0], 0, 64); n == 0 {
-		return false
-	}
-	if merge == nil {
-		return true
-	}
-	merged, _ := strconv.ParseBool(merge.Values[0])
-	return !merged
-}
+// adapts says that train makes an adapter: with merge a model too, but it is the
+// adapter that is evaluated, for bfloat16 products would round what is merged.
+func (o *Options) adapts() bool { return o.find("lora") != nil }
 
 // splits are the names that tokenize.split gives.
 func (c *Config) splits() (names []string) {
@@ -101,8 +88,22 @@ func (c *Config) check(r *reader) error {
 	case slices.Contains(c.Corpora, "-"):
 		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", at("corpora"))
 	}
-	if opt := c.Score.find("limit"); opt != nil && opt.Values[0] != "0" && c.Train != nil {
+	if opt := c.Score.find("limit"); opt != nil && c.Train != nil {
 		return cli.Usagef("%s: score.limit leaves rows without scores, and train (%s) needs those of all rows; leave one of them out", opt.Where, c.Train.Where)
+	}
+	if opt := c.Score.find("adapter"); opt != nil && c.Train != nil {
+		return cli.Usagef("%s: score.adapter has another model scored than train (%s) starts from, which needs the scores of its own; leave one of them out", opt.Where, c.Train.Where)
+	}
+	if err := c.sameK(r); err != nil {
+		return err
+	}
+	if opt := c.Inspect.find("calibration"); opt != nil && !c.isThere(opt.Values[0]) {
+		return cli.Usagef("%s: inspect.calibration: %s is not there; it is the folder of scores of ordinary text, which scorer score writes", opt.Where, opt.Values[0])
+	}
+	if c.Train != nil {
+		if opt := c.Train.find("resume"); opt != nil && opt.Values[0] != "none" && !c.isThere(opt.Values[0]) {
+			return cli.Usagef("%s: train.resume: %q is neither auto nor none nor the folder of a checkpoint", opt.Where, opt.Values[0])
+		}
 	}
 	if opt := c.Tokenize.find("shards"); opt != nil {
 		c.Shards, _ = strconv.Atoi(opt.Values[0])
@@ -111,8 +112,8 @@ func (c *Config) check(r *reader) error {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
 			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
 		}
-		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.onlyAdapter() {
-			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora and without merge; leave this one out, or set train.merge: true", opt.Where, e.Name)
+		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.adapts() {
+			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora; leave this one out", opt.Where, e.Name)
 		}
 	}
 	if c.Train != nil {
@@ -128,6 +129,33 @@ func (c *Config) check(r *reader) error {
 	}
 	if store.Same(c.at(c.Out), c.Dir) {
 		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))
+	}
+	return nil
+}
+
+// sameK refuses a training that would not take the scores for their k.
+func (c *Config) sameK(r *reader) error {
+	if c.Train == nil {
+		return nil
+	}
+	opt := c.Score.find("k")
+	if opt == nil {
+		opt = c.Train.find("k")
+	}
+	if opt == nil {
+		return nil // the defaults are alike
+	}
+	score, err := r.value("score", &c.Score, "k")
+	if err != nil {
+		return err
+	}
+	train, err := r.value("train", c.Train, "k")
+	if err != nil {
+		return err
+	}
+	integer := func(s string) (int64, error) { return strconv.ParseInt(s, 0, 64) }
+	if !alike(integer, score, train) {
+		return cli.Usagef("%s: score.k is %s and train.k is %s, and train takes scores with its own k only; give both the same", opt.Where, score, train)
 	}
 	return nil
 }

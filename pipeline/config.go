@@ -39,7 +39,7 @@ type Options struct {
 	Where string
 }
 
-// Option is one flag of a stage.
+// Option is one flag of a stage that is set to something else than its default.
 type Option struct {
 	Flag   cli.Flag
 	Values []string
@@ -256,21 +256,39 @@ func (r *reader) eval(name string, n *yaml.Node) (e Eval, err error) {
 	return e, err
 }
 
+// stage asks a stage for its flags, once.
+func (r *reader) stage(name string) (flags []cli.Flag, err error) {
+	if r.known[name] == nil {
+		r.known[name], err = r.flags(commands[name][0], commands[name][1:]...)
+	}
+	return r.known[name], err
+}
+
+// value is what a flag of a stage is set to, or its default.
+func (r *reader) value(stage string, o *Options, name string) (string, error) {
+	if v := o.Value(name); len(v) > 0 {
+		return v[0], nil
+	}
+	flags, err := r.stage(stage)
+	for _, f := range flags {
+		if f.Name == name {
+			return f.Default, nil
+		}
+	}
+	return "", err
+}
+
 // options reads the flags of a stage.
 func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 	o := Options{Where: r.where(n)}
 	if n.Tag == "!!null" {
 		return o, nil
 	}
-	flags, ok := r.known[stage]
-	if !ok {
-		var err error
-		if flags, err = r.flags(commands[stage][0], commands[stage][1:]...); err != nil {
-			return o, err
-		}
-		r.known[stage] = flags
+	flags, err := r.stage(stage)
+	if err != nil {
+		return o, err
 	}
-	err := r.each(n, what, nil, func(key string, v *yaml.Node) error {
+	err = r.each(n, what, nil, func(key string, v *yaml.Node) error {
 		i := slices.IndexFunc(flags, func(f cli.Flag) bool { return f.Name == key })
 		if slices.Contains(own[stage], key) {
 			return r.errorf(v, "%s.%s is set by the run itself; leave it out", what, key)
@@ -286,16 +304,25 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 		}
 		f := flags[i]
 		values, err := r.values(v, what+"."+key, f)
-		o.Set = append(o.Set, Option{f, values, r.where(v)})
+		if err == nil && !isDefault(f, values) {
+			o.Set = append(o.Set, Option{f, values, r.where(v)})
+		}
 		return err
 	})
 	return o, err
 }
 
-// values reads what a flag is set to, and checks its type.
+// values reads what a flag is set to, and checks its type. Empty is only what is so
+// by default.
 func (r *reader) values(v *yaml.Node, what string, f cli.Flag) ([]string, error) {
-	if strings.HasSuffix(f.Type, "Array") || strings.HasSuffix(f.Type, "Slice") {
+	if isList(f) {
+		if v.Kind == yaml.SequenceNode && len(v.Content) == 0 && f.Default == emptyList {
+			return nil, nil
+		}
 		return r.list(v, what)
+	}
+	if v.Kind == yaml.ScalarNode && v.Value == f.Default {
+		return []string{v.Value}, nil
 	}
 	s, err := r.text(v, what)
 	if err != nil {

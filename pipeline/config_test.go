@@ -36,6 +36,40 @@ func TestLoad(t *testing.T) {
 	}
 }
 
+// A field with its default, however that is spelled, is as good as left out; where
+// no value means the same as none, it is not.
+func TestDefaultsAreLeftOut(t *testing.T) {
+	flags := func(string, ...string) ([]cli.Flag, error) {
+		return []cli.Flag{{Name: "lr", Type: "float64", Default: "1e-05"}, {Name: "lora", Type: "int", Default: "0"}, {Name: "merge", Type: "bool", Default: "false"},
+			{Name: "gate", Type: "string"}, {Name: "dtype", Type: "string", Default: "bf16"}, {Name: "map", Type: "stringArray", Default: "[]"}, {Name: "shuffle", Type: "uint64"}}, nil
+	}
+	for text, want := range map[string]string{
+		`lr: 0.00001`: "", `lr: 1e-5`: "", `lr: 2e-5`: "--lr=2e-5", `lora: 0x0`: "", `lora: 8`: "--lora=8", `merge: "FALSE"`: "", `merge: true`: "--merge=true",
+		`gate: ""`: "", `gate: cube`: "--gate=cube", `dtype: bf16`: "", `dtype: f32`: "--dtype=f32", `map: []`: "", `map: [a=b]`: "--map=a=b",
+		`shuffle: 0`: "--shuffle=0", `shuffle:`: "", `dtype: ""`: "train.dtype is empty", `map: ""`: "train.map is empty", `lr: ""`: "train.lr is empty",
+	} {
+		path := filepath.Join(t.TempDir(), "run.yaml")
+		if err := os.WriteFile(path, []byte("model: m\ncorpora: x\ntrain:\n  "+text+"\n"), 0o666); err != nil {
+			t.Fatal(err)
+		}
+		c, err := Load(path, nil, flags)
+		if err != nil {
+			if !strings.Contains(err.Error(), want) || want == "" {
+				t.Errorf("%s: %v", text, err)
+			}
+			continue
+		}
+		if got := strings.Join(c.Train.args(c), " "); got != want {
+			t.Errorf("%s is told as %q, want %q", text, got, want)
+		}
+		if over, _ := ParseSet([]string{"train.lora=0"}); text == "lora: 8" {
+			if c, err = Load(path, over, flags); err != nil || len(c.Train.args(c)) > 0 || c.Train.adapts() {
+				t.Errorf("--set train.lora=0: %v, %v", c.Train.args(c), err)
+			}
+		}
+	}
+}
+
 func TestFromEnvironment(t *testing.T) {
 	var got []string
 	for _, o := range FromEnvironment([]string{"EAFT_TRAIN_MAX_GRAD_NORM=1", "EAFT_CPU=avx2", "EAFT_PYTHON=python3", "EAFT_MODEL=", "HOME=/x"}) {

@@ -77,7 +77,8 @@ func results(data json.RawMessage) (out []result) {
 // headlines are the numbers that an evaluation is made for.
 var headlines = []string{"loss", "accuracy", "acc", "acc_norm", "strict", "flexible", "token_perplexity", "word_perplexity"}
 
-// headline is what a step came to, in a few words: of evaluations and inspect.
+// headline is what a step came to, in a few words: of evaluations, inspect, and of a
+// training with held-out rows.
 func (p *Pipeline) headline(s *Step) string {
 	var data json.RawMessage
 	switch s.kind {
@@ -92,6 +93,8 @@ func (p *Pipeline) headline(s *Step) string {
 			}
 		}
 		return strings.Join(said, ", ")
+	case "train":
+		return heldOutWords(records(p.at(s.out(), "eval.jsonl")))
 	case "inspect":
 		var sum struct {
 			Conflicts int64    `json:"conflicts"`

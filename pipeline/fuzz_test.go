@@ -17,7 +17,7 @@ import (
 // FuzzRunReport: whatever the stages' files hold that the report is made of, the
 // page is written.
 func FuzzRunReport(f *testing.F) {
-	for _, s := range []string{`{"step":1,"loss":2,"lr":1e-5}`, `{"loss":1e308,"a":{"b":[1,{"c":2}]}}`, `{"loss":-1e308}`, `[1,2]`, `"x"`, `{"<b>":1,"":2}`, `{"a":1,"a":2}`, `null`} {
+	for _, s := range []string{`{"step":1,"loss":2,"lr":1e-5}`, `{"loss":1e308,"a":{"b":[1,{"c":2}]}}`, `{"loss":-1e308}`, `[1,2]`, `"x"`, `{"<b>":1,"":2}`, `{"a":1,"a":2}`, `null`, `{"step":-1,"name":"x","loss":1}`, `{"step":1e308,"name":7,"loss":1}`} {
 		f.Add([]byte(s), []byte(`{"loss":1,"step":2}`), []byte(`{"accuracy":0.5,"n":3}`))
 	}
 	f.Fuzz(func(t *testing.T, first, second, eval []byte) {
@@ -27,10 +27,11 @@ func FuzzRunReport(f *testing.F) {
 				return
 			}
 		}
-		r := &RunReport{Status: &Status{Steps: []StepStatus{{Name: "eval"}}}, Training: []json.RawMessage{first, second}, Evaluations: map[string]json.RawMessage{"eval": eval}}
+		r := &RunReport{Status: &Status{Steps: []StepStatus{{Name: "eval"}}}, Training: []json.RawMessage{first, second}, HeldOut: []json.RawMessage{first, second, eval}, Evaluations: map[string]json.RawMessage{"eval": eval}}
 		if err := r.HTML(io.Discard); err != nil {
 			t.Fatal(err)
 		}
+		heldOutWords(r.HeldOut)
 	})
 }
 

@@ -11,7 +11,8 @@ import (
 	"eaft/internal/store"
 )
 
-// Init writes a commented run.yaml for a model and corpora, which runs as it is.
+// Init writes a commented run.yaml for a model and corpora, which must be there, that
+// runs as it is.
 // Every flag that a stage has stands in it, as a comment with its default.
 func Init(path, model string, corpora []string, flags Flags) error {
 	if model == "" {
@@ -23,7 +24,8 @@ func Init(path, model string, corpora []string, flags Flags) error {
 	var b strings.Builder
 	fmt.Fprintf(&b, `# A run: pipeline plan %[1]s says what would be done, pipeline run %[1]s does it.
 # Paths are relative to this file. Every field can be set by --set train.lr=1e-5
-# or by the environment, EAFT_TRAIN_LR=1e-5. What stands behind # is the default.
+# or by the environment, EAFT_TRAIN_LR=1e-5. What stands behind # is the default, and
+# nothing where there is none: without the # it changes nothing.
 
 `, store.Base(path))
 	dir := store.Dir(path)
@@ -51,17 +53,28 @@ func Init(path, model string, corpora []string, flags Flags) error {
 		}
 	}
 	fmt.Fprintf(&b, "model: %s\ncorpora:\n", scalar(model))
+	where := &Config{Path: path, Dir: dir}
 	for _, c := range corpora {
+		if c == "-" {
+			return cli.Usagef("--corpus -: standard input cannot be read again; name a file")
+		}
 		rel, err := seen(c)
 		if err != nil {
 			return err
+		}
+		paths, _, err := where.find(rel)
+		if err != nil {
+			return cli.Usagef("--corpus %s: %w", c, err)
+		}
+		if len(paths) == 0 {
+			return cli.Usagef("--corpus %s: there is no such file, no folder with files, and no file that it fits as a pattern", c)
 		}
 		fmt.Fprintf(&b, "  - %s\n", scalar(rel))
 	}
 	b.WriteString(`
 out: run          # folder for everything that is made
 workers: 1        # processes that share the shards of tokenize and score
-#cpu: avx2        # instruction set of all machines; else the best one of the first
+#cpu:             # instruction set of all machines, such as avx2; else the best one of the first
 `)
 	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
 		fs, err := flags(commands[stage][0], commands[stage][1:]...)
@@ -78,8 +91,8 @@ workers: 1        # processes that share the shards of tokenize and score
 		writeFlags(&b, stage, fs, "  #")
 	}
 	b.WriteString(`
-# Evaluations of the base model and of the trained one: files that are tokenized
-# for it, or a split that tokenize.split makes.
+# Evaluations of the base model and of the trained one, by names of yours: of files
+# that are tokenized for it, or of a split that tokenize.split makes. An example:
 #eval:
 #  known:
 #    corpora: [known.jsonl]
@@ -103,10 +116,10 @@ func writeFlags(b *strings.Builder, stage string, flags []cli.Flag, indent strin
 		}
 		value := f.Default
 		switch {
-		case strings.HasSuffix(f.Type, "Array") || strings.HasSuffix(f.Type, "Slice"):
-			value = "[]"
-		case f.Name == "threads": // the default is this machine's
-			value = "2"
+		case isList(f):
+			value = emptyList
+		case f.Name == "threads": // the default is each machine's own
+			value = ""
 		case f.Type == "string":
 			value = scalar(value)
 		}

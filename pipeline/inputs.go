@@ -60,6 +60,15 @@ func under(dir string, elem ...string) string {
 // files are what a path in the run's file names: one file, all files in a folder,
 // or all that a pattern fits. one says that the path is the file's own.
 func (c *Config) files(p string) (paths []string, one bool, err error) {
+	paths, one, err = c.find(p)
+	if err == nil && len(paths) == 0 {
+		err = cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", c.Path, p, c.Dir)
+	}
+	return paths, one, err
+}
+
+// find is files, of nothing none.
+func (c *Config) find(p string) (paths []string, one bool, err error) {
 	full := c.at(p)
 	st, err := store.Stat(full)
 	switch {
@@ -73,9 +82,6 @@ func (c *Config) files(p string) (paths []string, one bool, err error) {
 		paths, err = store.Glob(full)
 	default:
 		paths, err = filepath.Glob(full)
-	}
-	if err == nil && len(paths) == 0 {
-		err = cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", c.Path, p, c.Dir)
 	}
 	sort.Strings(paths)
 	return paths, false, err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"eaft/internal/store"
@@ -106,16 +107,18 @@ func writeLog(name string, data []byte) {
 }
 
 // lossy writes to a log for as long as that works: that the disk is full must be
-// heard of from the stage, and not be hidden by its log.
+// heard of from the stage, and not be hidden by its log. Both streams of a stage may
+// write at once.
 type lossy struct {
 	w      io.Writer
-	failed bool
+	failed atomic.Bool
 }
 
 func (l *lossy) Write(b []byte) (int, error) {
-	if !l.failed {
-		_, err := l.w.Write(b)
-		l.failed = err != nil
+	if !l.failed.Load() {
+		if _, err := l.w.Write(b); err != nil {
+			l.failed.Store(true)
+		}
 	}
 	return len(b), nil
 }

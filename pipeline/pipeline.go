@@ -26,6 +26,8 @@ type Stage struct {
 	Args    []string
 	Out     io.Writer // the stage's standard output; nil: the runner's
 	Err     io.Writer // the stage's standard error; nil: the runner's
+	Shown   bool      // standard output goes where the runner's standard error goes
+	Copy    io.Writer // gets what goes to the runner's standard error, too, but for bars on a terminal; nil: none
 	Quiet   bool      // the command line is not printed
 	Usage   *Usage    // filled in when the stage has ended, if not nil
 }
@@ -37,7 +39,7 @@ type Usage struct {
 	PeakMemory int64 // bytes; see cli.PeakMemoryOf
 }
 
-// Runner runs stages.
+// Runner runs stages. Is Err a cli.Log, so is what they write there.
 type Runner struct {
 	Dir      string // where the programs are
 	Out, Err io.Writer
@@ -62,19 +64,12 @@ func Beside() (string, error) {
 // SIGTERM, so that the stage saves what it has; so does the end of this
 // process, where the system can do that. A failure keeps the stage's exit code.
 func (r *Runner) Run(ctx context.Context, s Stage) error {
-	if !s.Quiet {
-		fmt.Fprintf(r.Err, "\n$ %s %s\n", s.Program, quote(s.Args))
-	}
-	cmd := exec.CommandContext(ctx, filepath.Join(r.Dir, s.Program), s.Args...)
-	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.ExtraFiles = r.Out, r.Err, r.Work, r.Hold
+	args, out, errs, end := r.streams(s)
+	defer end()
+	cmd := exec.CommandContext(ctx, filepath.Join(r.Dir, s.Program), args...)
+	cmd.Stdout, cmd.Stderr, cmd.Dir, cmd.ExtraFiles = out, errs, r.Work, r.Hold
 	if len(r.Env) > 0 {
 		cmd.Env = append(os.Environ(), r.Env...)
-	}
-	if s.Out != nil {
-		cmd.Stdout = s.Out
-	}
-	if s.Err != nil {
-		cmd.Stderr = s.Err
 	}
 	cmd.SysProcAttr = endsWithUs()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }

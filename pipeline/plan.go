@@ -6,9 +6,14 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"os"
+	"path/filepath"
 	"strings"
+	"syscall"
 	"text/tabwriter"
 	"time"
+
+	"golang.org/x/sys/unix"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
@@ -37,14 +42,13 @@ type Pipeline struct {
 	ModelHash func(ref string) (string, error)
 	// ISA is the instruction set of this machine that goes by the name (EAFT_CPU);
 	// the best one for "".
-	ISA      func(name string) (string, error)
-	Wait     bool          // for another run or for workers, instead of refusing
-	Verify   bool          // read all shards of what is finished and compare hashes
-	Until    string        // the last step to run; "": all
-	Metrics  string        // file of OpenMetrics text; "": none
-	JSONLogs bool          // what the run says of itself is JSON lines
-	Lease    time.Duration // after which a worker that shows no life has lost its claim
-	Args     []string      // flags that a worker must be given to read the same Config
+	ISA     func(name string) (string, error)
+	Wait    bool          // for another run or for workers, instead of refusing
+	Verify  bool          // read all shards of what is finished and compare hashes
+	Until   string        // the last step to run; "": all
+	Metrics string        // file of OpenMetrics text; "": none
+	Lease   time.Duration // after which a worker that shows no life has lost its claim
+	Args    []string      // flags that a worker must be given to read the same Config
 }
 
 // pin is out/pin.json: what all machines of a run must have alike.
@@ -69,16 +73,53 @@ func (p *Pipeline) isa() (string, error) {
 	return p.ISA("")
 }
 
-// provide makes sure that this machine computes as the run does, and pins it.
-func (p *Pipeline) provide() (isa string, err error) {
+// able makes sure that this machine can make the run: it has a folder for it, and
+// computes as the run does. Nothing is written.
+func (p *Pipeline) able() (isa string, err error) {
+	if err := p.creatable(); err != nil {
+		return "", err
+	}
 	if isa, err = p.isa(); err != nil {
 		return "", unusable(err)
 	}
 	if _, err := p.ISA(isa); err != nil {
 		return "", cli.Usagef("this run computes with %s, which all of its machines need (%s): %w; run elsewhere, or set cpu to what all have", isa, p.at(p.Out, "pin.json"), err)
 	}
-	if p.CPU != "" {
-		return isa, nil
+	return isa, nil
+}
+
+// creatable refuses a folder of this machine that is none, or that the user may not
+// make or write in.
+func (p *Pipeline) creatable() error {
+	out := p.at(p.Out)
+	if store.IsURL(out) {
+		return nil // asked when something is written
+	}
+	for dir := filepath.Clean(out); ; dir = filepath.Dir(dir) {
+		st, err := os.Stat(dir)
+		if errors.Is(err, fs.ErrNotExist) && filepath.Dir(dir) != dir {
+			continue
+		}
+		if errors.Is(err, syscall.ENOTDIR) {
+			continue // below a file, which is met next
+		}
+		if err == nil && !st.IsDir() {
+			return cli.Usagef("out: %s is a file; name a folder", dir)
+		}
+		if err == nil {
+			err = unix.Access(dir, unix.W_OK|unix.X_OK)
+		}
+		if err != nil {
+			return cli.Usagef("out: %s cannot be written: %s: %w", out, dir, err)
+		}
+		return nil
+	}
+}
+
+// provide is able, and pins how the run computes.
+func (p *Pipeline) provide() (isa string, err error) {
+	if isa, err = p.able(); err != nil || p.CPU != "" {
+		return isa, err
 	}
 	if err := store.MkdirAll(p.at(p.Out)); err != nil {
 		return "", cli.Usagef("out: %w", err)
@@ -139,8 +180,12 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 	return out, nil
 }
 
-// Checked is Plan, and what the stages say to the options of what would run.
+// Checked is Plan, and refuses what Run would: what this machine cannot make, and
+// options that a stage of what would run does not take.
 func (p *Pipeline) Checked(ctx context.Context) ([]Planned, error) {
+	if _, err := p.able(); err != nil {
+		return nil, err
+	}
 	plan, err := p.Plan(ctx)
 	if err != nil {
 		return nil, err

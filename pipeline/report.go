@@ -31,13 +31,14 @@ type RunReport struct {
 	ISA         string                     `json:"isa"`
 	Evaluations map[string]json.RawMessage `json:"evaluations"` // by step
 	Training    []json.RawMessage          `json:"training"`    // metrics.jsonl, a line each
+	HeldOut     []json.RawMessage          `json:"held_out"`    // eval.jsonl: held-out rows during the training
 	Conflicts   json.RawMessage            `json:"conflicts,omitempty"`
 	Logs        map[string]string          `json:"-"` // their ends, by step
 	Files       []string                   `json:"files"`
 }
 
 const (
-	maxCurve = 64 << 20 // bytes of metrics.jsonl that are read
+	maxCurve = 64 << 20 // bytes of metrics.jsonl that are read, and of eval.jsonl
 	logEnd   = 4 << 10  // bytes of a log that are shown
 )
 
@@ -56,13 +57,13 @@ func (p *Pipeline) Report(ctx context.Context, plan []Planned) error {
 		return err
 	}
 	r := &RunReport{Status: p.status(plan), Version: version.Version, CPU: machine.CPU(), ISA: isa,
-		Evaluations: map[string]json.RawMessage{}, Training: []json.RawMessage{}, Logs: map[string]string{}}
+		Evaluations: map[string]json.RawMessage{}, Training: []json.RawMessage{}, HeldOut: []json.RawMessage{}, Logs: map[string]string{}}
 	for i := range plan {
 		if err := p.gather(ctx, r, &plan[i]); err != nil {
 			return err
 		}
 	}
-	for _, f := range []string{"conflicts.html", "conflicts.json", "conflicts.txt", "metrics.jsonl", "summary.json"} {
+	for _, f := range []string{"conflicts.html", "conflicts.json", "conflicts.txt", "metrics.jsonl", "eval.jsonl", "summary.json"} {
 		if err := p.keep(r, f); err != nil {
 			return err
 		}
@@ -123,27 +124,33 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 		}
 		return nil
 	case "train":
-		if err := errors.Join(into("out/metrics.jsonl", "metrics.jsonl"), into("out/summary.json", "summary.json")); err != nil {
+		if err := errors.Join(into("out/metrics.jsonl", "metrics.jsonl"), into("out/eval.jsonl", "eval.jsonl"), into("out/summary.json", "summary.json")); err != nil {
 			return err
 		}
-		f, err := store.Open(p.at(pl.Folder, "out/metrics.jsonl"))
-		if err != nil {
-			return nil // not begun
-		}
-		defer f.Close()
-		for dec := json.NewDecoder(io.LimitReader(f, maxCurve)); ; {
-			var line json.RawMessage
-			if dec.Decode(&line) != nil {
-				return nil // the last line of a stopped run may be cut
-			}
-			r.Training = append(r.Training, line)
-		}
+		r.Training = append(r.Training, records(p.at(pl.Folder, "out/metrics.jsonl"))...)
+		r.HeldOut = append(r.HeldOut, records(p.at(pl.Folder, "out/eval.jsonl"))...)
 	case "eval":
 		if data, err := store.ReadFile(p.at(pl.Folder, "out/eval.json")); err == nil && json.Valid(data) {
 			r.Evaluations[pl.Name] = data
 		}
 	}
 	return nil
+}
+
+// records are the lines of JSON of a file; none where it is not begun.
+func records(name string) (lines []json.RawMessage) {
+	f, err := store.Open(name)
+	if err != nil {
+		return nil
+	}
+	defer f.Close()
+	for dec := json.NewDecoder(io.LimitReader(f, maxCurve)); ; {
+		var line json.RawMessage
+		if dec.Decode(&line) != nil {
+			return lines // the last line of a stopped run may be cut
+		}
+		lines = append(lines, line)
+	}
 }
 
 // conflictsText is the report for a terminal, without the gates, which have
@@ -200,11 +207,12 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 
 // HTML writes the report as one page, which fetches nothing.
 func (r *RunReport) HTML(w io.Writer) error {
+	train, held := curves(r.Training, r.HeldOut)
 	return page.Execute(w, struct {
 		*RunReport
-		Curves []curve
-		Tables []evalTable
-	}{r, curves(r.Training), tabulate(r)})
+		Curves, HeldOutCurves []curve
+		Tables                []evalTable
+	}{r, train, held, tabulate(r)})
 }
 
 // numbers are the fields of an object that are numbers.

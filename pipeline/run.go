@@ -2,7 +2,6 @@ package pipeline
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -12,8 +11,6 @@ import (
 	"slices"
 	"strings"
 	"time"
-
-	"golang.org/x/term"
 
 	"eaft/internal/cli"
 	"eaft/internal/lock"
@@ -87,7 +84,7 @@ func (p *Pipeline) all(ctx context.Context, held *holding) error {
 	if failed == nil && ran == 0 {
 		p.say("run", p.Path, "nothing to do")
 	}
-	if failed == nil && !p.JSONLogs {
+	if _, machines := p.Runner.Err.(*cli.Log); failed == nil && !machines {
 		return p.status(plan).Text(p.Runner.Out)
 	}
 	return failed
@@ -218,12 +215,8 @@ func (p *Pipeline) execute(ctx context.Context, held *holding, pl *Planned, u *U
 		}
 		return err
 	}
-	s := Stage{Program: pl.Program, Args: pl.Args, Usage: u, Err: io.MultiWriter(p.Runner.Err, &lossy{w: f})}
-	if t, ok := p.Runner.Err.(*os.File); ok && term.IsTerminal(int(t.Fd())) {
-		s.Err = t // a bar is drawn for people; the log is for those who are not there
-	}
-	if pl.Stdout == "" {
-		s.Out = io.MultiWriter(p.Runner.Err, &lossy{w: f})
+	s := Stage{Program: pl.Program, Args: pl.Args, Usage: u, Shown: pl.Stdout == "", Copy: &lossy{w: f}}
+	if s.Shown {
 		return run(s)
 	}
 	// What a gate refused is written all the same: that is when it is looked at.
@@ -243,15 +236,14 @@ func (p *Pipeline) execute(ctx context.Context, held *holding, pl *Planned, u *U
 	return err
 }
 
-// say reports on the run itself: a line for people, or JSON for machines.
+// say reports on the run itself: a line for people, or a record for machines.
 func (p *Pipeline) say(what, name, event string, fields ...string) {
-	if p.JSONLogs {
-		line := map[string]string{"time": time.Now().UTC().Format(time.RFC3339), what: name, "event": event}
-		for i := 0; i+1 < len(fields); i += 2 {
-			line[fields[i]] = fields[i+1]
+	if log, ok := p.Runner.Err.(*cli.Log); ok {
+		record := []any{what, name}
+		for _, f := range fields {
+			record = append(record, f)
 		}
-		data, _ := json.Marshal(line) // strings
-		fmt.Fprintf(p.Runner.Err, "%s\n", data)
+		log.Info(event, record...)
 		return
 	}
 	var more []string

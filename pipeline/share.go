@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"io"
 	"os/exec"
 	"sync"
 	"syscall"
@@ -34,14 +33,13 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 	args = append(args, "--set", "workers=1", "--set", "cpu="+plan0(plan, "isa"))
 	group, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)
-	out := &lineWriter{w: p.Runner.Err}
 	var wg sync.WaitGroup
 	var mu sync.Mutex
 	killed, before := 0, 0
 	for range min(p.Workers, n) {
 		wg.Go(func() {
 			for group.Err() == nil {
-				err := p.Runner.Run(group, Stage{Program: "pipeline", Args: args, Out: out, Err: out, Quiet: true})
+				err := p.Runner.Run(group, Stage{Program: "pipeline", Args: args, Shown: true, Quiet: true})
 				if err == nil || group.Err() != nil {
 					return
 				}
@@ -109,16 +107,4 @@ func plan0(plan []Planned, part string) string {
 func signaled(e *exec.ExitError) bool {
 	ws, ok := e.Sys().(syscall.WaitStatus)
 	return ok && ws.Signaled()
-}
-
-// lineWriter passes whole writes of several processes on, one at a time.
-type lineWriter struct {
-	mu sync.Mutex
-	w  io.Writer
-}
-
-func (l *lineWriter) Write(b []byte) (int, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	return l.w.Write(b)
 }

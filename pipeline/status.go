@@ -37,7 +37,7 @@ type StepStatus struct {
 	ShardsDone    int             `json:"shards_done,omitempty"`
 	Shards        int             `json:"shards,omitempty"`
 	Ledger        *parquet.Ledger `json:"ledger,omitempty"`
-	Result        string          `json:"result,omitempty"`            // what a finished evaluation or inspect came to, in words
+	Result        string          `json:"result,omitempty"`            // what a finished evaluation, inspect or training came to, in words
 	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time
 	MachineMade   string          `json:"made_on,omitempty"`
 }
@@ -78,7 +78,7 @@ func (p *Pipeline) status(plan []Planned) *Status {
 			s.MachineMade = a.Host
 			workers = max(workers, a.Workers)
 		}
-		s.ShardsDone, s.Shards = p.shardsDone(&pl)
+		s.ShardsDone, s.Shards = p.shardsThere(&pl)
 		if s.Shards > 0 {
 			said, _ := p.said(pl.Step, s.Shards) // whoever works there says what is wrong with them
 			for _, d := range said {
@@ -141,12 +141,15 @@ func (st *Status) Text(w io.Writer) error {
 		about := s.Result
 		if s.Ledger != nil {
 			about = fmt.Sprintf("%d rows, %d tokens", s.Ledger.RowsOut, s.Ledger.Tokens)
+			if s.Result != "" {
+				about += ", " + s.Result
+			}
 		}
 		took := ""
 		if s.Seconds > 0 {
 			took = fmt.Sprintf("%v, %d MiB", (time.Duration(s.Seconds*1000) * time.Millisecond).Round(100*time.Millisecond), s.PeakMemory>>20)
 		}
-		if s.State != Done && s.Shards > 1 && s.ShardsDone > 0 {
+		if s.State != Done && s.Shards > 1 && (s.ShardsDone > 0 || s.State == Resume) {
 			about = fmt.Sprintf("%d of %d shards", s.ShardsDone, s.Shards)
 		}
 		why := ""

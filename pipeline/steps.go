@@ -39,7 +39,7 @@ func (s *Step) out() string { return under(s.Folder, "out") }
 
 // free are flags that change nothing in a result: a stage does not run again for
 // their sake.
-var free = []string{"threads", "memory", "metrics", "log-format", "tensorboard", "wait", "save-every", "keep", "resume"}
+var free = []string{"threads", "memory", "save-every", "keep", "resume"}
 
 // schemas are those of what the steps make. A new one makes everything anew.
 var schemas = map[string]string{"tokenize": parquet.SchemaTokens, "score": parquet.SchemaScores, "inspect": "report/1", "train": "audit/1", "eval": "eval/1"}
@@ -185,7 +185,7 @@ func (b *builder) eval(e *Eval, train *Step) {
 	models := []candidate{{"base", []string{"--model", b.ref}, nil}}
 	if train != nil {
 		model := []string{"--model", under(train.out(), "model")}
-		if b.c.Train.onlyAdapter() {
+		if b.c.Train.adapts() {
 			model = []string{"--model", b.ref, "--adapter", under(train.out(), "adapter")}
 		}
 		models = append(models, candidate{"trained", model, []*Step{train}})
@@ -216,7 +216,7 @@ func (b *builder) add(s *Step, o *Options) *Step {
 		s.Parts["needs "+need.Name] = need.Key
 	}
 	for _, opt := range o.Set {
-		if slices.Contains(free, opt.Flag.Name) || len(opt.Values) == 1 && opt.Values[0] == opt.Flag.Default {
+		if slices.Contains(free, opt.Flag.Name) {
 			continue
 		}
 		said := opt.Values
@@ -262,11 +262,11 @@ func difference(was, is map[string]string) (out []string) {
 		switch {
 		case a == b:
 		case !okA:
-			out = append(out, fmt.Sprintf("%s: now %s", name, brief(b)))
+			out = append(out, fmt.Sprintf("%s: now %s", name, spell(b)))
 		case !okB:
-			out = append(out, fmt.Sprintf("%s: was %s", name, brief(a)))
+			out = append(out, fmt.Sprintf("%s: was %s", name, spell(a)))
 		default:
-			out = append(out, fmt.Sprintf("%s: %s -> %s", name, brief(a), brief(b)))
+			out = append(out, fmt.Sprintf("%s: %s -> %s", name, spell(a), spell(b)))
 		}
 	}
 	return out
@@ -281,6 +281,12 @@ func keysOf(m map[string]string) map[string]bool {
 }
 
 var hash = regexp.MustCompile(`^(sha256:)?([0-9a-f]{12})[0-9a-f]{52}$`)
+
+// unescape undoes what JSON does to the texts of options for the sake of HTML.
+var unescape = strings.NewReplacer(`\u003c`, "<", `\u003e`, ">", `\u0026`, "&")
+
+// spell is a part for people.
+func spell(part string) string { return unescape.Replace(brief(part)) }
 
 // brief shortens a hash.
 func brief(s string) string { return hash.ReplaceAllString(s, "$1$2") }

@@ -164,6 +164,37 @@ func (p *Pipeline) shardsDone(s *Planned) (done, n int) {
 	return done, n
 }
 
+// shardsThere counts the shards that are there, of workers or of a stage that makes all
+// of them, and all there is to make; 0 of 0 where that is not known before.
+func (p *Pipeline) shardsThere(s *Planned) (done, n int) {
+	done, n = p.shardsDone(s)
+	if s.kind == "tokenize" && s.options == &p.Tokenize {
+		n = p.Config.Shards
+	}
+	switch {
+	case s.What == Done:
+		return n, n
+	case done > 0 || len(s.Record.Attempts) == 0:
+		return done, n
+	}
+	there := map[string]int64{}
+	for _, m := range s.Markers {
+		sizes, err := store.Sizes(p.at(s.Folder, path.Dir(m)))
+		if err != nil {
+			continue // not begun
+		}
+		for name, size := range sizes {
+			there[path.Join(path.Dir(m), name)] = size
+		}
+	}
+	for i := range n {
+		if !slices.ContainsFunc(s.shardFiles(i, n), func(name string) bool { _, ok := there[name]; return !ok }) {
+			done++
+		}
+	}
+	return done, n
+}
+
 // made are the shards of which workers have said that they are there.
 func (p *Pipeline) made(s *Step) (map[int]bool, error) {
 	entries, err := store.ReadDir(p.at(s.Folder, shardsDir))

@@ -69,6 +69,18 @@ type Audit struct {
 	Curve       []AuditPoint  `json:"curve"`
 	Worst       []AuditLost   `json:"worst"`
 	Missing     []string      `json:"missing"` // what could not be said, and why
+	Made        AuditMade     `json:"made"`
+}
+
+// AuditMade says what was trained, on what and by what, as run.json has it.
+type AuditMade struct {
+	Model   string `json:"model"` // hashes; that of the model that training started from
+	Tokens  string `json:"tokens"`
+	Scores  string `json:"scores,omitempty"`
+	After   string `json:"after,omitempty"` // of the model that the scores of --after are by
+	DType   string `json:"dtype"`
+	ISA     string `json:"isa"`
+	Version string `json:"version"` // of eaft
 }
 
 // AuditCuts are those of the base annotation, for base and live flags alike.

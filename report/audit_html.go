@@ -29,6 +29,7 @@ func (a *Audit) HTML(w io.Writer) error {
 	page := struct {
 		CSS      template.CSS
 		Headline string
+		Made     string
 		Numbers  []number
 		Cuts     string
 		Drift    string
@@ -36,7 +37,7 @@ func (a *Audit) HTML(w io.Writer) error {
 		Charts   []template.HTML
 		Tables   []table
 		Worst    []lost
-	}{CSS: template.CSS(pageCSS), Headline: a.headline(), Missing: a.Missing}
+	}{CSS: template.CSS(pageCSS), Headline: a.headline(), Made: a.madeWords(), Missing: a.Missing}
 	page.Numbers = []number{{"loss removed", percent(float64(a.Total.LossShare))}, {"gradient removed", percent(float64(a.Total.GradientShare))}, {"mean weight", num(a.Total.MeanWeight)}}
 	if a.Total.Confident > 0 {
 		page.Numbers = append(page.Numbers, number{"drift", percent(float64(a.Drift))})

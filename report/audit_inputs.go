@@ -20,11 +20,14 @@ import (
 type auditInputs struct {
 	run struct {
 		Options struct {
-			Loss string `json:"loss"`
+			Loss  string `json:"loss"`
+			DType string `json:"dtype"`
 		} `json:"options"`
-		Hashes map[string]string `json:"hashes"`
-		Ledger parquet.Ledger    `json:"ledger"`
-		Steps  int               `json:"steps"`
+		Version string            `json:"version"`
+		ISA     string            `json:"isa"`
+		Hashes  map[string]string `json:"hashes"`
+		Ledger  parquet.Ledger    `json:"ledger"`
+		Steps   int               `json:"steps"`
 	}
 	audit                 *parquet.Dataset
 	tokens, scores, after *parquet.Dataset // nil where there is none

@@ -94,7 +94,7 @@ func newAuditWorld(t testing.TB, n int) auditWorld {
 		m.Ledger.Add(l)
 	}
 	must(t, parquet.WriteManifest(filepath.Join(w.run, "audit"), m))
-	record, err := json.Marshal(map[string]any{"options": map[string]any{"loss": "eaft"}, "hashes": hashes, "steps": 1000,
+	record, err := json.Marshal(map[string]any{"options": map[string]any{"loss": "eaft", "dtype": "f32"}, "version": "test", "isa": "generic", "hashes": hashes, "steps": 1000,
 		"ledger": parquet.Ledger{RowsIn: int64(n), RowsOut: int64(n)}})
 	must(t, err)
 	must(t, os.WriteFile(filepath.Join(w.run, "run.json"), record, 0o666))
@@ -284,7 +284,7 @@ func TestAuditRefuses(t *testing.T) {
 // The page has every table of the text, no script, and nothing to load.
 func TestAuditPage(t *testing.T) {
 	w := newAuditWorld(t, 30)
-	a := w.build(t, nil)
+	a := w.build(t, func(o *AuditOptions) { o.After, o.Model = w.after, "sha256:tuned" })
 	a.Worst[0].Before = "<script>alert(1)</script>"
 	var page, text bytes.Buffer
 	must(t, a.HTML(&page))
@@ -297,6 +297,10 @@ func TestAuditPage(t *testing.T) {
 	}
 	if n := strings.Count(s, "<svg viewBox=\"0 0 480"); n != 7 {
 		t.Errorf("%d curves, want 7", n)
+	}
+	made := fmt.Sprintf("Trained from the model sha256:base in f32 on generic, eaft test; tokens %s, scores %s; the scores of --after are by the model sha256:tuned.", brief(a.Made.Tokens), brief(a.Made.Scores))
+	if len(brief(a.Made.Tokens)) != 12 || len(brief(a.Made.Scores)) != 12 || !strings.Contains(s, made) || !strings.Contains(text.String(), made) {
+		t.Errorf("the page and the text do not both say: %s", made)
 	}
 	for _, table := range a.tables() {
 		for _, out := range []string{s, text.String()} {

@@ -10,6 +10,9 @@ import (
 func (a *Audit) Text(w io.Writer, colour bool) error {
 	t := &text{colour: colour}
 	t.f("%s\n\n", t.paint(bold, a.headline()))
+	if made := a.madeWords(); made != "" {
+		t.f("%s\n\n", made)
+	}
 	if a.Cuts != nil {
 		t.f("  conflict                 p <= %s and h <= %s, with top-K mass >= %s (the base annotation's cuts)\n", num(a.Cuts.Prob), num(a.Cuts.H), num(a.Cuts.MinMass))
 	}
@@ -52,6 +55,22 @@ func (a *Audit) Text(w io.Writer, colour bool) error {
 
 func (a *Audit) headline() string {
 	return fmt.Sprintf("%s trained tokens of %s rows, seen %s times in %s steps of %s", thousands(a.Targets), thousands(a.Rows), thousands(a.Total.Visits), thousands(int64(a.Steps)), a.Loss)
+}
+
+// madeWords are "" of a run that does not say what was trained.
+func (a *Audit) madeWords() string {
+	m := &a.Made
+	if m.Model == "" {
+		return ""
+	}
+	s := fmt.Sprintf("Trained from the model %s in %s on %s, eaft %s; tokens %s", brief(m.Model), m.DType, m.ISA, m.Version, brief(m.Tokens))
+	if m.Scores != "" {
+		s += ", scores " + brief(m.Scores)
+	}
+	if m.After != "" {
+		s += "; the scores of --after are by the model " + brief(m.After)
+	}
+	return s + "."
 }
 
 func (a *Audit) driftWords() string {

@@ -29,15 +29,15 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	}
 	m := p.scores.Manifest
 	if o.Log != nil {
-		var looks int64 = 1
+		p.looks = 1
 		if o.Thresholds.Quantile > 0 {
-			looks = 3
+			p.looks = 3
 		}
 		var rows int64
 		for _, s := range m.Shards {
 			rows += s.Rows
 		}
-		p.progress = cli.NewProgress(o.Log, "inspect", "rows", looks*rows, 0)
+		p.progress = cli.NewProgress(o.Log, "inspect", "rows", rows, 0)
 		defer p.progress.Done()
 	}
 	cuts, err := findCuts(ctx, p, o, m.K)

@@ -70,7 +70,7 @@ if (R.why.length) {
     return [cell(name, "text"), count(w.conflicts), pct(w.share), cell(box, "text")];
   }));
 } else $("why").append(make("p", "No vocabulary was found, so tokens cannot be spelled."));
-table($("gates"), ["gate", "mean weight", "effective targets", "gradient kept", "loss kept"],
+table($("gates"), ["gate", "mean weight", "effective sample size", "gradient kept", "loss kept"],
   R.gates.map(g => [g.gate, num(g.mean_weight), pct(g.effective_share), pct(g.gradient_kept), pct(g.loss_kept)]));
 for (const [name, list] of [["Source", R.by_source], ["Role", R.by_role], ["Turn", R.by_turn], ["Place in the answer", R.by_position], ["Class of token", R.by_class]]) {
   if (!list.length) continue;

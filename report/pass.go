@@ -15,7 +15,9 @@ import (
 type pass struct {
 	scores, tokens *parquet.Dataset // tokens may be nil
 	labels         bool             // count only targets that the tokens' labels train
-	progress       *cli.Progress    // nil: none
+	progress       *cli.Progress    // of looks at all rows; nil: none
+	looks          int64            // how often each row is looked at
+	looked, shown  int64            // rows so far: looks at them, and what the progress counts
 }
 
 // visit gets a row's index in the dataset, its scores, its tokens (nil without)
@@ -51,11 +53,20 @@ func (p *pass) run(ctx context.Context, light bool, begin func(shard int) visit,
 	return inOrder(ctx, len(p.scores.Shards), begin, func(ctx context.Context, i int, f visit) error {
 		return p.shard(ctx, i, first[i], light && !p.labels, f)
 	}, func(i int) {
-		if p.progress != nil {
-			p.progress.Add(p.scores.Manifest.Shards[i].Rows, "")
-		}
+		p.count(p.scores.Manifest.Shards[i].Rows)
 		end(i)
 	})
+}
+
+// count adds looks at rows. A row that is looked at three times is one row.
+func (p *pass) count(rows int64) {
+	if p.progress == nil {
+		return
+	}
+	p.looked += rows
+	n := p.looked/p.looks - p.shown
+	p.shown += n
+	p.progress.Add(n, "")
 }
 
 // inOrder calls work for 0 to n-1, as many at once as there are threads, and

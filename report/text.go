@@ -221,9 +221,9 @@ func (t *text) gates(r *Report) {
 		return
 	}
 	t.title("What a gate would do", "to these targets, before any training")
-	t.f("  %-16s %12s %12s %14s %12s\n", "gate", "mean weight", "effective n", "gradient kept", "loss kept")
+	t.f("  %-16s %12s %22s %14s %12s\n", "gate", "mean weight", "effective sample size", "gradient kept", "loss kept")
 	for _, g := range r.Gates {
-		t.f("  %-16s %12s %12s %14s %12s\n", g.Gate, num(g.MeanWeight), percent(float64(g.EffShare)), percent(float64(g.GradientKept)), percent(float64(g.LossKept)))
+		t.f("  %-16s %12s %22s %14s %12s\n", g.Gate, num(g.MeanWeight), percent(float64(g.EffShare)), percent(float64(g.GradientKept)), percent(float64(g.LossKept)))
 	}
 }
 
@@ -330,8 +330,10 @@ func (l *line) words(s string) {
 	}
 }
 
+// end ends the line, without the spaces behind its last word.
 func (l *line) end() {
 	if l.col > 0 {
+		l.t.b.Truncate(len(bytes.TrimRight(l.t.b.Bytes(), " ")))
 		l.t.f("\n")
 	}
 	l.col = 0

@@ -13,7 +13,7 @@ import (
 // other shards' tokens nor their scores are read.
 func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoint) error {
 	if n := len(r.data.Shards); n != r.o.ShardsOf {
-		return cli.Usagef("--shard: there are %d shards of scores, as of their tokens in %s, not %d", n, r.o.Tokens, r.o.ShardsOf)
+		return cli.Usagef("--shard: the scores have %s, like their tokens in %s, not %d", cli.Count(int64(n), "shard"), r.o.Tokens, r.o.ShardsOf)
 	}
 	begun, err := r.begun()
 	if err != nil {

@@ -236,7 +236,7 @@ func (d *detector) layout() (*layout, error) {
 		return d.best, nil
 	}
 	if d.open {
-		return nil, fmt.Errorf("%s: the file is neither JSON Lines, one object a line, nor an object whose values are all records; where the records are a list in it, take that out, as with jq .FIELD", d.reason)
+		return nil, fmt.Errorf("%s: the file is neither JSON Lines, one object a line, nor an object whose values are all records: where each record stands on several lines, put it on one, as with jq -c . FILE; where the records are a list in it, take that out, as with jq .FIELD FILE", d.reason)
 	}
 	return nil, fmt.Errorf("%s (nor does any of the first %d records fit). Name the fields: --map user=FIELD,assistant=FIELD, --map messages=FIELD, --map text=FIELD or --map input_ids=FIELD", d.reason, d.seen)
 }

@@ -158,7 +158,7 @@ func TestFilesThatDoNotFit(t *testing.T) {
 	for _, c := range []struct{ content, mapping, says string }{
 		{`{"a":"x","b":"y"}`, "", "in.jsonl: record 0: no layout that is known has the fields a, b .*--map user=FIELD"},
 		{`{"a":"x","b":"y"}`, "user=a,assistant=c", "in.jsonl: record 0: missing field: no c; the record's fields are a, b.*--map"},
-		{`{"a":`, "", "in.jsonl: record 0: malformed JSON: at byte .*neither JSON Lines.*jq .FIELD"},
+		{`{"a":`, "", "in.jsonl: record 0: malformed JSON: at byte .*neither JSON Lines.*put it on one, as with jq -c . FILE"},
 		{"{\n \"name\": \"x\",\n \"samples\": [\n  {\"text\": \"a\"}]\n}", "", "in.jsonl: record 0: malformed JSON: at byte .*a list in it, take that out, as with jq .FIELD"},
 		{"{\"text\": \"a\n}", "", "in.jsonl: record 0: malformed JSON: at byte .*"},
 		{`[1, 2]`, "", "in.jsonl: record 0: wrong type: the record is a number where an object is needed.*"},

@@ -24,7 +24,8 @@ func TestTokensOfAnotherContainer(t *testing.T) {
 	demo, err := weights.Open("demo")
 	must(t, err)
 	defer demo.Close()
-	must(t, model.ExportGGUF(gguf, demo, "F32"))
+	_, err = model.ExportGGUF(gguf, demo, nil, "F32")
+	must(t, err)
 	if w.c, err = weights.Open(gguf); err != nil {
 		t.Fatal(err)
 	}

@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -256,22 +257,35 @@ func (c *course) failed(err error) error {
 		store.Join(c.o.Out, CheckpointsName, stepName(last)))
 }
 
-// finish writes what a finished run has. The record completes it.
-func (c *course) finish(checkpoint *weights.Checkpoint) error {
+// finish writes what a finished run has. The record completes it. What ctx stops
+// leaves no model, as any run that was stopped.
+func (c *course) finish(ctx context.Context, checkpoint *weights.Checkpoint) error {
 	if c.sum.Steps != len(c.steps) && c.stopped == "" {
 		return fmt.Errorf("internal error: %d steps of %d are trained", c.sum.Steps, len(c.steps))
 	}
 	if _, err := c.metrics.sync(); err != nil {
 		return err
 	}
-	if err := c.audit.commit(); err != nil {
-		return err
-	}
 	if err := c.o.save(c.m, checkpoint); err != nil {
 		return err
 	}
+	if err := c.o.mergeBest(checkpoint); err != nil {
+		return err
+	}
+	merged, err := c.measureMerged(ctx)
+	if err != nil && errors.Is(err, ctx.Err()) {
+		for _, name := range []string{ModelName, AdapterName} {
+			err = errors.Join(err, os.RemoveAll(filepath.Join(c.o.dir, name)))
+		}
+	}
+	if err != nil {
+		return err
+	}
+	if err := c.audit.commit(); err != nil {
+		return err
+	}
 	c.sum.close(c.rows)
-	c.sum.HeldOut = c.held.summary(c.stopped)
+	c.sum.HeldOut = c.held.summary(c.stopped, merged)
 	if err := writeJSON(filepath.Join(c.o.dir, SummaryName), c.sum); err != nil {
 		return err
 	}

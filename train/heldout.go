@@ -191,7 +191,7 @@ func openHeldOut(ctx context.Context, m *model.Model, dev compute.Device, from *
 	if h.head, err = m.KeepHead(); err != nil {
 		return nil, err
 	}
-	h.base, err = h.evaluate(ctx, 0)
+	h.base, err = h.evaluate(ctx, m, 0)
 	return h, err
 }
 
@@ -208,11 +208,11 @@ func (h *heldOut) bytes() int64 {
 	return states + head + 3*4*stripe*int64(h.m.Spec().Vocab)
 }
 
-// evaluate measures every set.
-func (h *heldOut) evaluate(ctx context.Context, step int) ([]Evaluation, error) {
+// evaluate measures every set with m as it is after a step.
+func (h *heldOut) evaluate(ctx context.Context, m *model.Model, step int) ([]Evaluation, error) {
 	var lines []Evaluation
 	for _, s := range h.sets {
-		e, err := h.measure(ctx, s, step)
+		e, err := h.measure(ctx, m, s, step)
 		if err != nil {
 			return nil, err
 		}
@@ -266,7 +266,7 @@ func (h *heldOut) after(ctx context.Context, step, steps int, bar *cli.Progress)
 		return "", nil
 	}
 	if h.Step < step && (step == steps || h.o.EvalEvery > 0 && step%h.o.EvalEvery == 0) {
-		lines, err := h.evaluate(ctx, step)
+		lines, err := h.evaluate(ctx, h.m, step)
 		if err != nil {
 			return "", err
 		}
@@ -327,8 +327,11 @@ func (h *heldOut) keep() error {
 		return err
 	}
 	name, measure := h.o.best()
-	err := writeJSON(filepath.Join(fresh, "best.json"), map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue})
-	if err != nil {
+	best := map[string]any{"step": h.BestStep, "eval": name, measure: h.BestValue}
+	if h.o.Merge {
+		best["of"] = AdapterName // and not of the merged model beside it
+	}
+	if err := writeJSON(filepath.Join(fresh, "best.json"), best); err != nil {
 		return err
 	}
 	if err := os.RemoveAll(dir); err != nil {
@@ -368,7 +371,7 @@ func (h *heldOut) close() error {
 }
 
 // measure evaluates a set. At step 0 it keeps what the base makes of it.
-func (h *heldOut) measure(ctx context.Context, s *heldOutSet, step int) (Evaluation, error) {
+func (h *heldOut) measure(ctx context.Context, m *model.Model, s *heldOutSet, step int) (Evaluation, error) {
 	e := Evaluation{Step: step, Name: s.name, Rows: s.rows, Targets: s.n}
 	var loss, kl float64
 	hits, agree, done := 0, 0, 0
@@ -377,15 +380,15 @@ func (h *heldOut) measure(ctx context.Context, s *heldOutSet, step int) (Evaluat
 			return e, err
 		}
 		b, at := pack(rows)
-		st, states, err := h.m.ScoreStates(b, at, 1)
+		st, states, err := m.ScoreStates(b, at, 1)
 		if err != nil {
 			return e, fmt.Errorf("--eval %s: %w", s.name, err)
 		}
 		if step == 0 {
-			s.base = append(s.base, h.m.Keep(states))
+			s.base = append(s.base, m.Keep(states))
 			s.top1, s.lse = append(s.top1, st.Top1ID...), append(s.lse, st.LogSumExp...)
 		} else {
-			for _, x := range h.divergences(s.base[i], s.lse[done:], states, st.LogSumExp) {
+			for _, x := range h.divergences(m, s.base[i], s.lse[done:], states, st.LogSumExp) {
 				kl += x
 			}
 		}
@@ -415,14 +418,14 @@ const stripe = 32
 // vocabulary: with logits a of the base and b of the model, the sum of
 // p (a - b), p = exp(a - lse(a)), less lse(a) - lse(b). Logits are float32, their
 // sum float64 in the order of the ids.
-func (h *heldOut) divergences(base model.States, baseLSE []float32, now model.States, nowLSE []float32) []float64 {
-	V, n := h.m.Spec().Vocab, len(nowLSE)
+func (h *heldOut) divergences(m *model.Model, base model.States, baseLSE []float32, now model.States, nowLSE []float32) []float64 {
+	V, n := m.Spec().Vocab, len(nowLSE)
 	out := make([]float64, n)
 	a, b := make([]float32, stripe*V), make([]float32, stripe*V)
 	for lo := 0; lo < n; lo += stripe {
 		hi := min(lo+stripe, n)
-		h.m.Logits(a[:(hi-lo)*V], base, lo, hi, &h.head)
-		h.m.Logits(b[:(hi-lo)*V], now, lo, hi, nil)
+		m.Logits(a[:(hi-lo)*V], base, lo, hi, &h.head)
+		m.Logits(b[:(hi-lo)*V], now, lo, hi, nil)
 		parallel(h.dev, hi-lo, func(i int) {
 			x, y, lse := a[i*V:][:V], b[i*V:][:V], float64(baseLSE[lo+i])
 			sum := 0.0

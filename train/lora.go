@@ -45,10 +45,24 @@ func (o *Options) checkLoRA() error {
 	if err := o.lora().Check(); err != nil {
 		return cli.Usagef("--lora: %w", err)
 	}
+	if o.Merge {
+		if err := CheckExportType(o.MergeType); err != nil {
+			return err
+		}
+	}
 	if o.FromScratch {
 		return cli.Usagef("--lora and --from-scratch exclude each other: an adapter beside random weights learns nothing")
 	}
 	return nil
+}
+
+// CheckExportType refuses what matrices of a merged or exported model cannot be of.
+func CheckExportType(dtype string) error {
+	switch dtype {
+	case "f32", "bf16", "f16":
+		return nil
+	}
+	return cli.Usagef("--export-type %q is not known: use f32, bf16 or f16", dtype)
 }
 
 // dropKey is what the dropout of a row's visit is made of, beside the positions in
@@ -59,34 +73,60 @@ func dropKey(seed uint64, step int, r *row) uint64 {
 	return h.Sum64()
 }
 
-// saveBest writes the best model so far: the adapter, unless --merge asks for the
-// model.
+// saveBest writes the best model so far: of adapters those, with --merge in a folder
+// below it, which mergeBest writes the model into once the run is finished.
 func (o *Options) saveBest(m *model.Model, dir string, from *weights.Checkpoint) error {
-	if o.LoRA > 0 && !o.Merge {
-		return m.SaveAdapter(dir, o.Model)
+	switch {
+	case o.LoRA == 0:
+		return m.Save(dir, from)
+	case o.Merge:
+		dir = filepath.Join(dir, AdapterName)
 	}
-	return m.Save(dir, from)
+	return m.SaveAdapter(dir, o.Model)
 }
 
 // save writes what the run has made: the model in OUT/model, of adapters the
 // folder OUT/adapter, and with --merge the model too.
 func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {
-	if o.LoRA > 0 {
-		if err := m.SaveAdapter(filepath.Join(o.dir, AdapterName), o.Model); err != nil {
-			return err
-		}
-		if !o.Merge {
-			return nil
-		}
-	}
-	dir := filepath.Join(o.dir, ModelName)
 	if o.LoRA == 0 {
-		return m.Save(dir, from)
+		return m.Save(filepath.Join(o.dir, ModelName), from)
 	}
-	lost, err := m.SaveMerged(dir, from)
-	if err == nil && lost > 0 {
-		fmt.Fprintf(o.Stderr, "merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square); %s is exact\n",
-			o.DType, 100*lost, store.Join(o.Out, AdapterName))
+	if err := m.SaveAdapter(filepath.Join(o.dir, AdapterName), o.Model); err != nil || !o.Merge {
+		return err
+	}
+	lost, err := o.merge(ModelName, AdapterName, from)
+	if err == nil {
+		fmt.Fprintln(o.Stderr, MergeCost(o.MergeType, lost, store.Join(o.Out, AdapterName)))
 	}
 	return err
+}
+
+// mergeBest completes the folder of the best model, if there is to be a merged one.
+func (o *Options) mergeBest(from *weights.Checkpoint) error {
+	if !o.Merge || o.Best == "" {
+		return nil
+	}
+	_, err := o.merge(BestName, filepath.Join(BestName, AdapterName), from)
+	return err
+}
+
+// merge writes the model with an adapter of the run's folder into another one of it.
+// lost is how much of the adapter's change the rounding costs.
+func (o *Options) merge(into, adapter string, from *weights.Checkpoint) (lost float64, err error) {
+	a, err := weights.OpenAdapter(filepath.Join(o.dir, adapter))
+	if err != nil {
+		return 0, err
+	}
+	defer a.Close()
+	return model.ExportFolder(filepath.Join(o.dir, into), from, a, strings.ToUpper(o.MergeType))
+}
+
+// MergeCost says what rounding to dtype costs of what an adapter changes, and where
+// nothing is lost or what would lose it again.
+func MergeCost(dtype string, lost float64, adapter string) string {
+	s := fmt.Sprintf("merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square)", dtype, 100*lost)
+	if dtype == "f32" {
+		return s + "; loaded in bf16 it is rounded again"
+	}
+	return s + fmt.Sprintf("; %s is exact, and train export --adapter writes f32 of it", adapter)
 }

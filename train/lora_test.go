@@ -153,7 +153,7 @@ func TestLoRAThreadsAndPacking(t *testing.T) {
 func TestLoRARun(t *testing.T) {
 	for _, merge := range []bool{false, true} {
 		w := newWorld(t)
-		w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets, w.o.LoRADropout, w.o.Merge = 4, 8, AllLinear, 0.1, merge
+		w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets, w.o.LoRADropout, w.o.Merge, w.o.MergeType = 4, 8, AllLinear, 0.1, merge, "bf16"
 		w.o.Model, w.o.DType = "base", "bf16"
 		must(t, w.run(t.Context()))
 		if _, err := os.Stat(filepath.Join(w.o.Out, ModelName, "config.json")); (err == nil) != merge {
@@ -189,25 +189,11 @@ func TestLoRAOptions(t *testing.T) {
 		{Options{LoRA: 4, LoRAAlpha: 8, LoRATargets: AllLinear, FromScratch: true}, "exclude each other"},
 		{Options{LoRADropout: 0.1}, "give --lora RANK too"},
 		{Options{Merge: true}, "there are none"},
+		{Options{LoRA: 4, LoRAAlpha: 8, LoRATargets: AllLinear, Merge: true}, `--export-type "" is not known`},
 	} {
 		err := c.o.checkLoRA()
 		if c.want == "" && err != nil || c.want != "" && (err == nil || !strings.Contains(err.Error(), c.want)) {
 			t.Errorf("%+v: %v", c.o, err)
-		}
-	}
-}
-
-// The best model of a run with --lora is its adapter, and with --merge a model.
-func TestBestAdapter(t *testing.T) {
-	for _, merge := range []bool{false, true} {
-		w := newWorld(t)
-		w.o.LoRA, w.o.LoRAAlpha, w.o.LoRATargets, w.o.Merge = 4, 8, AllLinear, merge
-		w.o.Eval, w.o.Best = []HeldOutSet{{"own", w.o.Tokens}}, "own"
-		must(t, w.run(t.Context()))
-		for name, there := range map[string]bool{"best.json": true, weights.AdapterConfig: !merge, "config.json": merge} {
-			if _, err := os.Stat(filepath.Join(w.o.Out, BestName, name)); (err == nil) != there {
-				t.Errorf("merge %v: %s: %v", merge, name, err)
-			}
 		}
 	}
 }

@@ -62,6 +62,7 @@ type Options struct {
 	LoRADropout float64 `json:"lora_dropout"` // of their input
 	LoRATargets string  `json:"lora_targets"` // projections, joined by commas, or AllLinear
 	Merge       bool    `json:"merge"`        // write the model with its adapters merged too
+	MergeType   string  `json:"export_type"`  // of its matrices: f32, bf16 or f16; "" without Merge
 
 	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
 	Model  string    `json:"-"` // as given, for messages

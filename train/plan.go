@@ -52,17 +52,23 @@ func micro(rows []*row, limit int) [][]*row {
 	return out
 }
 
-// largest is the number of tokens of the largest micro-batch.
+// largest is the number of tokens of the largest micro-batch of steps.
 func largest(steps []step) int {
 	most := 0
 	for _, s := range steps {
-		for _, rows := range micro(s.rows, MicroTokens) {
-			tokens := 0
-			for _, r := range rows {
-				tokens += len(r.ids)
-			}
-			most = max(most, tokens)
+		most = max(most, largestMicro(micro(s.rows, MicroTokens)))
+	}
+	return most
+}
+
+func largestMicro(micro [][]*row) int {
+	most := 0
+	for _, rows := range micro {
+		tokens := 0
+		for _, r := range rows {
+			tokens += len(r.ids)
 		}
+		most = max(most, tokens)
 	}
 	return most
 }

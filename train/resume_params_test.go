@@ -13,7 +13,8 @@ import (
 func TestResumeParameters(t *testing.T) {
 	for name, set := range map[string]func(o *Options){
 		"lora": func(o *Options) {
-			o.LoRA, o.LoRAAlpha, o.LoRADropout, o.LoRATargets, o.Merge = 4, 8, 0.3, AllLinear, true
+			o.LoRA, o.LoRAAlpha, o.LoRADropout, o.LoRATargets = 4, 8, 0.3, AllLinear
+			o.Merge, o.MergeType = true, "bf16"
 		},
 		"adapter alone": func(o *Options) {
 			o.LoRA, o.LoRAAlpha, o.LoRADropout, o.LoRATargets = 2, 4, 0.1, "q_proj,up_proj"

@@ -93,7 +93,9 @@ func TestStoppedAnywhere(t *testing.T) {
 		"adamw8bit":  func(w *world) { w.o.Optimizer = OptimizerAdamW8; w.o.DType = "bf16" },
 		"adafactor":  func(w *world) { w.o.Optimizer, w.o.AdamBeta1, w.o.AdamBeta2, w.o.AdamEps = OptimizerAdafactor, 0, 0, 0 },
 		"lora": func(w *world) {
-			w.o.LoRA, w.o.LoRAAlpha, w.o.LoRADropout, w.o.LoRATargets, w.o.Merge = 4, 8, 0.2, AllLinear, true
+			heldOut(w)
+			w.o.LoRA, w.o.LoRAAlpha, w.o.LoRADropout, w.o.LoRATargets = 4, 8, 0.2, AllLinear
+			w.o.Merge, w.o.MergeType = true, "bf16"
 		},
 		"talr": func(w *world) { w.o.Loss = LossTALR },
 		"mile": func(w *world) { w.o.Loss = LossMiLe },

@@ -134,6 +134,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		if err := reg.fitMemory(m, o.Memory-held.bytes(), largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
+		if err := held.fitMerged(m, o.Memory); err != nil {
+			return cli.Usagef("--memory: %w", err)
+		}
 	}
 	// All that can be refused was: from here on the folder is this run's.
 	l.begun = true
@@ -150,7 +153,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := c.train(ctx); err != nil {
 		return err
 	}
-	if err := c.finish(checkpoint); err != nil {
+	if err := c.finish(ctx, checkpoint); err != nil && errors.Is(err, ctx.Err()) {
+		return c.stop(err)
+	} else if err != nil {
 		return c.rescue(err)
 	}
 	return c.sum.Table(o.Stdout)

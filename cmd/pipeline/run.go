@@ -135,16 +135,12 @@ func runRun(ctx context.Context, args []string, std cli.IO) error {
 	until := c.fs.String("until", "", "stop after this step, such as tokenize")
 	verify := c.fs.Bool("verify", false, "read the shards of finished steps and compare their hashes; make again what differs")
 	metrics := c.fs.String("metrics", "", "write OpenMetrics text to this file, for node_exporter's textfile collector")
-	format := c.fs.String("log-format", "text", "what the run says of itself: text or json")
 	lease := leaseFlag(c.fs)
 	p, err := c.open(args, std, runUsage)
 	if err != nil {
 		return err
 	}
-	if *format != "text" && *format != "json" {
-		return cli.Usagef("--log-format %q: use text or json", *format)
-	}
-	p.Until, p.Verify, p.Metrics, p.JSONLogs, p.Lease = *until, *verify, *metrics, *format == "json", *lease
+	p.Until, p.Verify, p.Metrics, p.Lease = *until, *verify, *metrics, *lease
 	return p.Run(ctx)
 }
 

@@ -92,9 +92,9 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 	if !v.Aligned {
 		compared = "not compared with their tokens, which the manifest does not name"
 	}
-	_, err = fmt.Fprintf(std.Out, "sound: %d shards, %d rows, %d targets, %s\n", v.Shards, v.Rows, v.Targets, compared)
+	_, err = fmt.Fprintf(std.Out, "sound: %s, %s, %s, %s\n", cli.Count(int64(v.Shards), "shard"), cli.Count(v.Rows, "row"), cli.Count(v.Targets, "target"), compared)
 	if err == nil && *sample > 0 {
-		_, err = fmt.Fprintf(std.Out, "%d rows scored again, bit for bit the same\n", v.Recomputed)
+		_, err = fmt.Fprintf(std.Out, "%s scored again, bit for bit the same\n", cli.Count(v.Recomputed, "row"))
 	}
 	return err
 }

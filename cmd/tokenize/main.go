@@ -59,6 +59,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.MaxLength, "max-length", 0, "longest row in tokens; 0: no limit")
 	overlong := fs.String("over-length", string(tokenize.Drop), "what becomes of longer rows: drop, truncate, split or error")
 	shuffle := fs.Uint64("shuffle", 0, "shuffle the rows with this seed")
+	cli.NoDefault(fs, "shuffle")
 	splits := fs.StringArray("split", nil, "make further datasets of a share of the rows, by content: held-out=2%")
 	dedup := fs.StringArray("dedup", nil, "leave out rows that repeat: exact, or near=0.8 (least similarity)")
 	fs.IntVar(&o.Shards, "shards", 0, "number of Parquet files; 0: one for each gigabyte of records")

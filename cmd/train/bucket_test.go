@@ -186,6 +186,57 @@ func TestBucketExport(t *testing.T) {
 	}
 }
 
+// A run with adapters leaves in a bucket what it leaves in a folder, merged models
+// and the best adapter among it, and an adapter in a bucket is merged into a folder
+// in one, which is then not written over.
+func TestBucketMerge(t *testing.T) {
+	s := s3test.Start(t)
+	t.Setenv("TMPDIR", t.TempDir())
+	tokens, model := corpus(t), "../../model/testdata/llama"
+	do := func(args ...string) (string, error) {
+		cmd := process(args...)
+		cmd.Env = append(os.Environ(), s3test.Env(s.Endpoint)...)
+		out, err := cmd.CombinedOutput()
+		return string(out), err
+	}
+	folder := filepath.Join(t.TempDir(), "run")
+	for _, args := range [][]string{
+		{"--model", model, "--tokens", tokens, "--out", folder, "--loss", "sft", "--steps", "2", "--lora", "2", "--merge", "--eval", "held=" + tokens, "--best", "held"},
+		{"--model", model, "--tokens", tokens, "--out", s3test.URL("run"), "--loss", "sft", "--steps", "2", "--lora", "2", "--merge", "--eval", "held=" + tokens, "--best", "held"},
+		{"export", "--model", model, "--adapter", s3test.URL("run/adapter"), "--out", s3test.URL("again")},
+	} {
+		if out, err := do(args...); err != nil {
+			t.Fatalf("%v: %v\n%s", args, err, out)
+		}
+	}
+	run, err := s.Objects("run")
+	if err != nil {
+		t.Fatal(err)
+	}
+	again, err := s.Objects("again")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files := results(t, folder)
+	for _, name := range []string{"model/model.safetensors", "model/config.json", "adapter/adapter_model.safetensors", "best/model.safetensors", "best/config.json",
+		"best/best.json", "best/adapter/adapter_model.safetensors", "best/adapter/adapter_config.json", "summary.json"} {
+		if want, ok := files[name]; !ok || run[name] != want {
+			t.Errorf("%s differs in the bucket, or is not there", name)
+		}
+	}
+	for name, want := range files {
+		if name, ok := strings.CutPrefix(name, "model/"); ok && again[name] != want {
+			t.Errorf("%s of the export differs from the run's", name)
+		}
+	}
+	if out, err := do("export", "--model", model, "--out", s3test.URL("again")); err == nil || !strings.Contains(out, "holds a model already") {
+		t.Errorf("%v: %s", err, out)
+	}
+	if left, _ := filepath.Glob(filepath.Join(os.Getenv("TMPDIR"), "*")); len(left) > 0 {
+		t.Errorf("left in TMPDIR: %v", left)
+	}
+}
+
 // strip leaves of a report what does not say where things lie.
 func strip(s string) string {
 	var kept []string

@@ -89,6 +89,7 @@ func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	fs.StringArrayVar(&e.fields, "map", nil, "WHAT=FIELD, repeatable: question, answer, choices (or columns: choices=A,B,C,D), context, subject, id")
 	fs.StringVar(&e.prompt, "prompt", "", "prompt with {question}, {choices}, {context}, {subject}; empty: the task's own")
 	fs.BoolVar(&e.chat, "chat", false, "ask through the model's chat template; the default of generate where there is one (--chat=false: raw)")
+	cli.NoDefault(fs, "chat")
 	fs.StringVar(&e.form, "form", "letters", "mc: letters (choose among A, B, ...) or texts (among the choices themselves)")
 	fs.StringSliceVar(&e.labels, "labels", nil, "mc: the choices of every record, such as yes,no,maybe")
 	fs.IntVar(&e.maxNew, "max-new-tokens", 256, "generate: tokens of an answer, at most")

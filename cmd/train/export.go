@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -12,20 +15,25 @@ import (
 	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/model"
+	"eaft/model/weights"
+	"eaft/train"
 )
 
-const exportUsage = `Usage: train export --model M --out FILE.gguf [--export-type f32]
+const exportUsage = `Usage: train export --model M [--adapter DIR] --out FILE.gguf|FOLDER [--export-type f32]
 
-Writes a model as a GGUF that llama.cpp loads: weights, tokenizer, special tokens
-and chat template.
+Writes a model, with a LoRA adapter merged into it if one is given, as a GGUF that
+llama.cpp loads or as a Hugging Face folder: weights, tokenizer, special tokens and
+chat template.
 
-  train export --model run/model --out model.gguf --export-type bf16`
+  train export --model run/model --out model.gguf --export-type bf16
+  train export --model M --adapter run/adapter --out merged`
 
 func runExport(_ context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("train export", pflag.ContinueOnError)
 	ref := fs.String("model", "", "model: a Hugging Face folder, a .gguf file, or demo")
-	out := fs.String("out", "", "file to write")
-	typ := fs.String("export-type", "f32", exportTypeHelp)
+	adapter := fs.String("adapter", "", "PEFT adapter folder to merge into the model")
+	out := fs.String("out", "", "what to write: a file whose name ends in .gguf, or a folder")
+	typ := fs.String("export-type", "f32", "matrices of what is written: f32, bf16 or f16")
 	if err := cli.Parse(fs, args, std, exportUsage); err != nil {
 		return err
 	}
@@ -33,50 +41,105 @@ func runExport(_ context.Context, args []string, std cli.IO) error {
 	case fs.NArg() > 0:
 		return cli.Usagef("argument %q is not expected; see train export --help", fs.Arg(0))
 	case *out == "":
-		return cli.Usagef("--out is missing: the .gguf file to write")
-	case !strings.HasSuffix(strings.ToLower(store.Base(*out)), ".gguf"):
-		return cli.Usagef("--out %s: the name of a GGUF ends in .gguf", *out)
+		return cli.Usagef("--out is missing: the .gguf file or the folder to write")
 	}
-	if err := checkExportType(*typ); err != nil {
+	if err := train.CheckExportType(*typ); err != nil {
 		return err
 	}
-	return export(*ref, *out, *typ, std)
+	return export(*ref, *adapter, *out, *typ, std)
 }
 
-const exportTypeHelp = "matrices of the GGUF: f32, bf16 or f16"
+func isGGUF(name string) bool { return strings.HasSuffix(strings.ToLower(store.Base(name)), ".gguf") }
 
-func checkExportType(typ string) error {
-	switch typ {
-	case "f32", "bf16", "f16":
+// notFolders end the names of files that models come in and that are not written.
+var notFolders = []string{".bin", ".safetensors", ".pt", ".pth", ".onnx"}
+
+// checkOut refuses a place that holds a model, or that was meant for another format.
+func checkOut(ref, out string) error {
+	if isGGUF(out) {
+		if store.Same(ref, out) {
+			return cli.Usagef("--out %s is the --model itself: choose another name", out)
+		}
 		return nil
 	}
-	return cli.Usagef("--export-type %q is not known: use f32, bf16 or f16", typ)
+	if ext := strings.ToLower(filepath.Ext(store.Base(out))); slices.Contains(notFolders, ext) {
+		return cli.Usagef("--out %s: a GGUF's name ends in .gguf, and a Hugging Face model is a folder: leave %s out", out, ext)
+	}
+	for _, name := range []string{"config.json", weights.AdapterConfig} {
+		if _, err := store.Stat(store.Join(out, name)); err == nil {
+			return cli.Usagef("--out %s holds a model already (%s): choose another folder, or remove it", out, name)
+		} else if !errors.Is(err, fs.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
 }
 
-// export writes the model ref as a GGUF.
-func export(ref, out, typ string, std cli.IO) error {
+// export writes the model ref, with an adapter unless that is "", as a GGUF or a folder.
+func export(ref, adapter, out, typ string, std cli.IO) error {
 	c, err := open(ref)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	path := out
+	if err := checkOut(ref, out); err != nil {
+		return err
+	}
+	var a *weights.Checkpoint
+	if adapter != "" {
+		if a, err = weights.OpenAdapter(adapter); err != nil {
+			return cli.Usagef("--adapter: %w", err)
+		}
+		defer a.Close()
+	}
+	path := store.Local(out)
 	if store.IsURL(out) {
 		dir, err := os.MkdirTemp("", "eaft-export-*")
 		if err != nil {
 			return err
 		}
 		defer os.RemoveAll(dir)
-		path = filepath.Join(dir, "model.gguf")
+		path = filepath.Join(dir, store.Base(out))
 	}
-	if err := model.ExportGGUF(path, c, strings.ToUpper(typ)); err != nil {
+	write := model.ExportFolder
+	if isGGUF(out) {
+		write = model.ExportGGUF
+	}
+	lost, err := write(path, c, a, strings.ToUpper(typ))
+	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	if path != out {
-		if err := store.Upload(out, path); err != nil {
+	if store.IsURL(out) {
+		if err := send(out, path); err != nil {
 			return err
 		}
 	}
+	if a != nil {
+		fmt.Fprintln(std.Err, train.MergeCost(typ, lost, adapter))
+	}
 	fmt.Fprintf(std.Err, "%s is written\n", out)
+	return nil
+}
+
+// send uploads a file, or the files of a folder, config.json last.
+func send(out, path string) error {
+	entries, err := os.ReadDir(path)
+	if err != nil { // a file
+		return store.Upload(out, path)
+	}
+	slices.SortStableFunc(entries, func(a, b os.DirEntry) int {
+		switch {
+		case a.Name() == "config.json":
+			return 1
+		case b.Name() == "config.json":
+			return -1
+		}
+		return 0
+	})
+	for _, e := range entries {
+		if err := store.Upload(store.Join(out, e.Name()), filepath.Join(path, e.Name())); err != nil {
+			return err
+		}
+	}
 	return nil
 }

@@ -19,7 +19,7 @@ import (
 const usage = `Usage: train [flags]
        train eval --model M ...    held-out rows, multiple choice, generation, perplexity
        train audit RUN                      what a run did to every target
-       train export --model M --out F.gguf  a GGUF for llama.cpp
+       train export --model M --out F.gguf  a GGUF for llama.cpp, or a folder; --adapter DIR merges
 
 Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
@@ -84,9 +84,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.Float64Var(&o.LoRAAlpha, "lora-alpha", 0, "adapters are scaled by alpha/rank (default twice the rank)")
 	fs.Float64Var(&o.LoRADropout, "lora-dropout", 0, "probability that an element of an adapter's input is dropped")
 	fs.StringVar(&o.LoRATargets, "lora-targets", "", "projections that get one: q_proj,k_proj,v_proj,o_proj,gate_proj,up_proj,down_proj, or all-linear (the default)")
-	fs.BoolVar(&o.Merge, "merge", false, "write the model with the adapters merged, beside the adapter")
-	exportAs := fs.String("export", "", "write the trained model in another format, too: gguf, to model.gguf beside the folder")
-	exportType := fs.String("export-type", "f32", exportTypeHelp)
+	fs.BoolVar(&o.Merge, "merge", false, "write the model with the adapters merged in --export-type, beside the adapter")
+	exportAs := fs.String("export", "", "write the trained model in another format, too: gguf, to OUT/model.gguf; of --lora with the adapters merged")
+	exportType := fs.String("export-type", "f32", "matrices of what --export and --merge write: f32, bf16 or f16")
 	if err := cli.Parse(fs, args, std, usage); err != nil {
 		return err
 	}
@@ -99,15 +99,16 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--steps %d: at least 1", o.Steps)
 	}
 	switch {
-	case *exportAs != "" && o.LoRA > 0 && !o.Merge:
-		return cli.Usagef("--export needs a whole model: give --merge too")
 	case *exportAs != "" && *exportAs != "gguf":
 		return cli.Usagef("--export %q is not known: use gguf", *exportAs)
-	case *exportAs == "" && fs.Changed("export-type"):
-		return cli.Usagef("--export-type needs --export gguf")
+	case *exportAs == "" && !o.Merge && fs.Changed("export-type"):
+		return cli.Usagef("--export-type is of what --export gguf and --merge write: give one of them")
 	}
-	if err := checkExportType(*exportType); err != nil {
+	if err := train.CheckExportType(*exportType); err != nil {
 		return err
+	}
+	if o.Merge {
+		o.MergeType = *exportType
 	}
 	var err error
 	if o.Eval, err = train.ParseHeldOut(*evals); err != nil {
@@ -163,7 +164,11 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err := train.Run(ctx, dev, c, o); err != nil {
 		return err
 	}
-	return export(store.Join(o.Out, train.ModelName), store.Join(o.Out, "model.gguf"), *exportType, std)
+	from, adapter := store.Join(o.Out, train.ModelName), ""
+	if o.LoRA > 0 {
+		from, adapter = o.Model, store.Join(o.Out, train.AdapterName)
+	}
+	return export(from, adapter, store.Join(o.Out, "model.gguf"), *exportType, std)
 }
 
 func open(ref string) (*weights.Checkpoint, error) {

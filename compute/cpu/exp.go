@@ -7,7 +7,8 @@ import (
 
 // The constants of exp, shared with the assembly: e^x = 2^n e^r with
 // n = round(x log2 e) and r = x - n ln 2 in two steps (Cody and Waite), |r| <= ln2/2.
-// The polynomial's remainder is r^8/8! < 6e-9.
+// The polynomial of degree 6 is the one of least relative error, 4e-9, of those
+// that begin with 1 + r + r^2/2.
 const (
 	expLow  = -87 // up to here: 0, so that no result is denormal, which some CPUs make by microcode
 	expHigh = 89  // above: +Inf
@@ -28,11 +29,10 @@ func exp32(x float32) float32 {
 	n -= magic
 	r := x - float32(n*ln2High)
 	r -= float32(n * ln2Low)
-	p := float32(1.0 / 5040)
-	p = float32(p*r) + 1.0/720
-	p = float32(p*r) + 1.0/120
-	p = float32(p*r) + 1.0/24
-	p = float32(p*r) + 1.0/6
+	p := float32(0x1.6b6e18p-10)
+	p = float32(p*r) + 0x1.122fc2p-7
+	p = float32(p*r) + 0x1.555688p-5
+	p = float32(p*r) + 0x1.5554a4p-3
 	p = float32(p*r) + 0.5
 	p = float32(p*r) + 1
 	p = float32(p*r) + 1

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"runtime"
 	"runtime/debug"
@@ -88,13 +89,28 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 	if len(args) == 1 && args[0] == "help" {
 		args = []string{"--help"}
 	}
-	err := run(ctx, args, IO{os.Stdin, os.Stdout, os.Stderr})
+	std := IO{os.Stdin, os.Stdout, os.Stderr}
+	var log *Log
+	if asksForJSON(args) {
+		log = NewLog(name, os.Stderr)
+		defer log.Close()
+		std.Err = log
+	}
+	err := run(ctx, args, std)
 	code := Code(err)
-	switch {
-	case code == ExitStopped:
-		fmt.Fprintf(os.Stderr, "%s: stopped; run the same command again: what is finished is kept\n", name)
-	case code != ExitDone:
-		fmt.Fprintf(os.Stderr, "%s: %s\n", name, Redact(err.Error()))
+	if code == ExitDone {
+		return code
+	}
+	level, message := slog.LevelError, ""
+	if code == ExitStopped {
+		level, message = slog.LevelWarn, "stopped; run the same command again: what is finished is kept"
+	} else {
+		message = Redact(err.Error())
+	}
+	if log != nil {
+		log.Log(context.Background(), level, message, "exit_code", code)
+	} else {
+		fmt.Fprintf(os.Stderr, "%s: %s\n", name, message)
 	}
 	return code
 }
@@ -114,8 +130,8 @@ func about(name string) string {
 	return s + ", " + info.GoVersion + ", " + runtime.GOOS + "/" + runtime.GOARCH
 }
 
-// Parse parses flags that may stand between arguments. A wrong flag is exit
-// code 2; --help prints usage to std.Out and returns pflag.ErrHelp.
+// Parse parses flags that may stand between arguments, among them --log-format,
+// which Main has heeded by then. A wrong flag is exit code 2; --help prints usage to std.Out and returns pflag.ErrHelp.
 func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
 	fs.SetOutput(io.Discard)
 	fs.SortFlags = false
@@ -126,6 +142,7 @@ func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
 		}
 		return pflag.ErrHelp
 	}
+	check := logFlag(fs)
 	err := fs.Parse(args)
 	if errors.Is(err, pflag.ErrHelp) {
 		fmt.Fprintf(std.Out, "%s\n\nFlags:\n%s", usage, fs.FlagUsages())
@@ -142,5 +159,5 @@ func Parse(fs *pflag.FlagSet, args []string, std IO, usage string) error {
 	if err != nil {
 		return Usagef("%w; see %s --help", err, fs.Name())
 	}
-	return nil
+	return check()
 }

@@ -102,9 +102,11 @@ func TestFlagsAsJSON(t *testing.T) {
 	fs.Int("epochs", 1, "passes")
 	fs.Bool("hidden", false, "for tests")
 	fs.MarkHidden("hidden")
+	fs.Uint64("shuffle", 0, "seed")
+	NoDefault(fs, "shuffle")
 	var out bytes.Buffer
 	err := Parse(fs, []string{FlagsArg}, IO{Out: &out}, "Usage: train")
-	want := `[{"name":"epochs","type":"int","default":"1","usage":"passes"}]` + "\n"
+	want := `[{"name":"epochs","type":"int","default":"1","usage":"passes"},{"name":"shuffle","type":"uint64","default":"","usage":"seed"}]` + "\n"
 	if !errors.Is(err, pflag.ErrHelp) || out.String() != want {
 		t.Errorf("%v: %s, want %s", err, out.String(), want)
 	}

@@ -3,6 +3,7 @@ package cli
 import (
 	"fmt"
 	"io"
+	"math"
 	"os"
 	"strings"
 	"time"
@@ -11,9 +12,10 @@ import (
 )
 
 // Progress shows how far a stage is: a bar that redraws itself on a terminal,
-// elsewhere a line every 30 seconds. It is used by one goroutine.
+// elsewhere a line every 30 seconds, of a Log a record. It is used by one goroutine.
 type Progress struct {
 	w           io.Writer
+	log         *Log // nil: w is for people
 	tty         bool
 	what, unit  string
 	total       int64
@@ -24,8 +26,9 @@ type Progress struct {
 // NewProgress reports on w; total and done count units (tokens, rows, bytes).
 func NewProgress(w io.Writer, what, unit string, total, done int64) *Progress {
 	f, ok := w.(*os.File)
+	log, _ := w.(*Log)
 	now := time.Now()
-	return &Progress{w: w, tty: ok && term.IsTerminal(int(f.Fd())), what: what, unit: unit,
+	return &Progress{w: w, log: log, tty: ok && term.IsTerminal(int(f.Fd())), what: what, unit: unit,
 		total: total, done: done, start: done, began: now, last: now}
 }
 
@@ -57,6 +60,17 @@ func (p *Progress) Done() {
 }
 
 func (p *Progress) print(note string) {
+	if p.log != nil {
+		more := []any{"stage", p.what, "done", p.done, "total", p.total, "unit", p.unit, "per_second", p.Rate()}
+		if r := p.Rate(); r > 0 {
+			more = append(more, "eta_seconds", math.Round(float64(p.total-p.done)/r))
+		}
+		if note != "" {
+			more = append(more, "note", note)
+		}
+		p.log.Info("progress", more...)
+		return
+	}
 	share := float64(p.done) / float64(max(p.total, 1))
 	eta := "?"
 	if r := p.Rate(); r > 0 {

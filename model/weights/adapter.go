@@ -21,10 +21,13 @@ func OpenAdapter(dir string) (*Checkpoint, error) {
 	c := &Checkpoint{ref: dir, fsys: fsys, tensors: map[string]tensor{}}
 	var err error
 	if c.config, err = c.File(AdapterConfig); err != nil {
-		if errors.Is(err, fs.ErrNotExist) {
-			return nil, fmt.Errorf("%s: no %s is in this folder; it is no adapter that PEFT or this program has written", dir, AdapterConfig)
+		if !errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: %w", store.Join(dir, AdapterConfig), err)
 		}
-		return nil, fmt.Errorf("%s: %w", store.Join(dir, AdapterConfig), err)
+		if _, err := c.File("adapter/" + AdapterConfig); err == nil {
+			return nil, fmt.Errorf("%s: no %s is in this folder; the adapter of a run is %s", dir, AdapterConfig, store.Join(dir, "adapter"))
+		}
+		return nil, fmt.Errorf("%s: no %s is in this folder; it is no adapter that PEFT or this program has written", dir, AdapterConfig)
 	}
 	name := store.Join(dir, AdapterWeights)
 	data, done, err := load(AdapterWeights)

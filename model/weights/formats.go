@@ -99,8 +99,16 @@ func floatToBF16(x float32) uint16 {
 	return uint16((b + 0x7fff + b>>16&1) >> 16)
 }
 
-// RoundBF16 is x as a BF16 file holds it.
-func RoundBF16(x float32) float32 { return math.Float32frombits(uint32(floatToBF16(x)) << 16) }
+// Round is x as a file holds it in dtype F32, BF16 or F16.
+func Round(dtype string, x float32) float32 {
+	switch dtype {
+	case "BF16":
+		return math.Float32frombits(uint32(floatToBF16(x)) << 16)
+	case "F16":
+		return halfToFloat(floatToHalf(x))
+	}
+	return x
+}
 
 // maxElements bounds a tensor's size, so that products of shapes cannot overflow.
 const maxElements = 1 << 40

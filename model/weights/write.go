@@ -9,11 +9,12 @@ import (
 	"math"
 	"os"
 	"path/filepath"
+	"slices"
 )
 
 // Named is a tensor to be written.
 type Named struct {
-	Name, DType string // DType F32 or BF16; F16 in a GGUF
+	Name, DType string // DType F32, BF16 or F16
 	Shape       []int
 	// Read writes row `row` of the first dimension into dst; a vector is one row.
 	Read func(row int, dst []float32) error
@@ -85,7 +86,7 @@ func safetensorsHeader(tensors []Named, meta map[string]string) ([]byte, error) 
 			return nil, fmt.Errorf("tensor %q: the name is taken", t.Name)
 		}
 		seen[t.Name] = true
-		if t.DType != "F32" && t.DType != "BF16" {
+		if !slices.Contains([]string{"F32", "BF16", "F16"}, t.DType) {
 			return nil, fmt.Errorf("tensor %q: dtype %s is not written", t.Name, t.DType)
 		}
 		size, err := sizeOf(Info{t.DType, t.Shape})

@@ -99,7 +99,8 @@ func TestWriteFails(t *testing.T) {
 			}
 			return nil
 		}}}, "broken"},
-		{[]Named{{"a", "F16", []int{2}, ok}}, "F16"},
+		{[]Named{{"a", "Q8_0", []int{32}, ok}}, "Q8_0 is not written"},
+		{[]Named{{"a", "F16", []int{2}, func(_ int, dst []float32) error { dst[1] = 65520; return nil }}}, "float16 cannot hold"},
 		{[]Named{{"a", "F32", []int{0}, ok}}, "not possible"},
 		{[]Named{{"a", "F32", []int{1}, ok}, {"a", "F32", []int{1}, ok}}, "taken"},
 		{[]Named{{"__metadata__", "F32", []int{1}, ok}}, "taken"},

@@ -404,14 +404,13 @@ func swigluBF16() {
 	p("\tMOVQ dst+0(FP), R8\n\tMOVQ gate+8(FP), R9\n\tMOVQ up+16(FP), R10\n\tMOVQ rows+32(FP), DX")
 	z.sigmoidConstants()
 	p("row:\n\tMOVQ R8, DI\n\tMOVQ R9, SI\n\tMOVQ R10, BX\n\tMOVQ n+24(FP), CX")
-	free := [16]int{0, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 27, 28, 29, 30, 31}
 	for _, n := range []int{4, 1} {
 		p("\tSUBQ $%d, CX\n\tJLT done%d\n\tPCALIGN $32\nloop%d:", 16*n, n, n)
 		interleaved(n, func(i int) {
-			g, y, x, t := free[4*i], free[4*i+1], free[4*i+2], free[4*i+3]
-			z.swigluIn(fmt.Sprintf("%d(SI)", 64*i), fmt.Sprintf("%d(BX)", 64*i), g, y, x, t, x, 1+i)
-			vcvtneps2bf16(y, y)
-			p("\tVMOVUPS Y%d, %d(DI)", y, 32*i)
+			c := z.chain(i, n)
+			z.swiglu(fmt.Sprintf("%d(SI)", 64*i), fmt.Sprintf("%d(BX)", 64*i), c, 1+i)
+			vcvtneps2bf16(c[1], c[1])
+			p("\tVMOVUPS Y%d, %d(DI)", c[1], 32*i)
 		})
 		p("\tADDQ $%d, SI\n\tADDQ $%d, BX\n\tADDQ $%d, DI\n\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 64*n, 64*n, 32*n, 16*n, n, n, 16*n)
 	}
@@ -437,17 +436,17 @@ func ropeBF16() {
 // swigluBackBF16 is swigluBack of factors in bfloat16, all its results rounded.
 func swigluBackBF16() {
 	z := isa{"BF16", "Z", 64, 14, 16}
-	z.loop("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", ", ahead int", 64, []int{2, 2, 2, 4, 2, 2}, func() {
+	z.chains("swigluBack", "dgate, dup, act *uint16, dy *float32, gate, up *uint16", ", ahead int", 64, []int{2, 2, 2, 4, 2, 2}, func() {
 		z.sigmoidConstants()
 		p("\tMOVQ ahead+56(FP), AX")
-	}, func(o func(i int) string) {
-		p("\tPREFETCHT0 (R10)(AX*1)\n\tPREFETCHT0 (R11)(AX*1)")
-		z.load(o(3), 13)
-		for i, reg := range []int{7, 6} {
+	}, 2, func(c []int, k int, o func(i int) string) {
+		p("\tPREFETCHT0 %s(AX*1)\n\tPREFETCHT0 %s(AX*1)", o(4), o(5))
+		z.load(o(3), c[6])
+		for i, reg := range []int{c[0], c[5]} {
 			p("\tVPMOVZXWD %s, Z%d\n\tVPSLLD $16, Z%d, Z%d", o(4+i), reg, reg, reg)
 		}
-		z.swigluBack()
-		for i, reg := range []int{1, 3, 2} {
+		dgate, dup, act := z.swigluBack(c, k)
+		for i, reg := range []int{dgate, dup, act} {
 			vcvtneps2bf16(reg, reg)
 			p("\tVMOVUPS Y%d, %s", reg, o(i))
 		}

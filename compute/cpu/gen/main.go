@@ -92,10 +92,11 @@ func (s isa) micro() {
 	}
 }
 
-// expConst: low and high clamp, log2 e, ln 2 in two, the polynomial from
-// degree 7 down, each filling 64 bytes so that it can be a memory operand.
-var expConst = []float32{-87, 89, math.Log2E, 0.693359375, -2.12194440e-4,
-	1.0 / 5040, 1.0 / 720, 1.0 / 120, 1.0 / 24, 1.0 / 6, 0.5, 1, 1}
+// expConst: low and high clamp, what added rounds to an integer, log2 e, ln 2 in
+// two, the polynomial from degree 6 down (see exp32), each filling 64 bytes so
+// that it can be a memory operand.
+var expConst = []float32{-87, 89, 3 << 22, math.Log2E, 0.693359375, -2.12194440e-4,
+	0x1.6b6e18p-10, 0x1.122fc2p-7, 0x1.555688p-5, 0x1.5554a4p-3, 0.5, 1, 1}
 
 // constants writes the data that the kernels of all files read.
 func constants() {
@@ -156,13 +157,6 @@ func (s isa) expc(i int) string {
 	return fmt.Sprintf("%s%d", s.r, s.held+min(i, len(expConst)-2)-1)
 }
 
-// exp: register 1 = e^(register 0), which keeps the clamped argument.
-// Clobbers 2, 3, K3. NaN comes through because it is the second source of the clamps.
-func (s isa) exp() {
-	p("\tVMOVUPS %s, %s2\n\tVMINPS %s0, %s2, %s0", expc(1), s.r, s.r, s.r, s.r)
-	s.expNegative()
-}
-
 // expNegative is exp of what is not above 0.
 func (s isa) expNegative() { s.expChain(0, 1, 2, 3, 3) }
 
@@ -179,23 +173,23 @@ func (s isa) expChain(x, y, n, r, k int) {
 	if s.r == "Z" {
 		p("\tVCMPPS $22, %s, Z%d, K%d // not <=: NaN passes", c(0), x, k)
 	}
-	s.op("VMULPS", c(2), x, n)
-	if s.r == "Z" {
-		s.op("VRNDSCALEPS", "$8", n, n)
-	} else {
-		s.op("VROUNDPS", "$8", n, n)
+	set := func(i, reg int) {
+		if s.held != 0 {
+			s.op("VMOVAPS", c(i), reg)
+		} else {
+			s.load(c(i), reg)
+		}
 	}
+	set(2, n) // the rounding instructions take two steps, and the chain is as long as what a core looks ahead at
+	s.op("VFMADD231PS", c(3), x, n)
+	s.op("VSUBPS", c(2), n, n)
 	if r != x {
 		s.op("VMOVAPS", x, r)
 	}
-	s.op("VFNMADD231PS", c(3), n, r)
 	s.op("VFNMADD231PS", c(4), n, r)
-	if s.held != 0 {
-		s.op("VMOVAPS", c(5), y)
-	} else {
-		s.load(c(5), y)
-	}
-	for i := 6; i <= 12; i++ {
+	s.op("VFNMADD231PS", c(5), n, r)
+	set(6, y)
+	for i := 7; i <= 12; i++ {
 		s.op("VFMADD213PS", c(i), r, y)
 	}
 	if s.r == "Z" {
@@ -231,24 +225,46 @@ func interleaved(n int, f func(i int)) {
 	}
 }
 
-// expSum writes the loop x = e^(x - shift) over whole 16s, adding to 16 lanes.
+// expSum writes the loop x = e^(x - shift) over whole 16s, adding to 16 lanes. NaN
+// comes through because it is the second source of the clamps.
 func (s isa) expSum() {
+	s = s.hold(16)
+	shift, top, sums := 4, 7, 5
+	if s.r == "Z" {
+		shift, top, sums = 27, 28, 29
+	}
 	p("\n// func expSum%s(x *float32, n int, shift float32, sum *[16]float32)", s.name)
 	p("TEXT ·expSum%s(SB), NOSPLIT, $0-32", s.name)
-	p("\tMOVQ x+0(FP), SI\n\tMOVQ n+8(FP), CX\n\tVBROADCASTSS shift+16(FP), %s4\n\tMOVQ sum+24(FP), DI", s.r)
+	p("\tMOVQ x+0(FP), SI\n\tMOVQ n+8(FP), CX\n\tVBROADCASTSS shift+16(FP), %s%d\n\tMOVQ sum+24(FP), DI", s.r, shift)
+	s.load(expc(1), top)
+	s.loadHeld()
 	regs := 64 / s.bytes
 	for i := range regs {
-		p("\tVMOVUPS %d(DI), %s%d", i*s.bytes, s.r, 5+i)
+		p("\tVMOVUPS %d(DI), %s%d", i*s.bytes, s.r, sums+i)
 	}
-	p("loop:")
-	for i := range regs {
-		p("\tVMOVUPS %d(SI), %s0\n\tVSUBPS %s4, %s0, %s0", i*s.bytes, s.r, s.r, s.r, s.r)
-		s.exp()
-		p("\tVMOVUPS %s1, %d(SI)\n\tVADDPS %s1, %s%d, %s%d", s.r, i*s.bytes, s.r, s.r, 5+i, s.r, 5+i)
+	steps := []int{4, 1} // registers at once
+	free := []int{0, 4, 8, 12}
+	if s.r == "Y" {
+		steps, free = []int{2}, []int{0, 8}
 	}
-	p("\tADDQ $64, SI\n\tSUBQ $16, CX\n\tJNZ loop")
+	for _, n := range steps {
+		size := n * s.bytes / 4
+		p("\tSUBQ $%d, CX\n\tJLT done%d\nloop%d:", size, n, n)
+		interleaved(n, func(i int) {
+			x := free[i]
+			p("\tVMOVUPS %d(SI), %s%d", i*s.bytes, s.r, x)
+			s.op("VSUBPS", shift, x, x)
+			s.op("VMINPS", x, top, x)
+			s.expChain(x, x+1, x+2, x+3, 1+i)
+			p("\tVMOVUPS %s%d, %d(SI)", s.r, x+1, i*s.bytes)
+		})
+		for i := range n {
+			s.op("VADDPS", free[i]+1, sums+i%regs, sums+i%regs)
+		}
+		p("\tADDQ $%d, SI\n\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 4*size, size, n, n, size)
+	}
 	for i := range regs {
-		p("\tVMOVUPS %s%d, %d(DI)", s.r, 5+i, i*s.bytes)
+		p("\tVMOVUPS %s%d, %d(DI)", s.r, sums+i, i*s.bytes)
 	}
 	p("\tVZEROUPPER\n\tRET")
 }
@@ -265,8 +281,18 @@ func (s isa) headRow() {
 	p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX")
 	if r == "Z" {
 		p("\tVPTERNLOGD $255, Z10, Z10, Z10 // -1\n\tVMOVUPS 192(DI), Z5\n\tVBROADCASTSS ·lowest(SB), Z4")
-		p("\tPCALIGN $32\nfirst:\n\tVMOVUPS (SI), Z0\n\tVMAXPS Z4, Z0, Z4 // NaN: the maximum stays")
-		p("\tVCMPPS $14, Z6, Z0, K2\n\tVPSUBD Z10, Z5, K2, Z5\n\tADDQ $64, SI\n\tDECQ CX\n\tJNZ first")
+		for i := range 3 {
+			p("\tVMOVAPS Z4, Z%d", 12+i)
+		}
+		for _, n := range []int{4, 1} { // a maximum waits for itself: four of them
+			p("\tSUBQ $%d, CX\n\tJLT maxed%d\n\tPCALIGN $32\nfirst%d:", n, n, n)
+			for i, top := range []int{4, 12, 13, 14}[:n] {
+				p("\tVMOVUPS %d(SI), Z%d\n\tVMAXPS Z%d, Z%d, Z%d // NaN: the maximum stays", 64*i, i, top, i, top)
+				p("\tVCMPPS $14, Z6, Z%d, K%d\n\tVPSUBD Z10, Z5, K%d, Z5", i, 2+i, 2+i)
+			}
+			p("\tADDQ $%d, SI\n\tSUBQ $%d, CX\n\tJGE first%d\nmaxed%d:\n\tADDQ $%d, CX", 64*n, n, n, n, n)
+		}
+		p("\tVMAXPS Z12, Z4, Z4\n\tVMAXPS Z13, Z14, Z14\n\tVMAXPS Z14, Z4, Z4")
 		p("\tVMOVUPS (DI), Z11\n\tVCMPPS $14, Z7, Z4, K1\n\tVMAXPS Z4, Z11, Z4\n\tKORTESTW K1, K1\n\tJEQ sums // as for most tiles")
 		p("\tVPBROADCASTD R10, Z8\n\tVPADDD ·laneNumbers(SB), Z8, Z8\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
 		p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX\nnext:\n\tVMOVUPS (SI), Z0\n\tVCMPPS $14, Z7, Z0, K1\n\tKORTESTW K1, K1\n\tJEQ none")

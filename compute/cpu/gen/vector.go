@@ -37,12 +37,7 @@ var pointers = []string{"SI", "DI", "R8", "R9", "R10", "R11"}
 // loop declares name<ISA>(args, n int, more) and runs body for each register of
 // each 16 elements; sizes are the bytes of an element of each pointer, in order.
 func (s isa) loop(name, args, more string, frame int, sizes []int, setup func(), body func(o func(i int) string)) {
-	p("\n// func %s%s(%s, n int%s)\nTEXT ·%s%s(SB), NOSPLIT, $0-%d", name, s.name, args, more, name, s.name, frame)
-	names := argNames(args)
-	for i := range sizes {
-		p("\tMOVQ %s+%d(FP), %s", names[i], 8*i, pointers[i])
-	}
-	p("\tMOVQ n+%d(FP), CX", 8*len(sizes))
+	s.enter(name, args, more, frame, sizes)
 	setup()
 	p("loop:")
 	for g := 0; g < 64; g += s.bytes {
@@ -52,6 +47,38 @@ func (s isa) loop(name, args, more string, frame int, sizes []int, setup func(),
 		p("\tADDQ $%d, %s", 16*size, pointers[i])
 	}
 	p("\tSUBQ $16, CX\n\tJNZ loop")
+}
+
+// enter declares a function and loads its arguments: n is in CX.
+func (s isa) enter(name, args, more string, frame int, sizes []int) {
+	p("\n// func %s%s(%s, n int%s)\nTEXT ·%s%s(SB), NOSPLIT, $0-%d", name, s.name, args, more, name, s.name, frame)
+	names := argNames(args)
+	for i := range sizes {
+		p("\tMOVQ %s+%d(FP), %s", names[i], 8*i, pointers[i])
+	}
+	p("\tMOVQ n+%d(FP), CX", 8*len(sizes))
+}
+
+// chains is loop where the instructions of a register wait for each other: of
+// AVX-512, most registers at once and the rest one by one. c and k are the
+// registers and the mask that the body may use.
+func (s isa) chains(name, args, more string, frame int, sizes []int, setup func(), most int, body func(c []int, k int, o func(i int) string)) {
+	if s.r == "Y" {
+		s.loop(name, args, more, frame, sizes, setup, func(o func(i int) string) { body(s.chain(0, 1), 0, o) })
+		return
+	}
+	s.enter(name, args, more, frame, sizes)
+	setup()
+	for _, n := range []int{most, 1} {
+		p("\tSUBQ $%d, CX\n\tJLT done%d\n\tPCALIGN $32\nloop%d:", 16*n, n, n)
+		interleaved(n, func(j int) {
+			body(s.chain(j, n), 1+j, func(i int) string { return fmt.Sprintf("%d(%s)", 16*j*sizes[i], pointers[i]) })
+		})
+		for i, size := range sizes {
+			p("\tADDQ $%d, %s", 16*n*size, pointers[i])
+		}
+		p("\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 16*n, n, n, 16*n)
+	}
 }
 
 func argNames(args string) (names []string) {
@@ -143,16 +170,27 @@ func (s isa) sigmoidConstants() {
 	s.loadHeld()
 }
 
-// sigmoid: register 4 = 1 / (1 + e^-gate) of the gate in register 7. Clobbers 0, 1 and 3.
-func (s isa) sigmoid() { s.sigmoidIn(7, 4, 0, 1, 3, 2) }
+// chain are registers beside sigmoidConstants and those of hold: of AVX-512 the
+// i-th of n sets, of AVX2 the only one.
+func (s isa) chain(i, n int) []int {
+	if s.r == "Y" {
+		return []int{7, 4, 0, 1, 3, 6, 13}
+	}
+	free := []int{0, 1, 2, 3, 4, 5, 6, 7, 13, 14, 15, 27, 28, 29, 30, 31}
+	size := len(free) / n
+	return free[i*size:][:size]
+}
 
-// sigmoidIn: register y = 1 / (1 + e^-g). With t = e^-|g| and d = 1 + t in [1, 2]
+// sigmoid: register y = 1 / (1 + e^-g). With t = e^-|g| and d = 1 + t in [1, 2]
 // it is 1/d or t/d, which neither overflows nor is denormal. 1/d =
 // z (1 + e + e^2 + ...) with e = 1 - d z is off by e^4 < 2e-8: a division takes
-// three times as long, and hardware's approximations differ. Clobbers x, t and r,
-// which of AVX-512 may be x, and its mask k.
-func (s isa) sigmoidIn(g, y, x, t, r, k int) {
+// three times as long, and hardware's approximations differ. Clobbers x, t, of
+// AVX-512 the mask k and of AVX2 r.
+func (s isa) sigmoid(g, y, x, t, r, k int) {
 	s.op("VPOR", 8, g, x)
+	if s.r == "Z" {
+		r = x
+	}
 	s.expChain(x, t, y, r, k)
 	s.op("VADDPS", 9, t, y) // d
 	s.op("VMOVAPS", 10, x)
@@ -170,28 +208,28 @@ func (s isa) sigmoidIn(g, y, x, t, r, k int) {
 	s.op("VMULPS", r, y, y)
 }
 
-// swiglu: register 4 = silu(gate) * up; see sigmoid.
-func (s isa) swiglu(gate, up string) { s.swigluIn(gate, up, 7, 4, 0, 1, 3, 2) }
-
-// swigluIn: register y = silu(gate) * up; see sigmoidIn.
-func (s isa) swigluIn(gate, up string, g, y, x, t, r, k int) {
-	s.load(gate, g)
-	s.sigmoidIn(g, y, x, t, r, k)
-	s.op("VMULPS", y, g, y)
-	s.op("VMULPS", up, y, y)
+// swiglu: register g[1] = silu(gate) * up, in the registers g of a chain with the
+// mask k; see sigmoid.
+func (s isa) swiglu(gate, up string, g []int, k int) {
+	s.load(gate, g[0])
+	s.sigmoid(g[0], g[1], g[2], g[3], g[4%len(g)], k)
+	s.op("VMULPS", g[1], g[0], g[1])
+	s.op("VMULPS", up, g[1], g[1])
 }
 
-// swigluBack: registers 1, 3 and 2 = dgate, dup and silu(gate) * up of the gate in
-// 7, dy in 13 and up in 6.
-func (s isa) swigluBack() {
-	s.sigmoid()
-	s.op("VMULPS", 4, 7, 2) // silu
-	s.op("VMULPS", 6, 13, 1)
-	s.op("VSUBPS", 4, 9, 5)
-	s.op("VFMADD213PS", 4, 2, 5) // s + silu (1 - s)
-	s.op("VMULPS", 2, 13, 3)
-	s.op("VMULPS", 5, 1, 1)
-	s.op("VMULPS", 6, 2, 2)
+// swigluBack: of a chain's registers g, t, dy and x = dgate, dup and silu(gate) * up
+// of the gate in g, dy and up in u.
+func (s isa) swigluBack(c []int, k int) (t, dy, x int) {
+	g, y, x, t, u, dy := c[0], c[1], c[2], c[3], c[5], c[6]
+	s.sigmoid(g, y, x, t, c[4], k)
+	s.op("VMULPS", y, g, x) // silu
+	s.op("VMULPS", u, dy, t)
+	s.op("VSUBPS", y, 9, g)
+	s.op("VFMADD213PS", y, x, g) // s + silu (1 - s)
+	s.op("VMULPS", x, dy, dy)
+	s.op("VMULPS", g, t, t)
+	s.op("VMULPS", u, x, x)
+	return t, dy, x
 }
 
 // turn rotates registers 0 and 1 by the cosine in 2 and the sine in 3. Clobbers 5 and 6.
@@ -285,19 +323,20 @@ func (s isa) vectors() {
 	})
 	ret()
 	s = s.hold(16)
-	s.loop("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
-		s.swiglu(o(1), o(2))
-		s.store(4, o(0))
+	h := s.hold(16)
+	h.chains("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, h.sigmoidConstants, 4, func(c []int, k int, o func(i int) string) {
+		h.swiglu(o(1), o(2), c, k)
+		h.store(c[1], o(0))
 	})
 	ret()
-	s.loop("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, s.sigmoidConstants, func(o func(i int) string) {
-		s.load(o(3), 7)
-		s.load(o(2), 13)
-		s.load(o(4), 6)
-		s.swigluBack()
-		s.store(3, o(1))
-		s.store(1, o(0))
-		s.store(2, o(2))
+	h.chains("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, h.sigmoidConstants, 2, func(c []int, k int, o func(i int) string) {
+		h.load(o(3), c[0])
+		h.load(o(4), c[5])
+		h.load(o(2), c[6])
+		dgate, dup, act := h.swigluBack(c, k)
+		h.store(dgate, o(0))
+		h.store(dup, o(1))
+		h.store(act, o(2))
 	})
 	ret()
 	s.loop("adamw", "p, dp, m, v *float32", ", c *adamwCoef[float32]", 48, []int{f, f, f, f}, func() {

@@ -1,0 +1,51 @@
+package report
+
+import (
+	"bytes"
+	"fmt"
+	"os"
+	"strings"
+	"testing"
+
+	"golang.org/x/sys/unix"
+)
+
+// terminal is a file that is one, and what was written there, when it is closed.
+func terminal(t *testing.T) (f *os.File, said func() string) {
+	t.Helper()
+	pty, err := os.OpenFile("/dev/ptmx", os.O_RDWR|unix.O_NOCTTY, 0)
+	if err != nil {
+		t.Skipf("no terminal to draw on: %v", err)
+	}
+	must(t, unix.IoctlSetPointerInt(int(pty.Fd()), unix.TIOCSPTLCK, 0))
+	n, err := unix.IoctlGetInt(int(pty.Fd()), unix.TIOCGPTN)
+	must(t, err)
+	f, err = os.OpenFile(fmt.Sprintf("/dev/pts/%d", n), os.O_RDWR|unix.O_NOCTTY, 0)
+	must(t, err)
+	done := make(chan string)
+	go func() {
+		var b bytes.Buffer
+		b.ReadFrom(pty) // fails when the other end is closed
+		done <- b.String()
+	}()
+	return f, func() string {
+		f.Close()
+		defer pty.Close()
+		return <-done
+	}
+}
+
+// TestProgressCountsRows: the bar ends at the number of rows, however often each is
+// looked at.
+func TestProgressCountsRows(t *testing.T) {
+	scores, _ := write(t, random(21), "trained")
+	for _, thresholds := range []string{"q=0.15", "p<=0.05,h<=0.1"} {
+		f, said := terminal(t)
+		o := options(t, scores, thresholds)
+		o.Log = f
+		build(t, o)
+		if out := said(); !strings.Contains(out, "inspect 100%  21/21 rows") {
+			t.Errorf("%s: the bar is %q", thresholds, out)
+		}
+	}
+}
