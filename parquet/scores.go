@@ -47,6 +47,9 @@ func OpenScores(path string) (r *ScoresReader, err error) {
 	return r, nil
 }
 
+// Meta is what the shard's footer says of it; empty if it is not ours.
+func (r *ScoresReader) Meta() Meta { return r.own }
+
 // StoreTopK is how many likeliest tokens of each target the shard stores.
 func (r *ScoresReader) StoreTopK() int { return r.own.StoreTopK }
 

@@ -15,7 +15,8 @@ import (
 )
 
 // partialName is the folder, beside the shards, of what is scored of shards that
-// are not finished. It goes with the last of them.
+// are not finished. The run that closes the dataset removes it: while workers may
+// save there, none can.
 const partialName = "_partial"
 
 // saveInterval is how long scores of a window are in memory only. Tests make it
@@ -58,14 +59,17 @@ func (p *partial) restore(w *window) (n int, err error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, unusable(err)
+		return 0, damaged(err)
 	}
 	defer in.Close()
+	if err := p.r.same(path, in.Meta()); err != nil { // it may be there since begun
+		return 0, err
+	}
 	p.files = append(p.files, path)
 	for range in.NumRows() {
 		var row parquet.ScoresRow
 		if err := in.Next(&row); err != nil {
-			return 0, unusable(fmt.Errorf("%w; remove it and run again", err))
+			return 0, damaged(err)
 		}
 		k, err := strconv.Atoi(row.ID)
 		if err != nil || k < 0 || k >= len(w.tasks) {
@@ -73,7 +77,7 @@ func (p *partial) restore(w *window) (n int, err error) {
 		}
 		t := &w.tasks[k]
 		if !slices.Equal(row.Pos, t.out.Pos) || !slices.Equal(row.Token, t.out.Token) {
-			return 0, unusable(fmt.Errorf("%s: row %s does not score row %q of the tokens: remove it and run again", path, row.ID, t.out.ID))
+			return 0, damaged(fmt.Errorf("%s: row %s does not score row %q of the tokens", path, row.ID, t.out.ID))
 		}
 		row.ID = t.out.ID
 		t.out = row
@@ -138,14 +142,16 @@ func (p *partial) remove() error {
 			return err
 		}
 	}
-	if len(p.files) > 0 && !store.IsURL(p.r.o.Out) {
-		store.Remove(store.Join(p.r.o.Out, partialName)) // unless another shard has files there
-	}
 	return nil
 }
 
-// begun counts the rows that are scored of each shard that is not finished, by its
-// place, and refuses what another run has begun.
+// damaged is the error of a file that can be done without.
+func damaged(err error) error {
+	return unusable(fmt.Errorf("%w; if it is damaged, remove it and run again", err))
+}
+
+// begun counts the rows that were saved of each shard, by its place, and refuses what
+// was begun in another way.
 func (r *run) begun() (rows map[int]int64, err error) {
 	entries, err := store.ReadDir(store.Join(r.o.Out, partialName))
 	if errors.Is(err, fs.ErrNotExist) {
@@ -161,8 +167,11 @@ func (r *run) begun() (rows map[int]int64, err error) {
 		}
 		path := store.Join(r.o.Out, partialName, e.Name)
 		meta, err := parquet.ReadMeta(path)
+		if errors.Is(err, fs.ErrNotExist) {
+			continue // another run has ended this shard meanwhile
+		}
 		if err != nil {
-			return nil, unusable(err)
+			return nil, damaged(err)
 		}
 		if err := r.same(path, meta); err != nil {
 			return nil, err

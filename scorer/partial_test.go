@@ -13,7 +13,6 @@ import (
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
 	"eaft/internal/s3test"
-	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -173,8 +172,8 @@ func TestWorkerGoesOn(t *testing.T) {
 		if _, _, err := run1(t, 1, o); err != nil {
 			t.Fatal(err)
 		}
-		left, err := store.ReadDir(filepath.Join(o.Out, partialName))
-		if (err == nil) != (shard == 0) {
+		// The folder stays, where others may be about to save.
+		if left, err := os.ReadDir(filepath.Join(o.Out, partialName)); err != nil || (len(left) > 0) != (shard == 0) {
 			t.Errorf("after shard %d: %v, %v", shard, left, err)
 		}
 	}
@@ -232,7 +231,7 @@ func TestPartialRefused(t *testing.T) {
 		switch _, _, err := run1(t, 1, o); {
 		case err == nil: // it was of no consequence
 			sameFiles(t, fmt.Sprintf("byte %d of %d changed", at, len(data)), files(t, o.Out), want)
-		case cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path):
+		case cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path) || !strings.Contains(err.Error(), "remove "):
 			t.Errorf("byte %d changed: %v", at, err)
 		default:
 			refused++
@@ -272,4 +271,56 @@ func TestStoppedInABucket(t *testing.T) {
 	delete(got, parquet.ManifestName) // which does not say where the tokens are
 	delete(want, parquet.ManifestName)
 	sameFiles(t, "in a bucket", got, want)
+}
+
+// beside is a context that is never cancelled and calls then when it is asked for the
+// left-th time whether it is.
+type beside struct {
+	context.Context
+	left int
+	then func()
+}
+
+func (b *beside) Err() error {
+	if b.left--; b.left == 0 {
+		b.then()
+	}
+	return nil
+}
+
+// What another run saves of a shard meanwhile is looked at like what was there before:
+// scores of other options are refused.
+func TestPartialOfAnotherRunMeanwhile(t *testing.T) {
+	o := options(dataset(t, many(vocab(t)), 1, ""), t.TempDir())
+	o.Budget = 3
+	o.Shards, o.ShardsOf = []int{0}, 1
+	other := o
+	other.Out, other.K = t.TempDir(), 4
+	if _, err := until(t, other, 40, nil); !errors.Is(err, context.Canceled) {
+		t.Fatal(err)
+	}
+	dev, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx := &beside{t.Context(), 5, func() {
+		if err := os.CopyFS(filepath.Join(o.Out, partialName), os.DirFS(filepath.Join(other.Out, partialName))); err != nil {
+			t.Fatal(err)
+		}
+	}}
+	if _, _, err := Run(ctx, dev, open(t, llama), o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "k is") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// What another run of the same shard has just taken away is no error.
+func TestPartialTakenAway(t *testing.T) {
+	o := options(dataset(t, rows(vocab(t)), 1, ""), t.TempDir())
+	if err := os.Mkdir(filepath.Join(o.Out, partialName), 0o777); err != nil {
+		t.Fatal(err)
+	}
+	if err := os.Symlink("gone", filepath.Join(o.Out, partialName, "part-00000-of-00001-row-000000000000.parquet")); err != nil {
+		t.Skip(err)
+	}
+	score(t, 1, o)
 }

@@ -31,7 +31,7 @@ func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoin
 			return err
 		}
 		if info != nil {
-			progress.Add(r.take[i], "")
+			progress.Add(r.take[i]-begun[i], "")
 			continue
 		}
 		if err := r.data.VerifyShard(i); err != nil {

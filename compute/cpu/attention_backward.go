@@ -27,7 +27,7 @@ func (e *engine[F]) AttentionBackward(dq, dk, dv, do, out, lse, q, k, v compute.
 	b.do, done[3] = t.operand(dom)
 	b.delta = dense(qm.rows, a.Heads, e.buf.get(qm.rows*a.Heads))
 	e.rowsOf(qm.rows, qm.cols, func(i int) {
-		if dom.half != nil && b.out.half != nil && a.HeadDim%lanes == 0 {
+		if e.k.dotsHalf != nil && dom.half != nil && b.out.half != nil && a.HeadDim%lanes == 0 {
 			e.k.dotsHalf(b.delta.row(i), dom.halfRow(i), b.out.halfRow(i), a.HeadDim)
 			return
 		}

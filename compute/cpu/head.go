@@ -114,7 +114,7 @@ func (e *engine[F]) headStats(x compute.Tensor, cw compute.Weight, targets []int
 	var done func()
 	if w.half != nil && e.k.half.micro != nil {
 		h.half, done = e.halfOperand(a)
-		h.runHalf(targets)
+		h.runHalf(targets, k)
 	} else {
 		h.x, done = e.operand(a, w.dtype)
 		h.run(targets)
@@ -177,7 +177,7 @@ func (h *headPass[F]) run(targets []int32) {
 // runHalf reads the panels where they are. Where there are fewer tiles of rows
 // than threads, as for one token, these share the parts: each keeps lists of its
 // own, and in the order of the parts they become one.
-func (h *headPass[F]) runHalf(targets []int32) {
+func (h *headPass[F]) runHalf(targets []int32, k int) {
 	e := h.e
 	pairs := h.w.half.pairs
 	e.rowsOf(len(targets), h.w.k*halfPanel, func(i int) {
@@ -201,7 +201,7 @@ func (h *headPass[F]) runHalf(targets []int32) {
 		return
 	}
 	for range headParts - 1 {
-		h.lists(len(h.top[0].val))
+		h.lists(k)
 	}
 	e.pool.run(tiles*headParts, func(i int) {
 		p, i := i/tiles, i%tiles

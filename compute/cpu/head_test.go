@@ -99,6 +99,20 @@ func TestHeadStats(t *testing.T) {
 	})
 }
 
+// No target, no statistics.
+func TestHeadStatsNoRows(t *testing.T) {
+	r := rand.New(rand.NewPCG(8, 1))
+	x, w := newMat[float32](r, 0, 64), newMat[float32](r, 100, 64)
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		for _, dtype := range []compute.DType{compute.F32, compute.BF16} {
+			e := newEngine(ker, 2)
+			if s := e.HeadStats(x, e.WeightOf(w, dtype), nil, 20); len(s.LogProb) != 0 || len(s.TopIDs) != 0 {
+				t.Errorf("%v: %+v", dtype, s)
+			}
+		}
+	})
+}
+
 // Rows that are fewer than the threads are shared out by parts of the vocabulary:
 // the same bits, also of a tie between parts and of a vocabulary of fewer tiles.
 func TestHeadStatsFewRows(t *testing.T) {

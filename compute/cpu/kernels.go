@@ -18,7 +18,7 @@ type kernels[F real] struct {
 	softmax     func(ker *kernels[F], t *softTile[F])
 	attend      func(ker *kernels[F], t *softTile[F], out []F, half []uint16, ld, n int)
 	softmaxBack func(ker *kernels[F], t *softBackTile[F])
-	dotsHalf    func(dst []F, a, b []uint16, n int) // of each pair of n; n is a multiple of lanes
+	dotsHalf    func(dst []F, a, b []uint16, n int) // dot of each pair of n in bfloat16; n is a multiple of lanes. nil: dot of widened rows
 
 	half halfKernels
 }
@@ -42,7 +42,7 @@ func portable[F real]() *kernels[F] {
 	return &kernels[F]{
 		isa: "generic", vector: portableVector[F](), half: portableHalf(),
 		mr: 2, nr: 4, micro: microGo[F], packT: packTGo[F], expSum: expSumGo[F],
-		headRow: headRowGo[F], softmax: softmaxGo[F], attend: attendGo[F], softmaxBack: softmaxBackGo[F], dotsHalf: dotsHalfGo[F],
+		headRow: headRowGo[F], softmax: softmaxGo[F], attend: attendGo[F], softmaxBack: softmaxBackGo[F],
 	}
 }
 

@@ -76,19 +76,6 @@ func dotGo[F real](a, b []F) F {
 	return sumLanes(&s)
 }
 
-// dotsHalfGo is dot of each pair of n in bfloat16, whose products are exact in
-// float32.
-func dotsHalfGo[F real](dst []F, a, b []uint16, n int) {
-	for h := range dst {
-		var s [lanes]F
-		y := b[h*n:][:n]
-		for i, v := range a[h*n:][:n] {
-			s[i%lanes] += F(fromBF16(v) * fromBF16(y[i]))
-		}
-		dst[h] = sumLanes(&s)
-	}
-}
-
 func dot3Go[F real](a, b, c []F) F {
 	var s [lanes]F
 	b, c = b[:len(a)], c[:len(a)]

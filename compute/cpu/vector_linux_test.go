@@ -192,6 +192,36 @@ func TestReductions(t *testing.T) {
 	})
 }
 
+// Products of heads in bfloat16 have the bits of dot, for each product is exact;
+// between pages that must not be touched.
+func TestDotsHalf(t *testing.T) {
+	eachISA(t, func(t *testing.T, ker *kernels[float32]) {
+		if ker.dotsHalf == nil {
+			t.Skip("rows are widened")
+		}
+		const most = 5 * 256
+		mem := [3]*guarded{newGuarded(t, 4*5), newGuarded(t, 2*most), newGuarded(t, 2*most)}
+		for _, n := range []int{lanes, 64, 80, 256} {
+			for heads := 1; heads <= 5; heads++ {
+				r := rand.New(rand.NewPCG(uint64(n), uint64(heads)))
+				got, a, b := last[float32](mem[0], heads), last[uint16](mem[1], heads*n), last[uint16](mem[2], heads*n)
+				x, y := make([]float32, len(a)), make([]float32, len(a))
+				for i := range a {
+					a[i], b[i] = toBF16(float32(r.NormFloat64())), toBF16(float32(r.NormFloat64()))
+					x[i], y[i] = fromBF16(a[i]), fromBF16(b[i])
+				}
+				want := make([]float32, heads)
+				for h := range want {
+					want[h] = dotGo(x[h*n:][:n], y[h*n:][:n])
+				}
+				if ker.dotsHalf(got, a, b, n); !same(got, want) {
+					t.Errorf("%d heads of %d: %v, want %v", heads, n, got, want)
+				}
+			}
+		}
+	})
+}
+
 // The gates that round have the bits of a gate and then of rounding.
 func TestGatesRounded(t *testing.T) {
 	eachISA(t, func(t *testing.T, ker *kernels[float32]) {

@@ -139,7 +139,7 @@ func softmaxBack() {
 }
 
 // dotsHalf is the product of each pair of heads, widened: a row's head lies in a
-// multiple of 16; see dotsHalfGo.
+// multiple of 16; the bits are dot's.
 func dotsHalf() {
 	p("\n// func dotsHalfAVX512(dst *float32, a, b *uint16, n, heads int)\nTEXT ·dotsHalfAVX512(SB), NOSPLIT, $0-40")
 	p("\tMOVQ dst+0(FP), DI\n\tMOVQ a+8(FP), SI\n\tMOVQ b+16(FP), R8\n\tMOVQ n+24(FP), DX\n\tMOVQ heads+32(FP), CX")
