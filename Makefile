@@ -3,7 +3,7 @@ export CGO_ENABLED = 0
 # Google's storage without gRPC, which it does not need: 19 MB less of each binary.
 TAGS = -tags disable_grpc_modules
 
-.PHONY: bench build test test-amx test-s3 test-buckets check demo demo-model generate stress vuln
+.PHONY: bench build test test-amx test-arm64 test-s3 test-buckets check demo demo-model generate stress vuln
 
 # Without symbols: a quarter smaller.
 build:
@@ -18,6 +18,11 @@ test-amx:
 	go build -o bin/test/amxemu ./internal/amxemu
 	if bin/test/amxemu true; then go test $(TAGS) -count=1 -timeout 30m -p 1 -skip '/^(generic|avx.*)$$' -exec $(CURDIR)/bin/test/amxemu $(AMX); \
 	else echo "NOT TESTED with AMX"; fi
+
+# The portable code on arm64, under QEMU's emulation of a process (Debian: qemu-user-static).
+ARM64 = ./eaft ./compute/... ./model/... ./parquet ./report ./scorer ./tokenize/... ./train ./eval
+test-arm64:
+	GOARCH=arm64 go test $(TAGS) -timeout 60m -p 1 -exec qemu-aarch64-static $(ARM64)
 
 # What reads and writes buckets, on a real S3 server with faults before it.
 S3 = ./internal/store ./scorer ./train ./cmd/train ./cmd/pipeline
