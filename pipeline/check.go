@@ -101,6 +101,9 @@ func (c *Config) check(r *reader) error {
 		return cli.Usagef("%s: inspect.calibration: %s is not there; it is the folder of scores of ordinary text, which scorer score writes", opt.Where, opt.Values[0])
 	}
 	if c.Train != nil {
+		if opt := c.Train.find("match-step"); opt != nil && !c.isThere(opt.Values[0]) {
+			return cli.Usagef("%s: train.match-step: %s is not there; it is the folder of a finished run", opt.Where, opt.Values[0])
+		}
 		if opt := c.Train.find("resume"); opt != nil && opt.Values[0] != "none" && !c.isThere(opt.Values[0]) {
 			return cli.Usagef("%s: train.resume: %q is neither auto nor none nor the folder of a checkpoint", opt.Where, opt.Values[0])
 		}
@@ -112,7 +115,18 @@ func (c *Config) check(r *reader) error {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
 			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
 		}
-		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.adapts() {
+		data := e.Options.find("data")
+		if data == nil && e.Split == "" && len(e.Corpora) == 0 {
+			return cli.Usagef("%s: eval.%s has nothing to measure with: give corpora or a split, or a task with its data", e.Options.Where, e.Name)
+		}
+		if data != nil && !c.isThere(data.Values[0]) {
+			return cli.Usagef("%s: eval.%s.data: %s is not there; it is the file of records, or of plain text for perplexity", data.Where, e.Name, data.Values[0])
+		}
+		opt := e.Options.find("adapter")
+		if opt != nil && !c.isThere(opt.Values[0]) {
+			return cli.Usagef("%s: eval.%s.adapter: %s is not there; it is the folder of an adapter, as PEFT and train --lora write it", opt.Where, e.Name, opt.Values[0])
+		}
+		if opt != nil && c.Train != nil && c.Train.adapts() {
 			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora; leave this one out", opt.Where, e.Name)
 		}
 	}

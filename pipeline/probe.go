@@ -48,6 +48,8 @@ func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error
 			args[at], asked = absent, true
 		case a == "--tokens" || a == "--scores":
 			args[i+1], asked = absent, true
+		case pl.kind == "eval" && strings.HasPrefix(a, "--data="):
+			args[i], asked = "--data="+absent, true
 		case a == "--out" || a == "--html":
 			args[i+1] = filepath.Join(dir, "out")
 		case a == "--model" && strings.HasPrefix(args[i+1], pl.trainedBy()):
