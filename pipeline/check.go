@@ -82,7 +82,7 @@ func (c *Config) check(r *reader) error {
 	}
 	switch {
 	case c.Model == "":
-		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, a hub id, or demo", c.Path)
+		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, or demo", c.Path)
 	case len(c.Corpora) == 0:
 		return cli.Usagef("%s: corpora is missing: the files to tokenize", c.Path)
 	case slices.Contains(c.Corpora, "-"):

@@ -114,8 +114,8 @@ func (c *Config) hashPath(m *memo, p string) (string, error) {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// hashModel is the model's hash. Of a hub id, and of the model that is part of the
-// programs, it is not known which files it stands for, and it is taken each time.
+// hashModel is the model's hash. Of the model that is part of the programs, and of
+// one that is not there, it is taken each time.
 func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, error)) (string, error) {
 	take := func() (string, error) { return hash(ref) }
 	if _, err := store.Stat(c.at(c.Model)); err != nil || c.Model == "demo" {
