@@ -74,19 +74,13 @@ func (c *Config) heldOut(name string) *Eval {
 
 // check refuses what does not go together.
 func (c *Config) check(r *reader) error {
-	at := func(field string) string {
-		if w := r.at[field]; w != "" {
-			return w
-		}
-		return c.Path
-	}
 	switch {
 	case c.Model == "":
 		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, or demo", c.Path)
 	case len(c.Corpora) == 0:
 		return cli.Usagef("%s: corpora is missing: the files to tokenize", c.Path)
 	case slices.Contains(c.Corpora, "-"):
-		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", at("corpora"))
+		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", c.place("corpora"))
 	}
 	if opt := c.Score.find("limit"); opt != nil && c.Train != nil {
 		return cli.Usagef("%s: score.limit leaves rows without scores, and train (%s) needs those of all rows; leave one of them out", opt.Where, c.Train.Where)
@@ -142,7 +136,7 @@ func (c *Config) check(r *reader) error {
 		}
 	}
 	if store.Same(c.at(c.Out), c.Dir) {
-		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))
+		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", c.place("out"))
 	}
 	return nil
 }

@@ -31,6 +31,16 @@ type Config struct {
 	Tokenize, Score, Inspect Options
 	Train                    *Options // nil: nothing is trained
 	Eval                     []Eval
+
+	places map[string]string // where fields stand, by name: "run.yaml:12", "--set cpu"
+}
+
+// place is where a field stands, or the file.
+func (c *Config) place(field string) string {
+	if at := c.places[field]; at != "" {
+		return at
+	}
+	return c.Path
 }
 
 // Options are the flags that a stage is given.
@@ -128,7 +138,6 @@ type reader struct {
 	flags Flags
 	from  map[*yaml.Node]string // where a node that is not the file's comes from
 	known map[string][]cli.Flag // by stage
-	at    map[string]string     // where the fields stand
 }
 
 func (r *reader) where(n *yaml.Node) string {
@@ -179,9 +188,9 @@ func join(a, b string) string {
 var topFields = []string{"model", "out", "corpora", "cpu", "workers", "tokenize", "score", "inspect", "train", "eval"}
 
 func (r *reader) config(root *yaml.Node, c *Config) error {
-	r.at = map[string]string{}
+	c.places = map[string]string{}
 	return r.each(root, "", func(key string, v *yaml.Node) (err error) {
-		r.at[key] = r.where(v)
+		c.places[key] = r.where(v)
 		switch {
 		case !slices.Contains(topFields, key):
 			return r.errorf(v, "unknown field %q%s", key, nearest(key, topFields))
@@ -219,7 +228,7 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 				if isNull(v) {
 					return nil
 				}
-				e, err := r.eval(name, v)
+				e, err := r.eval(c, name, v)
 				c.Eval = append(c.Eval, e)
 				return err
 			})
@@ -228,7 +237,7 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 	})
 }
 
-func (r *reader) eval(name string, n *yaml.Node) (e Eval, err error) {
+func (r *reader) eval(c *Config, name string, n *yaml.Node) (e Eval, err error) {
 	what := "eval." + name
 	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return e, r.errorf(n, "%s: an evaluation's name has small letters, digits and _", what)
@@ -239,6 +248,7 @@ func (r *reader) eval(name string, n *yaml.Node) (e Eval, err error) {
 		switch own := slices.Contains([]string{"corpora", "split", "tokenize"}, key); {
 		case own && isNull(v):
 		case key == "corpora":
+			c.places[what+"."+key] = r.where(v)
 			e.Corpora, err = r.list(v, what+"."+key)
 		case key == "split":
 			e.Split, err = r.text(v, what+"."+key)
