@@ -78,8 +78,11 @@ func (p *Pipeline) all(ctx context.Context, held *holding) error {
 	}
 	// What there is of a report is wanted most after a failure; of a stop it is not.
 	if !errors.Is(failed, context.Canceled) && cli.Code(failed) != cli.ExitStopped {
-		if err := p.Report(ctx, plan); err != nil && failed == nil {
+		switch err := p.Report(ctx, plan); {
+		case failed == nil:
 			failed = err
+		case err == nil:
+			failed = &cli.Error{Code: cli.Code(failed), Err: fmt.Errorf("%w, the report %s", failed, p.at(p.Out, reportDir, "index.html"))}
 		}
 	}
 	if failed == nil && ran == 0 {
