@@ -105,6 +105,9 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		if strings.Contains(err.Error(), "cannot start any token") {
+			err = fmt.Errorf("%w: a tab, perhaps, where YAML wants spaces; or a text that needs quotes", err)
+		}
 		return nil, cli.Usagef("%s: %w", path, err)
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
@@ -225,8 +228,11 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 			c.Train = &o
 		case "eval":
 			err = r.each(v, key, func(name string, v *yaml.Node) error {
-				if isNull(v) {
+				switch {
+				case isNull(v):
 					return nil
+				case v.Kind != yaml.MappingNode:
+					return r.errorf(v, "eval.%s: want the fields of an evaluation, below a name of yours: eval: {NAME: {corpora: FILE}}", name)
 				}
 				e, err := r.eval(c, name, v)
 				c.Eval = append(c.Eval, e)
