@@ -41,7 +41,7 @@ func readAdapter(c *weights.Checkpoint, s *Spec) (LoRA, error) {
 				return l, fmt.Errorf("%s: the weight %s is missing; is the adapter of this model?", c.Ref(), t.name)
 			}
 			if !slices.Equal(info.Shape, t.shape()) {
-				return l, fmt.Errorf("%s: the weight %s has shape %v; this model and the config ask for %v", c.Ref(), t.name, info.Shape, t.shape())
+				return l, fmt.Errorf("%s: the weight %s has shape %v; this model and the config ask for %v; is the adapter of this model?", c.Ref(), t.name, info.Shape, t.shape())
 			}
 			known[t.name] = true
 		}

@@ -74,19 +74,13 @@ func (c *Config) heldOut(name string) *Eval {
 
 // check refuses what does not go together.
 func (c *Config) check(r *reader) error {
-	at := func(field string) string {
-		if w := r.at[field]; w != "" {
-			return w
-		}
-		return c.Path
-	}
 	switch {
 	case c.Model == "":
-		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, a hub id, or demo", c.Path)
+		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, or demo", c.Path)
 	case len(c.Corpora) == 0:
 		return cli.Usagef("%s: corpora is missing: the files to tokenize", c.Path)
 	case slices.Contains(c.Corpora, "-"):
-		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", at("corpora"))
+		return cli.Usagef("%s: corpora: standard input cannot be read again; name a file", c.place("corpora"))
 	}
 	if opt := c.Score.find("limit"); opt != nil && c.Train != nil {
 		return cli.Usagef("%s: score.limit leaves rows without scores, and train (%s) needs those of all rows; leave one of them out", opt.Where, c.Train.Where)
@@ -101,6 +95,9 @@ func (c *Config) check(r *reader) error {
 		return cli.Usagef("%s: inspect.calibration: %s is not there; it is the folder of scores of ordinary text, which scorer score writes", opt.Where, opt.Values[0])
 	}
 	if c.Train != nil {
+		if opt := c.Train.find("match-step"); opt != nil && !c.isThere(opt.Values[0]) {
+			return cli.Usagef("%s: train.match-step: %s is not there; it is the folder of a finished run", opt.Where, opt.Values[0])
+		}
 		if opt := c.Train.find("resume"); opt != nil && opt.Values[0] != "none" && !c.isThere(opt.Values[0]) {
 			return cli.Usagef("%s: train.resume: %q is neither auto nor none nor the folder of a checkpoint", opt.Where, opt.Values[0])
 		}
@@ -112,7 +109,18 @@ func (c *Config) check(r *reader) error {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {
 			return cli.Usagef("%s: eval.%s.split: tokenize.split makes no %q", e.Options.Where, e.Name, e.Split)
 		}
-		if opt := e.Options.find("adapter"); opt != nil && c.Train != nil && c.Train.adapts() {
+		data := e.Options.find("data")
+		if data == nil && e.Split == "" && len(e.Corpora) == 0 {
+			return cli.Usagef("%s: eval.%s has nothing to measure with: give corpora or a split, or a task with its data", e.Options.Where, e.Name)
+		}
+		if data != nil && !c.isThere(data.Values[0]) {
+			return cli.Usagef("%s: eval.%s.data: %s is not there; it is the file of records, or of plain text for perplexity", data.Where, e.Name, data.Values[0])
+		}
+		opt := e.Options.find("adapter")
+		if opt != nil && !c.isThere(opt.Values[0]) {
+			return cli.Usagef("%s: eval.%s.adapter: %s is not there; it is the folder of an adapter, as PEFT and train --lora write it", opt.Where, e.Name, opt.Values[0])
+		}
+		if opt != nil && c.Train != nil && c.Train.adapts() {
 			return cli.Usagef("%s: eval.%s.adapter: train makes an adapter itself, with lora; leave this one out", opt.Where, e.Name)
 		}
 	}
@@ -128,7 +136,7 @@ func (c *Config) check(r *reader) error {
 		}
 	}
 	if store.Same(c.at(c.Out), c.Dir) {
-		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", at("out"))
+		return cli.Usagef("%s: out is the folder of the file itself; name one of its own", c.place("out"))
 	}
 	return nil
 }

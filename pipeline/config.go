@@ -31,6 +31,16 @@ type Config struct {
 	Tokenize, Score, Inspect Options
 	Train                    *Options // nil: nothing is trained
 	Eval                     []Eval
+
+	places map[string]string // where fields stand, by name: "run.yaml:12", "--set cpu"
+}
+
+// place is where a field stands, or the file.
+func (c *Config) place(field string) string {
+	if at := c.places[field]; at != "" {
+		return at
+	}
+	return c.Path
 }
 
 // Options are the flags that a stage is given.
@@ -95,6 +105,9 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
+		if strings.Contains(err.Error(), "cannot start any token") {
+			err = fmt.Errorf("%w: a tab, perhaps, where YAML wants spaces; or a text that needs quotes", err)
+		}
 		return nil, cli.Usagef("%s: %w", path, err)
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
@@ -128,7 +141,6 @@ type reader struct {
 	flags Flags
 	from  map[*yaml.Node]string // where a node that is not the file's comes from
 	known map[string][]cli.Flag // by stage
-	at    map[string]string     // where the fields stand
 }
 
 func (r *reader) where(n *yaml.Node) string {
@@ -142,9 +154,8 @@ func (r *reader) errorf(n *yaml.Node, format string, a ...any) error {
 	return cli.Usagef("%s: "+format, append([]any{r.where(n)}, a...)...)
 }
 
-// each calls f with the fields of a mapping. A field without a value is passed
-// on only if it is one of empty.
-func (r *reader) each(n *yaml.Node, what string, empty []string, f func(key string, v *yaml.Node) error) error {
+// each calls f with the fields of a mapping.
+func (r *reader) each(n *yaml.Node, what string, f func(key string, v *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode {
 		return r.errorf(n, "%s: want fields (name: value)", what)
 	}
@@ -160,15 +171,15 @@ func (r *reader) each(n *yaml.Node, what string, empty []string, f func(key stri
 			return r.errorf(v, "%s: anchors and aliases are not used here; write the value out", join(what, k.Value))
 		}
 		seen[k.Value] = true
-		if v.Tag == "!!null" && !slices.Contains(empty, k.Value) {
-			continue
-		}
 		if err := f(k.Value, v); err != nil {
 			return err
 		}
 	}
 	return nil
 }
+
+// isNull says that a field has no value, and is as good as left out.
+func isNull(v *yaml.Node) bool { return v.Tag == "!!null" }
 
 func join(a, b string) string {
 	if a == "" {
@@ -180,9 +191,15 @@ func join(a, b string) string {
 var topFields = []string{"model", "out", "corpora", "cpu", "workers", "tokenize", "score", "inspect", "train", "eval"}
 
 func (r *reader) config(root *yaml.Node, c *Config) error {
-	r.at = map[string]string{}
-	return r.each(root, "", []string{"tokenize", "score", "inspect", "train"}, func(key string, v *yaml.Node) (err error) {
-		r.at[key] = r.where(v)
+	c.places = map[string]string{}
+	return r.each(root, "", func(key string, v *yaml.Node) (err error) {
+		c.places[key] = r.where(v)
+		switch {
+		case !slices.Contains(topFields, key):
+			return r.errorf(v, "unknown field %q%s", key, nearest(key, topFields))
+		case isNull(v) && (key != "train" || r.from[v] != ""): // in the file an empty train trains with the defaults
+			return nil
+		}
 		switch key {
 		case "model":
 			c.Model, err = r.text(v, key)
@@ -210,32 +227,38 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 			o, err = r.options(v, key, key)
 			c.Train = &o
 		case "eval":
-			err = r.each(v, key, nil, func(name string, v *yaml.Node) error {
-				e, err := r.eval(name, v)
+			err = r.each(v, key, func(name string, v *yaml.Node) error {
+				switch {
+				case isNull(v):
+					return nil
+				case v.Kind != yaml.MappingNode:
+					return r.errorf(v, "eval.%s: want the fields of an evaluation, below a name of yours: eval: {NAME: {corpora: FILE}}", name)
+				}
+				e, err := r.eval(c, name, v)
 				c.Eval = append(c.Eval, e)
 				return err
 			})
-		default:
-			err = r.errorf(v, "unknown field %q%s", key, nearest(key, topFields))
 		}
 		return err
 	})
 }
 
-func (r *reader) eval(name string, n *yaml.Node) (e Eval, err error) {
+func (r *reader) eval(c *Config, name string, n *yaml.Node) (e Eval, err error) {
 	what := "eval." + name
 	if name == "" || strings.Trim(name, "abcdefghijklmnopqrstuvwxyz0123456789_") != "" {
 		return e, r.errorf(n, "%s: an evaluation's name has small letters, digits and _", what)
 	}
 	e.Name = name
 	rest := &yaml.Node{Kind: yaml.MappingNode, Line: n.Line}
-	err = r.each(n, what, []string{"tokenize"}, func(key string, v *yaml.Node) (err error) {
-		switch key {
-		case "corpora":
+	err = r.each(n, what, func(key string, v *yaml.Node) (err error) {
+		switch own := slices.Contains([]string{"corpora", "split", "tokenize"}, key); {
+		case own && isNull(v):
+		case key == "corpora":
+			c.places[what+"."+key] = r.where(v)
 			e.Corpora, err = r.list(v, what+"."+key)
-		case "split":
+		case key == "split":
 			e.Split, err = r.text(v, what+"."+key)
-		case "tokenize":
+		case key == "tokenize":
 			e.Tokenize, err = r.options(v, what+"."+key, "tokenize")
 		default:
 			rest.Content = append(rest.Content, &yaml.Node{Kind: yaml.ScalarNode, Value: key, Line: v.Line}, v)
@@ -281,14 +304,14 @@ func (r *reader) value(stage string, o *Options, name string) (string, error) {
 // options reads the flags of a stage.
 func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 	o := Options{Where: r.where(n)}
-	if n.Tag == "!!null" {
+	if isNull(n) {
 		return o, nil
 	}
 	flags, err := r.stage(stage)
 	if err != nil {
 		return o, err
 	}
-	err = r.each(n, what, nil, func(key string, v *yaml.Node) error {
+	err = r.each(n, what, func(key string, v *yaml.Node) error {
 		i := slices.IndexFunc(flags, func(f cli.Flag) bool { return f.Name == key })
 		if slices.Contains(own[stage], key) {
 			return r.errorf(v, "%s.%s is set by the run itself; leave it out", what, key)
@@ -301,6 +324,9 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 				}
 			}
 			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, names))
+		}
+		if isNull(v) {
+			return nil
 		}
 		f := flags[i]
 		values, err := r.values(v, what+"."+key, f)

@@ -12,11 +12,10 @@ import (
 )
 
 // Init writes a commented run.yaml for a model and corpora, which must be there, that
-// runs as it is.
-// Every flag that a stage has stands in it, as a comment with its default.
+// runs as it is. Every flag that a stage has stands in it, as a comment with its default.
 func Init(path, model string, corpora []string, flags Flags) error {
 	if model == "" {
-		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, a hub id, or demo")
+		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
 	}
 	if len(corpora) == 0 {
 		return cli.Usagef("--corpus is missing: a file, a folder or a pattern; may be given several times")

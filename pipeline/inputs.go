@@ -58,11 +58,12 @@ func under(dir string, elem ...string) string {
 }
 
 // files are what a path in the run's file names: one file, all files in a folder,
-// or all that a pattern fits. one says that the path is the file's own.
-func (c *Config) files(p string) (paths []string, one bool, err error) {
+// or all that a pattern fits. one says that the path is the file's own. where is the
+// place of the field that has the path.
+func (c *Config) files(p, where string) (paths []string, one bool, err error) {
 	paths, one, err = c.find(p)
 	if err == nil && len(paths) == 0 {
-		err = cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", c.Path, p, c.Dir)
+		err = cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", where, p, c.Dir)
 	}
 	return paths, one, err
 }
@@ -89,8 +90,8 @@ func (c *Config) find(p string) (paths []string, one bool, err error) {
 
 // hashPath is over the content of a file, of all files in a folder, or of all
 // that a pattern fits, and over their names in it.
-func (c *Config) hashPath(m *memo, p string) (string, error) {
-	paths, one, err := c.files(p)
+func (c *Config) hashPath(m *memo, p, where string) (string, error) {
+	paths, one, err := c.files(p, where)
 	if err != nil {
 		return "", err
 	}
@@ -114,14 +115,14 @@ func (c *Config) hashPath(m *memo, p string) (string, error) {
 	return "sha256:" + hex.EncodeToString(h.Sum(nil)), nil
 }
 
-// hashModel is the model's hash. Of a hub id, and of the model that is part of the
-// programs, it is not known which files it stands for, and it is taken each time.
+// hashModel is the model's hash. Of the model that is part of the programs, and of
+// one that is not there, it is taken each time.
 func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, error)) (string, error) {
 	take := func() (string, error) { return hash(ref) }
 	if _, err := store.Stat(c.at(c.Model)); err != nil || c.Model == "demo" {
 		return take()
 	}
-	paths, _, err := c.files(c.Model)
+	paths, _, err := c.files(c.Model, c.place("model"))
 	if err != nil {
 		return "", err
 	}

@@ -84,7 +84,11 @@ func (r *Runner) Run(ctx context.Context, s Stage) error {
 	}
 	var exit *exec.ExitError
 	if errors.As(err, &exit) && exit.ExitCode() > 0 {
-		return &cli.Error{Code: exit.ExitCode(), Err: fmt.Errorf("%s failed", s.Program)}
+		said := fmt.Errorf("%s failed", s.Program)
+		if exit.ExitCode() == cli.ExitGate {
+			said = fmt.Errorf("a gate of %s said no", s.Program)
+		}
+		return &cli.Error{Code: exit.ExitCode(), Err: said}
 	}
 	if ctx.Err() != nil {
 		return ctx.Err()

@@ -83,7 +83,11 @@ func (p *Pipeline) able() (isa string, err error) {
 		return "", unusable(err)
 	}
 	if _, err := p.ISA(isa); err != nil {
-		return "", cli.Usagef("this run computes with %s, which all of its machines need (%s): %w; run elsewhere, or set cpu to what all have", isa, p.at(p.Out, "pin.json"), err)
+		from := p.at(p.Out, "pin.json")
+		if p.CPU != "" {
+			from = p.place("cpu")
+		}
+		return "", cli.Usagef("this run computes with %s, which all of its machines need (%s): %w; run elsewhere, or set cpu to what all have", isa, from, err)
 	}
 	return isa, nil
 }

@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 	"time"
@@ -48,6 +49,8 @@ func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error
 			args[at], asked = absent, true
 		case a == "--tokens" || a == "--scores":
 			args[i+1], asked = absent, true
+		case pl.kind == "eval" && strings.HasPrefix(a, "--data="):
+			args[i], asked = "--data="+absent, true
 		case a == "--out" || a == "--html":
 			args[i+1] = filepath.Join(dir, "out")
 		case a == "--model" && strings.HasPrefix(args[i+1], pl.trainedBy()):
@@ -69,10 +72,8 @@ func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error
 	if cli.Code(err) != cli.ExitUsage || strings.Contains(last, absent) {
 		return ctx.Err()
 	}
-	for _, opt := range pl.options.Set {
-		if named(last, "--"+opt.Flag.Name) {
-			return cli.Usagef("%s: %s: %s", opt.Where, pl.Name, last)
-		}
+	if opt := pl.options.blamed(last); opt != nil {
+		return cli.Usagef("%s: %s: %s", opt.Where, pl.Name, last)
 	}
 	if where := pl.options.Where; where != "" {
 		return cli.Usagef("%s: %s: %s", where, pl.Name, last)
@@ -91,16 +92,14 @@ func (s *Step) trainedBy() string {
 	return "\x00"
 }
 
-// named reports that the text has the flag as a whole word.
-func named(text, flag string) bool {
-	for {
-		i := strings.Index(text, flag)
-		if i < 0 {
-			return false
-		}
-		text = text[i+len(flag):]
-		if text == "" || !strings.ContainsAny(text[:1], "abcdefghijklmnopqrstuvwxyz0123456789-") {
-			return true
+// blamed is the option that an error names first; nil if it names none of them.
+func (o *Options) blamed(text string) *Option {
+	for _, flag := range flagName.FindAllString(text, -1) {
+		if opt := o.find(flag[2:]); opt != nil {
+			return opt
 		}
 	}
+	return nil
 }
+
+var flagName = regexp.MustCompile(`--[a-z0-9][a-z0-9-]*`)

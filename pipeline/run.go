@@ -7,6 +7,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"math"
 	"os"
 	"slices"
 	"strings"
@@ -77,8 +78,11 @@ func (p *Pipeline) all(ctx context.Context, held *holding) error {
 	}
 	// What there is of a report is wanted most after a failure; of a stop it is not.
 	if !errors.Is(failed, context.Canceled) && cli.Code(failed) != cli.ExitStopped {
-		if err := p.Report(ctx, plan); err != nil && failed == nil {
+		switch err := p.Report(ctx, plan); {
+		case failed == nil:
 			failed = err
+		case err == nil:
+			failed = &cli.Error{Code: cli.Code(failed), Err: fmt.Errorf("%w, the report %s", failed, p.at(p.Out, reportDir, "index.html"))}
 		}
 	}
 	if failed == nil && ran == 0 {
@@ -189,7 +193,7 @@ func (p *Pipeline) step(ctx context.Context, held *holding, plan []Planned, pl *
 		err = &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("%s: %w; its log is %s", pl.Name, err, p.at(pl.Folder, logName))}
 	}
 	if err == nil {
-		p.say("step", pl.Name, "finished", "seconds", fmt.Sprintf("%.1f", a.Seconds), "peak_memory_mib", fmt.Sprint(peak>>20))
+		p.say("step", pl.Name, "finished", "seconds", math.Round(10*a.Seconds)/10, "peak_memory_mib", peak>>20)
 	}
 	return err
 }
@@ -236,20 +240,17 @@ func (p *Pipeline) execute(ctx context.Context, held *holding, pl *Planned, u *U
 	return err
 }
 
-// say reports on the run itself: a line for people, or a record for machines.
-func (p *Pipeline) say(what, name, event string, fields ...string) {
+// say reports on the run itself: a line for people, or a record for machines, in
+// which numbers are numbers. fields are names and values.
+func (p *Pipeline) say(what, name, event string, fields ...any) {
 	if log, ok := p.Runner.Err.(*cli.Log); ok {
-		record := []any{what, name}
-		for _, f := range fields {
-			record = append(record, f)
-		}
-		log.Info(event, record...)
+		log.Info(event, append([]any{what, name}, fields...)...)
 		return
 	}
 	var more []string
 	for i := 0; i+1 < len(fields); i += 2 {
 		if fields[i+1] != "" {
-			more = append(more, strings.ReplaceAll(fields[i], "_", " ")+" "+fields[i+1])
+			more = append(more, fmt.Sprintf("%s %v", strings.ReplaceAll(fields[i].(string), "_", " "), fields[i+1]))
 		}
 	}
 	fmt.Fprintf(p.Runner.Err, "== %s: %s  %s\n", name, event, strings.Join(more, ", "))

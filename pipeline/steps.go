@@ -59,7 +59,7 @@ func (c *Config) Steps(f Facts) ([]*Step, error) {
 		return nil, err
 	}
 	b := &builder{c: c, memo: f.memo, isa: f.ISA, ref: ref, model: model}
-	tok := b.tokenize("tokenize", c.Corpora, &c.Tokenize)
+	tok := b.tokenize("tokenize", c.Corpora, c.place("corpora"), &c.Tokenize)
 	data := tok.out()
 	if len(c.splits()) > 0 {
 		data = under(data, "train")
@@ -96,13 +96,13 @@ type builder struct {
 	err        error
 }
 
-func (b *builder) tokenize(name string, corpora []string, o *Options) *Step {
+func (b *builder) tokenize(name string, corpora []string, where string, o *Options) *Step {
 	s := &Step{Name: name, kind: "tokenize", Schema: parquet.SchemaTokens, Shards: b.c.Shards, Parts: map[string]string{}}
 	if len(o.Value("dedup")) > 0 || s.Shards < 2 || o != &b.c.Tokenize {
 		s.Shards = -1 // whether a row repeats is known when all before it are read
 	}
 	for i, p := range corpora {
-		hash, err := b.c.hashPath(b.memo, p)
+		hash, err := b.c.hashPath(b.memo, p, where)
 		if err != nil && b.err == nil {
 			b.err = err
 		}
@@ -135,7 +135,7 @@ func (b *builder) tokens(e *Eval) (*Step, string) {
 	}
 	s := b.own[e.Name]
 	if s == nil {
-		s = b.tokenize("tokenize "+e.Name, e.Corpora, &e.Tokenize)
+		s = b.tokenize("tokenize "+e.Name, e.Corpora, b.c.place("eval."+e.Name+".corpora"), &e.Tokenize)
 		if b.own == nil {
 			b.own = map[string]*Step{}
 		}
@@ -231,7 +231,7 @@ func (b *builder) add(s *Step, o *Options) *Step {
 				v = dir
 			}
 			if opt.Flag.Type != "bool" && b.c.isThere(v) {
-				hash, err := b.c.hashPath(b.memo, v)
+				hash, err := b.c.hashPath(b.memo, v, opt.Where)
 				if err != nil && b.err == nil {
 					b.err = err
 				}

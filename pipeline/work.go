@@ -427,7 +427,7 @@ func (w *worker) done(shard, beside int, u *Usage) error {
 		d.Ledger.Add(meta.Ledger)
 		d.Files = append(d.Files, ShardFile{name, parquet.ShardInfo{Name: path.Base(name), Rows: meta.Ledger.RowsOut, Bytes: st.Size, SHA256: sum}})
 	}
-	w.p.say("shard", fmt.Sprintf("%s %d/%d", w.s.Name, shard, w.n), "finished", "rows", fmt.Sprint(d.Ledger.RowsOut))
+	w.p.say("shard", fmt.Sprintf("%s %d/%d", w.s.Name, shard, w.n), "finished", "rows", d.Ledger.RowsOut)
 	return writeJSON(w.p.doneFile(w.s.Step, shard), &d)
 }
 

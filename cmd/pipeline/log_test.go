@@ -19,6 +19,10 @@ type record struct {
 	Msg     string
 	Program string
 	Code    *int `json:"exit_code"`
+	// Of the pipeline's own, numbers; another type does not unmarshal.
+	Seconds       *float64
+	PeakMemoryMiB *int64 `json:"peak_memory_mib"`
+	Rows          *int64
 }
 
 // TestLogFormatJSON: whatever the four programs write to standard error with
@@ -40,6 +44,7 @@ func TestLogFormatJSON(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
+	steps, shards := 0, 0 // of which numbers are told
 	for _, c := range []struct {
 		code    int
 		command string
@@ -93,6 +98,12 @@ func TestLogFormatJSON(t *testing.T) {
 				if found = found || strings.Contains(r.Msg, c.says) && r.Level == c.level; c.says == "" && r.Program != args[0] {
 					t.Errorf("%s: of %s", line, r.Program)
 				}
+				if r.Seconds != nil && r.PeakMemoryMiB != nil {
+					steps++
+				}
+				if r.Rows != nil {
+					shards++
+				}
 				last = r
 			}
 			if !found {
@@ -102,6 +113,9 @@ func TestLogFormatJSON(t *testing.T) {
 				t.Errorf("%s: the last is %+v", c.command, last)
 			}
 		}
+	}
+	if steps < 3 || shards != 6 { // three of tokenize, three of score
+		t.Errorf("seconds and memory of %d steps are told, rows of %d shards", steps, shards)
 	}
 	if out, err := exec.Command(filepath.Join(programs, "scorer"), "verify", filepath.Join(dir, "sco"), "--log-format", "xml").CombinedOutput(); err == nil || !strings.Contains(string(out), `--log-format "xml": use text or json`) {
 		t.Errorf("%v: %s", err, out)

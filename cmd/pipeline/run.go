@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"os"
 	"strconv"
 	"time"
@@ -221,7 +222,7 @@ every stage stands in it as a comment.
 
 func runInit(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("pipeline init", pflag.ContinueOnError)
-	model := fs.String("model", "", "a Hugging Face folder, a .gguf file, a hub id, or demo")
+	model := fs.String("model", "", "a Hugging Face folder, a .gguf file, or demo")
 	corpora := fs.StringArray("corpus", nil, "a file, a folder or a pattern of files; may be given several times")
 	if err := cli.Parse(fs, args, std, initUsage); err != nil {
 		return err
@@ -234,9 +235,20 @@ func runInit(ctx context.Context, args []string, std cli.IO) error {
 	default:
 		return cli.Usagef("want one file to write, got %d arguments; see pipeline init --help", fs.NArg())
 	}
+	if *model != "" && !store.IsURL(*model) { // of a bucket all would be fetched; plan looks
+		c, err := weights.Open(*model)
+		if err != nil {
+			return cli.Usagef("--model: %w", err)
+		}
+		c.Close()
+	}
 	r, err := runner(std)
 	if err != nil {
 		return err
 	}
-	return pipeline.Init(path, *model, *corpora, r.Flags)
+	if err := pipeline.Init(path, *model, *corpora, r.Flags); err != nil {
+		return err
+	}
+	fmt.Fprintf(std.Err, "%[1]s is written; what it would do: pipeline plan %[1]s\n", path)
+	return nil
 }

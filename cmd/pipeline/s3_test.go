@@ -307,7 +307,7 @@ func adapterOnServer(t *testing.T, s *s3test.Server) {
 		if got, _ := p.do(append(args, s.URL("run/adapter")), cli.ExitDone); got != want {
 			t.Errorf("%v: %s, of a folder %s", args, got, want)
 		}
-		if _, log := p.do(append(args, s.URL("none")), cli.ExitUsage); !strings.Contains(log, s.URL("none")+": no adapter_config.json is in this folder") {
+		if _, log := p.do(append(args, s.URL("none")), cli.ExitUsage); !strings.Contains(log, s.URL("none")+": no such folder") {
 			t.Errorf("%v: of one that is not there: %s", args, log)
 		}
 	}

@@ -20,6 +20,10 @@ import (
 
 // withModel opens what every task needs, runs it, and completes the examples' file.
 func (e *evaluation) withModel(run func(l *eval.Language, lang *tokenize.Language, lines *examples) error) (err error) {
+	// Before the model is read, which may take minutes.
+	if _, err := store.Stat(e.data); err != nil {
+		return cli.Usagef("--data: %w; give the file to measure with", err)
+	}
 	if e.c, err = open(e.model); err != nil {
 		return err
 	}

@@ -65,6 +65,9 @@ func checkOut(ref, out string) error {
 	if ext := strings.ToLower(filepath.Ext(store.Base(out))); slices.Contains(notFolders, ext) {
 		return cli.Usagef("--out %s: a GGUF's name ends in .gguf, and a Hugging Face model is a folder: leave %s out", out, ext)
 	}
+	if st, err := store.Stat(out); err == nil && st.Regular {
+		return cli.Usagef("--out %s is a file: name a folder, or a file whose name ends in .gguf", out)
+	}
 	for _, name := range []string{"config.json", weights.AdapterConfig} {
 		if _, err := store.Stat(store.Join(out, name)); err == nil {
 			return cli.Usagef("--out %s holds a model already (%s): choose another folder, or remove it", out, name)
@@ -104,6 +107,9 @@ func export(ref, adapter, out, typ string, std cli.IO) error {
 	write := model.ExportFolder
 	if isGGUF(out) {
 		write = model.ExportGGUF
+		if err := store.MkdirAll(filepath.Dir(path)); err != nil {
+			return cli.Usagef("--out: %w", err)
+		}
 	}
 	lost, err := write(path, c, a, strings.ToUpper(typ))
 	if err != nil {

@@ -27,6 +27,9 @@ func OpenAdapter(dir string) (*Checkpoint, error) {
 		if _, err := c.File("adapter/" + AdapterConfig); err == nil {
 			return nil, fmt.Errorf("%s: no %s is in this folder; the adapter of a run is %s", dir, AdapterConfig, store.Join(dir, "adapter"))
 		}
+		if _, err := store.Stat(dir); errors.Is(err, fs.ErrNotExist) {
+			return nil, fmt.Errorf("%s: no such folder; give one of an adapter that PEFT or train --lora has written", dir)
+		}
 		return nil, fmt.Errorf("%s: no %s is in this folder; it is no adapter that PEFT or this program has written", dir, AdapterConfig)
 	}
 	name := store.Join(dir, AdapterWeights)

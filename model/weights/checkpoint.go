@@ -10,6 +10,7 @@ import (
 	"fmt"
 	"io/fs"
 	"os"
+	"path"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -140,6 +141,14 @@ func openFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, 
 		}
 	}
 	if c.config == nil && len(c.tensors) == 0 {
+		if _, err := c.File("model/config.json"); err == nil {
+			return nil, fmt.Errorf("%s: no config.json is in this folder; the model of a run is %s", ref, store.Join(ref, "model"))
+		}
+		for _, dir := range []string{".", "adapter"} {
+			if _, err := c.File(path.Join(dir, AdapterConfig)); err == nil {
+				return nil, fmt.Errorf("%s: no model is in this folder, but an adapter: give the model it was made of, and %s as --adapter (train eval, train export, scorer score)", ref, store.Join(ref, dir))
+			}
+		}
 		if _, err := c.File("tokenizer.json"); err != nil {
 			return nil, fmt.Errorf("%s: neither config.json nor model.safetensors nor tokenizer.json is in this folder; it is no Hugging Face model", ref)
 		}
