@@ -71,6 +71,9 @@ func openForeign(dir, schema string) (*Dataset, error) {
 	}
 	d := &Dataset{Dir: dir, Foreign: true}
 	for _, e := range entries {
+		if e.Dir && e.Name == PartialName {
+			return nil, fmt.Errorf("%s: the dataset is unfinished: %s has what is made of its shards; run the stage again", dir, PartialName)
+		}
 		if strings.HasPrefix(e.Name, ".") || !strings.HasSuffix(e.Name, ".parquet") || e.Dir {
 			continue
 		}

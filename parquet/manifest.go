@@ -15,6 +15,10 @@ import (
 // ManifestName is the file that completes a dataset folder, written last.
 const ManifestName = "_manifest.json"
 
+// PartialName is the folder, beside the shards of scores, of what is scored of those
+// that are not finished.
+const PartialName = "_partial"
+
 // TokenizerName is the file beside it with the tokenizer that made the ids.
 const TokenizerName = "_tokenizer.json"
 

@@ -14,11 +14,6 @@ import (
 	"eaft/parquet"
 )
 
-// partialName is the folder, beside the shards, of what is scored of shards that
-// are not finished. The run that closes the dataset removes it: while workers may
-// save there, none can.
-const partialName = "_partial"
-
 // saveInterval is how long scores of a window are in memory only. Tests make it
 // shorter.
 var saveInterval = 2 * time.Minute
@@ -47,7 +42,7 @@ func (p *partial) next(n int) { p.first, p.kept = p.first+int64(n), 0 }
 func partialPrefix(shard string) string { return strings.TrimSuffix(shard, path.Ext(shard)) + "-row-" }
 
 func (p *partial) path() string {
-	return store.Join(p.r.o.Out, partialName, fmt.Sprintf("%s%012d.parquet", partialPrefix(p.shard), p.first))
+	return store.Join(p.r.o.Out, parquet.PartialName, fmt.Sprintf("%s%012d.parquet", partialPrefix(p.shard), p.first))
 }
 
 // restore fills in what an earlier run has scored of a window, and returns of how
@@ -98,7 +93,7 @@ func (p *partial) save(w *window) (err error) {
 	if n <= p.kept {
 		return nil
 	}
-	if err := store.MkdirAll(store.Join(p.r.o.Out, partialName)); err != nil {
+	if err := store.MkdirAll(store.Join(p.r.o.Out, parquet.PartialName)); err != nil {
 		return err
 	}
 	path := p.path()
@@ -153,7 +148,7 @@ func damaged(err error) error {
 // begun counts the rows that were saved of each shard, by its place, and refuses what
 // was begun in another way.
 func (r *run) begun() (rows map[int]int64, err error) {
-	entries, err := store.ReadDir(store.Join(r.o.Out, partialName))
+	entries, err := store.ReadDir(store.Join(r.o.Out, parquet.PartialName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil
 	}
@@ -165,7 +160,7 @@ func (r *run) begun() (rows map[int]int64, err error) {
 		if i < 0 || r.o.Shards != nil && !slices.Contains(r.o.Shards, i) {
 			continue
 		}
-		path := store.Join(r.o.Out, partialName, e.Name)
+		path := store.Join(r.o.Out, parquet.PartialName, e.Name)
 		meta, err := parquet.ReadMeta(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue // another run has ended this shard meanwhile

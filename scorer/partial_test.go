@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -90,10 +91,15 @@ func TestStoppedInsideAShard(t *testing.T) {
 					t.Fatal(err)
 				}
 				batches++
-				if _, err := parquet.OpenDataset(o.Out, parquet.SchemaScores); err == nil {
-					t.Fatal("a stopped run has a dataset")
+				if _, err := parquet.OpenDataset(o.Out, parquet.SchemaScores); err == nil || !strings.Contains(err.Error(), "unfinished") {
+					t.Fatalf("the dataset of a stopped run: %v", err)
 				}
+				var log bytes.Buffer
+				o.Log = &log
 				sum := score(t, 1, o)
+				if !strings.Contains(log.String(), "going on: ") {
+					t.Errorf("stopped at %d: the next run says\n%s", left, &log)
+				}
 				if sum.Work.Tokens >= whole.Work.Tokens || left > 20 && sum.Work.Tokens > whole.Work.Tokens*9/10 {
 					t.Errorf("stopped at %d: the next run scored %d tokens of %d", left, sum.Work.Tokens, whole.Work.Tokens)
 				}
@@ -173,7 +179,7 @@ func TestWorkerGoesOn(t *testing.T) {
 			t.Fatal(err)
 		}
 		// The folder stays, where others may be about to save.
-		if left, err := os.ReadDir(filepath.Join(o.Out, partialName)); err != nil || (len(left) > 0) != (shard == 0) {
+		if left, err := os.ReadDir(filepath.Join(o.Out, parquet.PartialName)); err != nil || (len(left) > 0) != (shard == 0) {
 			t.Errorf("after shard %d: %v, %v", shard, left, err)
 		}
 	}
@@ -199,11 +205,11 @@ func TestPartialRefused(t *testing.T) {
 	} {
 		other := o
 		change(&other)
-		if _, _, err := run1(t, 1, other); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), partialName) || !strings.Contains(err.Error(), what) {
+		if _, _, err := run1(t, 1, other); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), parquet.PartialName) || !strings.Contains(err.Error(), what) {
 			t.Errorf("%s: %v", what, err)
 		}
 	}
-	paths, err := filepath.Glob(filepath.Join(o.Out, partialName, "part-00000-of-00001-row-*.parquet"))
+	paths, err := filepath.Glob(filepath.Join(o.Out, parquet.PartialName, "part-00000-of-00001-row-*.parquet"))
 	if err != nil || len(paths) < 2 {
 		t.Fatalf("%v, %v", paths, err)
 	}
@@ -223,7 +229,7 @@ func TestPartialRefused(t *testing.T) {
 			t.Fatal(err)
 		}
 		data[at] ^= 4
-		path := filepath.Join(o.Out, partialName, filepath.Base(paths[1]))
+		path := filepath.Join(o.Out, parquet.PartialName, filepath.Base(paths[1]))
 		if err := os.WriteFile(path, data, 0o666); err != nil {
 			t.Fatal(err)
 		}
@@ -304,7 +310,7 @@ func TestPartialOfAnotherRunMeanwhile(t *testing.T) {
 		t.Fatal(err)
 	}
 	ctx := &beside{t.Context(), 5, func() {
-		if err := os.CopyFS(filepath.Join(o.Out, partialName), os.DirFS(filepath.Join(other.Out, partialName))); err != nil {
+		if err := os.CopyFS(filepath.Join(o.Out, parquet.PartialName), os.DirFS(filepath.Join(other.Out, parquet.PartialName))); err != nil {
 			t.Fatal(err)
 		}
 	}}
@@ -316,10 +322,10 @@ func TestPartialOfAnotherRunMeanwhile(t *testing.T) {
 // What another run of the same shard has just taken away is no error.
 func TestPartialTakenAway(t *testing.T) {
 	o := options(dataset(t, rows(vocab(t)), 1, ""), t.TempDir())
-	if err := os.Mkdir(filepath.Join(o.Out, partialName), 0o777); err != nil {
+	if err := os.Mkdir(filepath.Join(o.Out, parquet.PartialName), 0o777); err != nil {
 		t.Fatal(err)
 	}
-	if err := os.Symlink("gone", filepath.Join(o.Out, partialName, "part-00000-of-00001-row-000000000000.parquet")); err != nil {
+	if err := os.Symlink("gone", filepath.Join(o.Out, parquet.PartialName, "part-00000-of-00001-row-000000000000.parquet")); err != nil {
 		t.Skip(err)
 	}
 	score(t, 1, o)

@@ -60,7 +60,7 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if done, err := r.again(&sum); done || err != nil {
 		return sum, done, err // by a run that ended since
 	}
-	for _, dir := range []string{o.Out, store.Join(o.Out, partialName)} {
+	for _, dir := range []string{o.Out, store.Join(o.Out, parquet.PartialName)} {
 		if err := store.CleanTemps(dir); err != nil {
 			return sum, false, err
 		}
@@ -119,6 +119,9 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 		} else {
 			done += begun[i]
 		}
+	}
+	if done > 0 {
+		fmt.Fprintf(r.o.Log, "going on: %d of %d rows are scored\n", done, total)
 	}
 	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	defer func() {
@@ -266,9 +269,10 @@ func (r *run) score(ctx context.Context, path string, w *window, p *partial, pro
 	return nil
 }
 
-// finish copies the tokenizer, sums the shards up and writes the manifest last.
+// finish copies the tokenizer, sums the shards up and writes the manifest last. It
+// alone takes the folder of what was partly scored away: workers may save there.
 func (r *run) finish(m *parquet.Manifest) (Summary, error) {
-	if err := store.RemoveAll(store.Join(r.o.Out, partialName)); err != nil {
+	if err := store.RemoveAll(store.Join(r.o.Out, parquet.PartialName)); err != nil {
 		return Summary{}, err
 	}
 	if r.tokenizer != nil {
