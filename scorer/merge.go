@@ -26,6 +26,7 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 		return sum, cli.Usagef("give two annotations at least to merge, got %d", len(parts))
 	}
 	var all []part
+	from := map[string]string{} // the rows of a part
 	for _, dir := range parts {
 		p, err := openPart(dir)
 		if err != nil {
@@ -36,6 +37,11 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 				return sum, err
 			}
 		}
+		rows := p.tokens.Manifest.ContentHash()
+		if first, ok := from[rows]; ok {
+			return sum, cli.Usagef("%s and %s annotate the same rows, which would be there twice: leave one out", first, dir)
+		}
+		from[rows] = dir
 		all = append(all, p)
 	}
 	if store.Same(out, tokensOut) {
