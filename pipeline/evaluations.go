@@ -49,8 +49,9 @@ func results(data json.RawMessage) (out []result) {
 	if json.Unmarshal(data, &fields) != nil {
 		return nil
 	}
-	for i, name := range order(data) {
-		if slices.Contains(order(data)[:i], name) {
+	names := order(data)
+	for i, name := range names {
+		if slices.Contains(names[:i], name) {
 			continue // stands twice
 		}
 		var x *float64

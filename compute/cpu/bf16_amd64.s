@@ -2808,7 +2808,7 @@ row:
 	MOVQ R10, BX
 	MOVQ n+24(FP), CX
 	SUBQ $64, CX
-	JLT done4
+	JLT loopdone4
 	PCALIGN $32
 loop4:
 	VMOVUPS 0(SI), Z0
@@ -2940,10 +2940,10 @@ loop4:
 	ADDQ $128, DI
 	SUBQ $64, CX
 	JGE loop4
-done4:
+loopdone4:
 	ADDQ $64, CX
 	SUBQ $16, CX
-	JLT done1
+	JLT loopdone1
 	PCALIGN $32
 loop1:
 	VMOVUPS 0(SI), Z0
@@ -2982,7 +2982,7 @@ loop1:
 	ADDQ $32, DI
 	SUBQ $16, CX
 	JGE loop1
-done1:
+loopdone1:
 	ADDQ $16, CX
 	ADDQ ldd+40(FP), R8
 	ADDQ ld+48(FP), R9
@@ -3057,7 +3057,7 @@ TEXT ·swigluBackBF16(SB), NOSPLIT, $0-64
 	VMOVUPS ·expConst+704(SB), Z26
 	MOVQ ahead+56(FP), AX
 	SUBQ $32, CX
-	JLT done2
+	JLT loopdone2
 	PCALIGN $32
 loop2:
 	PREFETCHT0 0(R10)(AX*1)
@@ -3160,10 +3160,10 @@ loop2:
 	ADDQ $64, R11
 	SUBQ $32, CX
 	JGE loop2
-done2:
+loopdone2:
 	ADDQ $32, CX
 	SUBQ $16, CX
-	JLT done1
+	JLT loopdone1
 	PCALIGN $32
 loop1:
 	PREFETCHT0 0(R10)(AX*1)
@@ -3220,7 +3220,7 @@ loop1:
 	ADDQ $32, R11
 	SUBQ $16, CX
 	JGE loop1
-done1:
+loopdone1:
 	ADDQ $16, CX
 	VZEROUPPER
 	RET

@@ -393,7 +393,8 @@ TEXT ·expSumAVX2(SB), NOSPLIT, $0-32
 	VMOVUPS 0(DI), Y5
 	VMOVUPS 32(DI), Y6
 	SUBQ $16, CX
-	JLT done2
+	JLT loopdone2
+	PCALIGN $32
 loop2:
 	VMOVUPS 0(SI), Y0
 	VMOVUPS 32(SI), Y8
@@ -460,7 +461,7 @@ loop2:
 	ADDQ $64, SI
 	SUBQ $16, CX
 	JGE loop2
-done2:
+loopdone2:
 	ADDQ $16, CX
 	VMOVUPS Y5, 0(DI)
 	VMOVUPS Y6, 32(DI)
@@ -2167,7 +2168,8 @@ TEXT ·expSumAVX512(SB), NOSPLIT, $0-32
 	VMOVUPS ·expConst+704(SB), Z26
 	VMOVUPS 0(DI), Z29
 	SUBQ $64, CX
-	JLT done4
+	JLT loopdone4
+	PCALIGN $32
 loop4:
 	VMOVUPS 0(SI), Z0
 	VMOVUPS 64(SI), Z4
@@ -2256,10 +2258,11 @@ loop4:
 	ADDQ $256, SI
 	SUBQ $64, CX
 	JGE loop4
-done4:
+loopdone4:
 	ADDQ $64, CX
 	SUBQ $16, CX
-	JLT done1
+	JLT loopdone1
+	PCALIGN $32
 loop1:
 	VMOVUPS 0(SI), Z0
 	VSUBPS Z27, Z0, Z0
@@ -2285,7 +2288,7 @@ loop1:
 	ADDQ $64, SI
 	SUBQ $16, CX
 	JGE loop1
-done1:
+loopdone1:
 	ADDQ $16, CX
 	VMOVUPS Z29, 0(DI)
 	VZEROUPPER
@@ -2309,7 +2312,7 @@ TEXT ·headRowAVX512(SB), NOSPLIT, $0-56
 	VMOVAPS Z4, Z13
 	VMOVAPS Z4, Z14
 	SUBQ $4, CX
-	JLT maxed4
+	JLT firstdone4
 	PCALIGN $32
 first4:
 	VMOVUPS 0(SI), Z0
@@ -2331,10 +2334,10 @@ first4:
 	ADDQ $256, SI
 	SUBQ $4, CX
 	JGE first4
-maxed4:
+firstdone4:
 	ADDQ $4, CX
 	SUBQ $1, CX
-	JLT maxed1
+	JLT firstdone1
 	PCALIGN $32
 first1:
 	VMOVUPS 0(SI), Z0
@@ -2344,7 +2347,7 @@ first1:
 	ADDQ $64, SI
 	SUBQ $1, CX
 	JGE first1
-maxed1:
+firstdone1:
 	ADDQ $1, CX
 	VMAXPS Z12, Z4, Z4
 	VMAXPS Z13, Z14, Z14
@@ -2416,9 +2419,10 @@ sums:
 	VMULPS Z1, Z29, Z29
 	MOVQ x+8(FP), SI
 	MOVQ n+16(FP), CX
-four:
 	SUBQ $4, CX
-	JLT fourdone
+	JLT sumsdone4
+	PCALIGN $32
+sums4:
 	VMOVUPS 0(SI), Z0
 	VMOVUPS 64(SI), Z4
 	VMOVUPS 128(SI), Z8
@@ -2500,12 +2504,14 @@ four:
 	VADDPS Z13, Z28, Z28
 	VFMADD231PS Z12, Z13, Z29
 	ADDQ $256, SI
-	JMP four
-fourdone:
+	SUBQ $4, CX
+	JGE sums4
+sumsdone4:
 	ADDQ $4, CX
-one:
 	SUBQ $1, CX
-	JLT onedone
+	JLT sumsdone1
+	PCALIGN $32
+sums1:
 	VMOVUPS 0(SI), Z0
 	VSUBPS Z27, Z0, Z0
 	VMAXPS Z0, Z16, Z0
@@ -2527,8 +2533,10 @@ one:
 	VADDPS Z1, Z28, Z28
 	VFMADD231PS Z0, Z1, Z29
 	ADDQ $64, SI
-	JMP one
-onedone:
+	SUBQ $1, CX
+	JGE sums1
+sumsdone1:
+	ADDQ $1, CX
 	VMOVUPS Z28, 64(DI)
 	VMOVUPS Z29, 128(DI)
 	MOVQ BX, ret+48(FP)

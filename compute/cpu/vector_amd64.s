@@ -968,7 +968,7 @@ TEXT ·swigluAVX512(SB), NOSPLIT, $0-32
 	VMOVUPS ·expConst+640(SB), Z25
 	VMOVUPS ·expConst+704(SB), Z26
 	SUBQ $64, CX
-	JLT done4
+	JLT loopdone4
 	PCALIGN $32
 loop4:
 	VMOVUPS 0(DI), Z0
@@ -1096,10 +1096,10 @@ loop4:
 	ADDQ $256, R8
 	SUBQ $64, CX
 	JGE loop4
-done4:
+loopdone4:
 	ADDQ $64, CX
 	SUBQ $16, CX
-	JLT done1
+	JLT loopdone1
 	PCALIGN $32
 loop1:
 	VMOVUPS 0(DI), Z0
@@ -1137,7 +1137,7 @@ loop1:
 	ADDQ $64, R8
 	SUBQ $16, CX
 	JGE loop1
-done1:
+loopdone1:
 	ADDQ $16, CX
 	VZEROUPPER
 	RET
@@ -1167,7 +1167,7 @@ TEXT ·swigluBackAVX512(SB), NOSPLIT, $0-48
 	VMOVUPS ·expConst+640(SB), Z25
 	VMOVUPS ·expConst+704(SB), Z26
 	SUBQ $32, CX
-	JLT done2
+	JLT loopdone2
 	PCALIGN $32
 loop2:
 	VMOVUPS 0(R9), Z0
@@ -1255,10 +1255,10 @@ loop2:
 	ADDQ $128, R10
 	SUBQ $32, CX
 	JGE loop2
-done2:
+loopdone2:
 	ADDQ $32, CX
 	SUBQ $16, CX
-	JLT done1
+	JLT loopdone1
 	PCALIGN $32
 loop1:
 	VMOVUPS 0(R9), Z0
@@ -1307,7 +1307,7 @@ loop1:
 	ADDQ $64, R10
 	SUBQ $16, CX
 	JGE loop1
-done1:
+loopdone1:
 	ADDQ $16, CX
 	VZEROUPPER
 	RET

@@ -404,16 +404,15 @@ func swigluBF16() {
 	p("\tMOVQ dst+0(FP), R8\n\tMOVQ gate+8(FP), R9\n\tMOVQ up+16(FP), R10\n\tMOVQ rows+32(FP), DX")
 	z.sigmoidConstants()
 	p("row:\n\tMOVQ R8, DI\n\tMOVQ R9, SI\n\tMOVQ R10, BX\n\tMOVQ n+24(FP), CX")
-	for _, n := range []int{4, 1} {
-		p("\tSUBQ $%d, CX\n\tJLT done%d\n\tPCALIGN $32\nloop%d:", 16*n, n, n)
+	atOnce("loop", []int{4, 1}, 16, func(n int) {
 		interleaved(n, func(i int) {
 			c := z.chain(i, n)
 			z.swiglu(fmt.Sprintf("%d(SI)", 64*i), fmt.Sprintf("%d(BX)", 64*i), c, 1+i)
 			vcvtneps2bf16(c[1], c[1])
 			p("\tVMOVUPS Y%d, %d(DI)", c[1], 32*i)
 		})
-		p("\tADDQ $%d, SI\n\tADDQ $%d, BX\n\tADDQ $%d, DI\n\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 64*n, 64*n, 32*n, 16*n, n, n, 16*n)
-	}
+		p("\tADDQ $%d, SI\n\tADDQ $%d, BX\n\tADDQ $%d, DI", 64*n, 64*n, 32*n)
+	})
 	p("\tADDQ ldd+40(FP), R8\n\tADDQ ld+48(FP), R9\n\tADDQ ld+48(FP), R10\n\tDECQ DX\n\tJNZ row")
 	ret()
 }

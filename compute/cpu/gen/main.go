@@ -247,9 +247,7 @@ func (s isa) expSum() {
 	if s.r == "Y" {
 		steps, free = []int{2}, []int{0, 8}
 	}
-	for _, n := range steps {
-		size := n * s.bytes / 4
-		p("\tSUBQ $%d, CX\n\tJLT done%d\nloop%d:", size, n, n)
+	atOnce("loop", steps, s.bytes/4, func(n int) {
 		interleaved(n, func(i int) {
 			x := free[i]
 			p("\tVMOVUPS %d(SI), %s%d", i*s.bytes, s.r, x)
@@ -261,8 +259,8 @@ func (s isa) expSum() {
 		for i := range n {
 			s.op("VADDPS", free[i]+1, sums+i%regs, sums+i%regs)
 		}
-		p("\tADDQ $%d, SI\n\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 4*size, size, n, n, size)
-	}
+		p("\tADDQ $%d, SI", n*s.bytes)
+	})
 	for i := range regs {
 		p("\tVMOVUPS %s%d, %d(DI)", s.r, sums+i, i*s.bytes)
 	}
@@ -284,14 +282,13 @@ func (s isa) headRow() {
 		for i := range 3 {
 			p("\tVMOVAPS Z4, Z%d", 12+i)
 		}
-		for _, n := range []int{4, 1} { // a maximum waits for itself: four of them
-			p("\tSUBQ $%d, CX\n\tJLT maxed%d\n\tPCALIGN $32\nfirst%d:", n, n, n)
+		atOnce("first", []int{4, 1}, 1, func(n int) { // a maximum waits for itself: four of them
 			for i, top := range []int{4, 12, 13, 14}[:n] {
 				p("\tVMOVUPS %d(SI), Z%d\n\tVMAXPS Z%d, Z%d, Z%d // NaN: the maximum stays", 64*i, i, top, i, top)
 				p("\tVCMPPS $14, Z6, Z%d, K%d\n\tVPSUBD Z10, Z5, K%d, Z5", i, 2+i, 2+i)
 			}
-			p("\tADDQ $%d, SI\n\tSUBQ $%d, CX\n\tJGE first%d\nmaxed%d:\n\tADDQ $%d, CX", 64*n, n, n, n, n)
-		}
+			p("\tADDQ $%d, SI", 64*n)
+		})
 		p("\tVMAXPS Z12, Z4, Z4\n\tVMAXPS Z13, Z14, Z14\n\tVMAXPS Z14, Z4, Z4")
 		p("\tVMOVUPS (DI), Z11\n\tVCMPPS $14, Z7, Z4, K1\n\tVMAXPS Z4, Z11, Z4\n\tKORTESTW K1, K1\n\tJEQ sums // as for most tiles")
 		p("\tVPBROADCASTD R10, Z8\n\tVPADDD ·laneNumbers(SB), Z8, Z8\n\tMOVL $16, AX\n\tVPBROADCASTD AX, Z9")
@@ -341,23 +338,16 @@ func (s isa) headSums() {
 	s.expNegative()
 	p("\tVFMADD231PS Z0, Z28, Z29\n\tVMULPS Z1, Z28, Z28\n\tVMULPS Z1, Z29, Z29")
 	p("\tMOVQ x+8(FP), SI\n\tMOVQ n+16(FP), CX")
-	for _, at := range []struct {
-		name string
-		n    int
-	}{{"four", 4}, {"one", 1}} {
-		p("%s:\n\tSUBQ $%d, CX\n\tJLT %sdone", at.name, at.n, at.name)
-		interleaved(at.n, func(i int) {
+	atOnce("sums", []int{4, 1}, 1, func(n int) {
+		interleaved(n, func(i int) {
 			p("\tVMOVUPS %d(SI), Z%d\n\tVSUBPS Z27, Z%d, Z%d", 64*i, 4*i, 4*i, 4*i)
 			s.expChain(4*i, 4*i+1, 4*i+2, 4*i+3, 1+i)
 		})
-		for i := range at.n {
+		for i := range n {
 			p("\tVADDPS Z%d, Z28, Z28\n\tVFMADD231PS Z%d, Z%d, Z29", 4*i+1, 4*i, 4*i+1)
 		}
-		p("\tADDQ $%d, SI\n\tJMP %s\n%sdone:", 64*at.n, at.name, at.name)
-		if at.n > 1 {
-			p("\tADDQ $%d, CX", at.n)
-		}
-	}
+		p("\tADDQ $%d, SI", 64*n)
+	})
 	p("\tVMOVUPS Z28, 64(DI)\n\tVMOVUPS Z29, 128(DI)\n\tMOVQ BX, ret+48(FP)\n\tVZEROUPPER\n\tRET")
 }
 

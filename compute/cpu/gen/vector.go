@@ -69,15 +69,24 @@ func (s isa) chains(name, args, more string, frame int, sizes []int, setup func(
 	}
 	s.enter(name, args, more, frame, sizes)
 	setup()
-	for _, n := range []int{most, 1} {
-		p("\tSUBQ $%d, CX\n\tJLT done%d\n\tPCALIGN $32\nloop%d:", 16*n, n, n)
+	atOnce("loop", []int{most, 1}, 16, func(n int) {
 		interleaved(n, func(j int) {
 			body(s.chain(j, n), 1+j, func(i int) string { return fmt.Sprintf("%d(%s)", 16*j*sizes[i], pointers[i]) })
 		})
 		for i, size := range sizes {
 			p("\tADDQ $%d, %s", 16*n*size, pointers[i])
 		}
-		p("\tSUBQ $%d, CX\n\tJGE loop%d\ndone%d:\n\tADDQ $%d, CX", 16*n, n, n, 16*n)
+	})
+}
+
+// atOnce writes a loop for each of steps, which takes so many registers at once, of
+// per elements each, while CX says that there are as many. What is left goes to
+// the next loop.
+func atOnce(label string, steps []int, per int, f func(n int)) {
+	for _, n := range steps {
+		p("\tSUBQ $%d, CX\n\tJLT %sdone%d\n\tPCALIGN $32\n%s%d:", per*n, label, n, label, n)
+		f(n)
+		p("\tSUBQ $%d, CX\n\tJGE %s%d\n%sdone%d:\n\tADDQ $%d, CX", per*n, label, n, label, n, per*n)
 	}
 }
 
@@ -184,13 +193,15 @@ func (s isa) chain(i, n int) []int {
 // sigmoid: register y = 1 / (1 + e^-g). With t = e^-|g| and d = 1 + t in [1, 2]
 // it is 1/d or t/d, which neither overflows nor is denormal. 1/d =
 // z (1 + e + e^2 + ...) with e = 1 - d z is off by e^4 < 2e-8: a division takes
-// three times as long, and hardware's approximations differ. Clobbers x, t, of
-// AVX-512 the mask k and of AVX2 r.
-func (s isa) sigmoid(g, y, x, t, r, k int) {
-	s.op("VPOR", 8, g, x)
-	if s.r == "Z" {
-		r = x
+// three times as long, and hardware's approximations differ. In the
+// registers c of a chain: g, y, two more, of AVX2 a third, of AVX-512 the mask k.
+func (s isa) sigmoid(c []int, k int) {
+	g, y, x, t := c[0], c[1], c[2], c[3]
+	r := x
+	if s.r == "Y" {
+		r = c[4] // what blends
 	}
+	s.op("VPOR", 8, g, x)
 	s.expChain(x, t, y, r, k)
 	s.op("VADDPS", 9, t, y) // d
 	s.op("VMOVAPS", 10, x)
@@ -208,20 +219,19 @@ func (s isa) sigmoid(g, y, x, t, r, k int) {
 	s.op("VMULPS", r, y, y)
 }
 
-// swiglu: register g[1] = silu(gate) * up, in the registers g of a chain with the
-// mask k; see sigmoid.
-func (s isa) swiglu(gate, up string, g []int, k int) {
-	s.load(gate, g[0])
-	s.sigmoid(g[0], g[1], g[2], g[3], g[4%len(g)], k)
-	s.op("VMULPS", g[1], g[0], g[1])
-	s.op("VMULPS", up, g[1], g[1])
+// swiglu: register c[1] = silu(gate) * up; see sigmoid.
+func (s isa) swiglu(gate, up string, c []int, k int) {
+	s.load(gate, c[0])
+	s.sigmoid(c, k)
+	s.op("VMULPS", c[1], c[0], c[1])
+	s.op("VMULPS", up, c[1], c[1])
 }
 
 // swigluBack: of a chain's registers g, t, dy and x = dgate, dup and silu(gate) * up
 // of the gate in g, dy and up in u.
 func (s isa) swigluBack(c []int, k int) (t, dy, x int) {
 	g, y, x, t, u, dy := c[0], c[1], c[2], c[3], c[5], c[6]
-	s.sigmoid(g, y, x, t, c[4], k)
+	s.sigmoid(c, k)
 	s.op("VMULPS", y, g, x) // silu
 	s.op("VMULPS", u, dy, t)
 	s.op("VSUBPS", y, 9, g)
@@ -323,20 +333,19 @@ func (s isa) vectors() {
 	})
 	ret()
 	s = s.hold(16)
-	h := s.hold(16)
-	h.chains("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, h.sigmoidConstants, 4, func(c []int, k int, o func(i int) string) {
-		h.swiglu(o(1), o(2), c, k)
-		h.store(c[1], o(0))
+	s.chains("swiglu", "dst, gate, up *float32", "", 32, []int{f, f, f}, s.sigmoidConstants, 4, func(c []int, k int, o func(i int) string) {
+		s.swiglu(o(1), o(2), c, k)
+		s.store(c[1], o(0))
 	})
 	ret()
-	h.chains("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, h.sigmoidConstants, 2, func(c []int, k int, o func(i int) string) {
-		h.load(o(3), c[0])
-		h.load(o(4), c[5])
-		h.load(o(2), c[6])
-		dgate, dup, act := h.swigluBack(c, k)
-		h.store(dgate, o(0))
-		h.store(dup, o(1))
-		h.store(act, o(2))
+	s.chains("swigluBack", "dgate, dup, dy, gate, up *float32", "", 48, []int{f, f, f, f, f}, s.sigmoidConstants, 2, func(c []int, k int, o func(i int) string) {
+		s.load(o(3), c[0])
+		s.load(o(4), c[5])
+		s.load(o(2), c[6])
+		dgate, dup, act := s.swigluBack(c, k)
+		s.store(dgate, o(0))
+		s.store(dup, o(1))
+		s.store(act, o(2))
 	})
 	ret()
 	s.loop("adamw", "p, dp, m, v *float32", ", c *adamwCoef[float32]", 48, []int{f, f, f, f}, func() {
