@@ -96,7 +96,7 @@ func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {
 	}
 	lost, err := o.merge(ModelName, AdapterName, from)
 	if err == nil {
-		fmt.Fprintln(o.Stderr, MergeCost(o.MergeType, lost, store.Join(o.Out, AdapterName)))
+		fmt.Fprintln(o.Stderr, MergeCost(store.Join(o.Out, ModelName), o.MergeType, lost, store.Join(o.Out, AdapterName)))
 	}
 	return err
 }
@@ -121,10 +121,11 @@ func (o *Options) merge(into, adapter string, from *weights.Checkpoint) (lost fl
 	return model.ExportFolder(filepath.Join(o.dir, into), from, a, strings.ToUpper(o.MergeType))
 }
 
-// MergeCost says what rounding to dtype costs of what an adapter changes, and where
-// nothing is lost or what would lose it again.
-func MergeCost(dtype string, lost float64, adapter string) string {
-	s := fmt.Sprintf("merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square)", dtype, 100*lost)
+// MergeCost says of a merged model, the folder or file name, what rounding to dtype
+// costs of what an adapter changes, and where nothing is lost or what would lose it
+// again.
+func MergeCost(name, dtype string, lost float64, adapter string) string {
+	s := fmt.Sprintf("%s: merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square)", name, dtype, 100*lost)
 	if dtype == "f32" {
 		return s + "; loaded in bf16 it is rounded again"
 	}
