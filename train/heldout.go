@@ -35,7 +35,7 @@ func ParseHeldOut(args []string) ([]HeldOutSet, error) {
 	seen := map[string]bool{}
 	for _, arg := range args {
 		name, dir, ok := strings.Cut(arg, "=")
-		ok = ok && !store.IsURL(name) // = in what follows a URL's question mark
+		ok = ok && !strings.Contains(name, "://") // = in a URL, such as behind its question mark
 		if !ok {
 			name, dir = store.Base(strings.TrimPrefix(arg, "tokens:")), strings.TrimPrefix(arg, "tokens:")
 		}

@@ -52,6 +52,10 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := o.checkResume(); err != nil {
 		return err
 	}
+	// As plain paths: what is written holds no name of a file:// URL.
+	for _, name := range []*string{&o.Out, &o.Resume, &o.Model} {
+		*name = store.Local(*name)
+	}
 	if err := refuseDataset(o.Out); err != nil {
 		return err
 	}
