@@ -34,6 +34,9 @@ func TestReadText(t *testing.T) {
 			t.Errorf("%s: one byte too long: %v", name, err)
 		}
 	}
+	if got, err := ReadText("file://"+filepath.ToSlash(path), 1<<10); err != nil || got != text {
+		t.Errorf("by URL: %q, %v", got, err)
+	}
 	if _, err := ReadText(path+"none", 1); cli.Code(err) != cli.ExitUsage {
 		t.Errorf("no file: %v", err)
 	}

@@ -11,13 +11,14 @@ import (
 	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/model/weights"
+	"eaft/tokenize"
 	"eaft/tokenize/template"
 )
 
 const renderUsage = `Usage: tokenize render --template FILE | --model M [FILE...]
 
-Reads one JSON object a line, from files or standard input: what one gives to
-transformers' apply_chat_template (messages, tools, documents,
+Reads one JSON object a line, from files or standard input, gzip and zstd too:
+what one gives to transformers' apply_chat_template (messages, tools, documents,
 add_generation_prompt) and the template's other variables (bos_token, eos_token,
 any other). Prints a line for each:
 
@@ -53,13 +54,19 @@ func render(args []string, std cli.IO) error {
 				return &cli.Error{Code: cli.ExitUsage, Err: err}
 			}
 		}
-		err := eachLine(in, out.Flush, func(n int, line []byte) error {
+		text, err := tokenize.Unpack(in)
+		if err != nil {
+			in.Close()
+			return cli.Usagef("%s: %w", path, err)
+		}
+		err = eachLine(text, out.Flush, func(n int, line []byte) error {
 			result, err := renderLine(t, bos, eos, line)
 			if err != nil {
 				return enc.Encode(map[string]string{"error": err.Error()})
 			}
 			return enc.Encode(result)
 		})
+		text.Close()
 		in.Close()
 		if err != nil {
 			return fmt.Errorf("%s: %w", path, err)
