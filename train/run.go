@@ -52,7 +52,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := o.checkResume(); err != nil {
 		return err
 	}
-	if err := refuseDataset(o.Out); err != nil {
+	if err := checkOut(o.Out); err != nil {
 		return err
 	}
 	dtype, err := compute.ParseDType(o.DType)
