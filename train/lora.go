@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -42,8 +43,16 @@ func (o *Options) checkLoRA() error {
 		}
 		return nil
 	}
+	switch {
+	case o.LoRA < 1 || o.LoRA > model.MaxRank:
+		return cli.Usagef("--lora %d: a rank from 1 to %d", o.LoRA, model.MaxRank)
+	case !(o.LoRAAlpha > 0) || math.IsInf(o.LoRAAlpha, 0):
+		return cli.Usagef("--lora-alpha %v: a number above 0", o.LoRAAlpha)
+	case !(o.LoRADropout >= 0 && o.LoRADropout < 1):
+		return cli.Usagef("--lora-dropout %v: a share from 0 to below 1", o.LoRADropout)
+	}
 	if err := o.lora().Check(); err != nil {
-		return cli.Usagef("--lora: %w", err)
+		return cli.Usagef("--lora-targets: %w", err)
 	}
 	if o.Merge {
 		if err := CheckExportType(o.MergeType); err != nil {
