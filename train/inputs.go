@@ -68,6 +68,33 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	return in, nil
 }
 
+// verify compares the shards that the run reads, of tokens and scores those of the
+// first maxRows rows (0: all), with the hashes in their manifests: each once,
+// whatever it is read for.
+func (in *inputs) verify(maxRows int64) error {
+	verified := map[string]bool{}
+	for i, d := range append([]*parquet.Dataset{in.tokens, in.scores}, in.heldOut...) {
+		if d == nil {
+			continue
+		}
+		read := int64(0)
+		for shard, path := range d.Shards {
+			if i < 2 && maxRows > 0 && read >= maxRows {
+				break
+			}
+			rows, err := d.ShardRows(shard)
+			if err == nil && !verified[path] {
+				err = d.VerifyShard(shard)
+			}
+			if err != nil {
+				return &cli.Error{Code: cli.ExitUsage, Err: err}
+			}
+			read, verified[path] = read+rows, true
+		}
+	}
+	return nil
+}
+
 // CheckTokens refuses tokens of another vocabulary than the model's, and warns of
 // a foreign dataset, which does not say what its ids are of. modelHash is that of
 // the model's tokenizer where another one with its vocabulary made the ids.

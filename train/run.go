@@ -78,6 +78,9 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if o.K > spec.Vocab {
 		return cli.Usagef("--k %d: the model's vocabulary has %d tokens", o.K, spec.Vocab)
 	}
+	if err := in.verify(o.MaxRows); err != nil {
+		return err
+	}
 	rows, ledger, err := loadRows(in.tokens, o.MaxRows, spec.Vocab, spec.MaxPositions)
 	if err != nil {
 		return err

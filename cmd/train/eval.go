@@ -197,6 +197,9 @@ func (e *evaluation) heldOut() (err error) {
 	if _, err := train.CheckTokens(e.c, ds, e.std.Err); err != nil {
 		return err
 	}
+	if err := ds.Verify(); err != nil {
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
 	if err := e.load(); err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ func TestScripts(t *testing.T) {
 		if err := otherTokenizer(filepath.Join(e.WorkDir, "other-tokenizer")); err != nil {
 			return err
 		}
+		if err := changed(filepath.Join(e.WorkDir, "changed")); err != nil {
+			return err
+		}
 		return scores(filepath.Join(e.WorkDir, "scores"))
 	}})
 }
@@ -73,6 +76,19 @@ func otherTokenizer(dir string) error {
 		return err
 	}
 	m.Hashes = map[string]string{"tokenizer": "sha256:other"}
+	return parquet.WriteManifest(dir, m)
+}
+
+// changed writes tokens whose shard is not the one that the manifest was written of.
+func changed(dir string) error {
+	if err := tokens(dir, 5); err != nil {
+		return err
+	}
+	m, err := parquet.ReadManifest(dir)
+	if err != nil {
+		return err
+	}
+	m.Shards[0].SHA256 = "sha256:" + strings.Repeat("0", 64)
 	return parquet.WriteManifest(dir, m)
 }
 
