@@ -2,10 +2,15 @@
 package eval
 
 import (
+	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"maps"
 	"path/filepath"
+	"slices"
+	"strings"
 
 	"eaft/internal/cli"
 	"eaft/model"
@@ -19,16 +24,38 @@ const batchTokens = 2048
 // Result is the mean loss in nats and the share of targets that the model would
 // have said itself, over the trained targets of a dataset.
 type Result struct {
-	Rows     int64   `json:"rows"` // with a trained target
-	Targets  int64   `json:"targets"`
-	Loss     float64 `json:"loss"`
-	Accuracy float64 `json:"accuracy"`
+	Rows     int64            `json:"rows"` // that are measured
+	Targets  int64            `json:"targets"`
+	Loss     float64          `json:"loss"`
+	Accuracy float64          `json:"accuracy"`
+	Dropped  map[string]int64 `json:"dropped,omitempty"` // rows that are not, by reason
 }
 
-// HeldOut scores every trained target of a tokens dataset. It stops between
-// batches when ctx is cancelled.
+// Reasons for which a row is not measured, those for which it is not trained on.
+const (
+	noTarget = "no trained target"
+	tooLong  = "longer than the model's positions"
+)
+
+// LeftOut says how many rows are not measured, and why; "" if all are.
+func (r *Result) LeftOut() string {
+	var why []string
+	n := int64(0)
+	for _, reason := range slices.Sorted(maps.Keys(r.Dropped)) {
+		n += r.Dropped[reason]
+		why = append(why, fmt.Sprintf("%d %s", r.Dropped[reason], reason))
+	}
+	if n == 0 {
+		return ""
+	}
+	return fmt.Sprintf("%d of %d rows are not measured: %s", n, n+r.Rows, strings.Join(why, ", "))
+}
+
+// HeldOut scores every trained target of a tokens dataset, of rows that the model
+// has positions for. It stops between batches when ctx is cancelled.
 func HeldOut(ctx context.Context, m *model.Model, ds *parquet.Dataset) (Result, error) {
 	e := heldOut{m: m, b: model.Batch{CuSeqlens: []int32{0}}}
+	e.Dropped = map[string]int64{}
 	for _, path := range ds.Shards {
 		if err := e.shard(ctx, path); err != nil {
 			return Result{}, err
@@ -38,7 +65,7 @@ func HeldOut(ctx context.Context, m *model.Model, ds *parquet.Dataset) (Result, 
 		return Result{}, err
 	}
 	if e.Targets == 0 {
-		return Result{}, cli.Usagef("%s: no row has a trained target", ds.Dir)
+		return Result{}, cli.Usagef("%s: no row to measure: %s", ds.Dir, cmp.Or(e.LeftOut(), "it has none"))
 	}
 	e.Loss /= float64(e.Targets)
 	e.Accuracy /= float64(e.Targets)
@@ -75,25 +102,31 @@ func (e *heldOut) shard(ctx context.Context, path string) error {
 }
 
 func (e *heldOut) add(t *parquet.TokensRow, file string, n int) error {
+	spec := e.m.Spec()
 	for i, id := range t.InputIDs {
-		if int(id) >= e.m.Spec().Vocab {
+		if int(id) >= spec.Vocab {
 			return cli.Usagef("%s: row %d (%s): input_ids[%d] is %d, but the model's vocabulary has %d entries: tokenize with this model's tokenizer",
-				file, n, t.ID, i, id, e.m.Spec().Vocab)
+				file, n, t.ID, i, id, spec.Vocab)
 		}
+	}
+	switch {
+	case !slices.ContainsFunc(t.Labels[min(1, len(t.Labels)):], func(label int32) bool { return label != parquet.Ignore }):
+		e.Dropped[noTarget]++
+		return nil
+	case spec.MaxPositions > 0 && len(t.InputIDs) > spec.MaxPositions:
+		e.Dropped[tooLong]++
+		return nil
 	}
 	if len(e.b.IDs) > 0 && len(e.b.IDs)+len(t.InputIDs) > batchTokens {
 		if err := e.flush(); err != nil {
 			return err
 		}
 	}
-	start, before := int32(len(e.b.IDs)), len(e.at)
+	start := int32(len(e.b.IDs))
 	for i, label := range t.Labels {
 		if i > 0 && label != parquet.Ignore {
 			e.at = append(e.at, start+int32(i))
 		}
-	}
-	if len(e.at) == before {
-		return nil
 	}
 	e.Rows++
 	e.b.IDs = append(e.b.IDs, t.InputIDs...)

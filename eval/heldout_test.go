@@ -48,10 +48,12 @@ func TestHeldOut(t *testing.T) {
 		}
 	}
 	must(w.Write(&parquet.TokensRow{ID: "untrained", InputIDs: []int32{1}, Labels: []int32{1}}))
+	long := make([]int32, 65) // the models have 64 positions
+	must(w.Write(&parquet.TokensRow{ID: "long", InputIDs: long, Labels: long}))
 	info, err := w.Commit(parquet.Meta{Schema: parquet.SchemaTokens, Version: "test"})
 	must(err)
 	must(parquet.WriteManifest(dir, &parquet.Manifest{Schema: parquet.SchemaTokens, Version: "test",
-		Shards: []parquet.ShardInfo{info}, Ledger: parquet.Ledger{RowsIn: 4, RowsOut: 4}}))
+		Shards: []parquet.ShardInfo{info}, Ledger: parquet.Ledger{RowsIn: 5, RowsOut: 5}}))
 	ds, err := parquet.OpenDataset(dir, parquet.SchemaTokens)
 	must(err)
 	dev, err := cpu.New(2)
@@ -70,6 +72,9 @@ func TestHeldOut(t *testing.T) {
 		}
 		if r.Rows != 3 || r.Targets != targets || !(r.Accuracy >= 0 && r.Accuracy <= 1) {
 			t.Errorf("%s: %+v, want 3 rows with %d targets", family, r, targets)
+		}
+		if want := "2 of 5 rows are not measured: 1 longer than the model's positions, 1 no trained target"; r.LeftOut() != want {
+			t.Errorf("%s: %q, want %q", family, r.LeftOut(), want)
 		}
 		must(c.Close())
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"eaft/internal/cli"
 	"eaft/parquet"
@@ -24,46 +25,47 @@ type row struct {
 	found  conflicts // at the last visit that counts
 }
 
-// Reasons for which a row is not trained on.
-const (
-	droppedNoTarget = "no trained target"
-	droppedTooLong  = "longer than the model's positions"
-)
-
-// loadRows reads the first maxRows rows (0: all) of a tokens dataset. Rows
-// without a trained target or with more than maxPositions tokens are counted
-// and dropped; ids must lie in the vocabulary.
-func loadRows(ds *parquet.Dataset, maxRows int64, vocab, maxPositions int) ([]*row, parquet.Ledger, error) {
-	ledger := parquet.Ledger{Dropped: map[string]int64{}}
-	var rows []*row
-	for _, path := range ds.Shards {
-		if maxRows > 0 && ledger.RowsIn >= maxRows {
-			break
-		}
-		var err error
-		if rows, err = loadShard(path, rows, &ledger, maxRows, vocab, maxPositions); err != nil {
-			return nil, ledger, err
-		}
-	}
-	return rows, ledger, ledger.Check()
+// rowSet are the rows of a dataset that can be trained on, and those that cannot.
+type rowSet struct {
+	rows    []*row
+	rejects []*reject
+	ledger  parquet.Ledger
 }
 
-func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, vocab, maxPositions int) ([]*row, error) {
+// loadRows reads the first maxRows rows (0: all) of a tokens dataset. Rows
+// without a trained target or with more than maxPositions tokens are rejects;
+// ids must lie in the vocabulary.
+func loadRows(ds *parquet.Dataset, maxRows int64, vocab, maxPositions int) (*rowSet, error) {
+	s := &rowSet{ledger: parquet.Ledger{Dropped: map[string]int64{}}}
+	for _, path := range ds.Shards {
+		if maxRows > 0 && s.ledger.RowsIn >= maxRows {
+			break
+		}
+		if err := s.load(path, maxRows, vocab, maxPositions); err != nil {
+			return nil, err
+		}
+	}
+	return s, s.ledger.Check()
+}
+
+// load adds the rows of a shard, up to the first maxRows of the dataset.
+func (s *rowSet) load(path string, maxRows int64, vocab, maxPositions int) error {
 	r, err := parquet.OpenTokens(path)
 	if err != nil {
-		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	defer r.Close()
-	for n := 0; maxRows == 0 || ledger.RowsIn < maxRows; n++ {
+	ledger := &s.ledger
+	for n := int64(0); maxRows == 0 || ledger.RowsIn < maxRows; n++ {
 		var t parquet.TokensRow
 		if err := r.Next(&t); errors.Is(err, io.EOF) {
 			break
 		} else if err != nil {
-			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+			return &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 		for i, id := range t.InputIDs {
 			if int(id) >= vocab {
-				return nil, cli.Usagef("%s: row %d (%s): input_ids[%d] is %d, but the model's vocabulary has %d entries: tokenize with this model's tokenizer",
+				return cli.Usagef("%s: row %d (%s): input_ids[%d] is %d, but the model's vocabulary has %d entries: tokenize with this model's tokenizer",
 					path, n, t.ID, i, id, vocab)
 			}
 		}
@@ -74,33 +76,35 @@ func loadShard(path string, rows []*row, ledger *parquet.Ledger, maxRows int64, 
 				x.pos = append(x.pos, int32(i))
 			}
 		}
-		switch {
-		case len(x.pos) == 0:
-			ledger.Dropped[droppedNoTarget]++
-			continue
-		case maxPositions > 0 && len(x.ids) > maxPositions:
-			ledger.Dropped[droppedTooLong]++
+		if why := unusable(&t, path, n, len(x.pos), maxPositions); why != nil {
+			ledger.Dropped[why.Reason]++
+			s.rejects = append(s.rejects, why)
 			continue
 		}
 		ledger.RowsOut++
 		ledger.Tokens += int64(len(x.ids))
 		ledger.Targets += int64(len(x.pos))
-		rows = append(rows, x)
+		s.rows = append(s.rows, x)
 	}
-	return rows, nil
+	return nil
 }
 
 // nothingToTrain is the error of a dataset without a usable row.
-func nothingToTrain(dir string, l parquet.Ledger) error {
-	return cli.Usagef("%s: no row to train on (%d rows read%s)", dir, l.RowsIn, dropped(l))
+func (s *rowSet) nothingToTrain(dir string) error {
+	if len(s.rejects) == 0 {
+		return cli.Usagef("%s: no row to train on: it has none", dir)
+	}
+	first := s.rejects[0]
+	return cli.Usagef("%s: no row to train on: of %d rows %s; first: %s (%s)", dir, s.ledger.RowsIn, dropped(s.ledger), show(first.ID), first.Detail)
 }
 
-// dropped are the reasons for which rows are left out; "" if none is.
-func dropped(l parquet.Ledger) (why string) {
+// dropped are the reasons for which rows are left out.
+func dropped(l parquet.Ledger) string {
+	var why []string
 	for _, reason := range []string{droppedNoTarget, droppedTooLong} {
 		if n := l.Dropped[reason]; n > 0 {
-			why += fmt.Sprintf("; %d %s", n, reason)
+			why = append(why, fmt.Sprintf("%d %s", n, reason))
 		}
 	}
-	return why
+	return strings.Join(why, ", ")
 }

@@ -171,18 +171,19 @@ func openHeldOut(ctx context.Context, m *model.Model, dev compute.Device, from *
 	spec := m.Spec()
 	targets := 0
 	for i, s := range o.Eval {
-		rows, ledger, err := loadRows(in.heldOut[i], 0, spec.Vocab, spec.MaxPositions)
+		set, err := loadRows(in.heldOut[i], 0, spec.Vocab, spec.MaxPositions)
 		if err != nil {
 			return nil, err
 		}
-		if len(rows) == 0 {
-			return nil, nothingToTrain(s.Dir, ledger)
+		if len(set.rows) == 0 {
+			return nil, set.nothingToTrain(s.Dir)
 		}
-		if n := ledger.Dropped[droppedTooLong]; n > 0 {
-			fmt.Fprintf(o.Stderr, "warning: --eval %s: %d rows are %s and are not evaluated\n", s.Name, n, droppedTooLong)
+		if len(set.rejects) > 0 {
+			fmt.Fprintf(o.Stderr, "warning: --eval %s: %d of %d rows are not evaluated: %s\n", s.Name, len(set.rejects), set.ledger.RowsIn, dropped(set.ledger))
 		}
-		targets += int(ledger.Targets)
-		h.sets = append(h.sets, &heldOutSet{name: s.Name, micro: micro(rows, MicroTokens), n: int(ledger.Targets), rows: len(rows)})
+		n := int(set.ledger.Targets)
+		targets += n
+		h.sets = append(h.sets, &heldOutSet{name: s.Name, micro: micro(set.rows, MicroTokens), n: n, rows: len(set.rows)})
 	}
 	if kept, _ := m.KeptBytes(targets); kept > maxKept {
 		return nil, cli.Usagef("--eval: the base's hidden states of %d targets take %d MiB, and %d MiB are kept at most: take fewer rows", targets, kept>>20, maxKept>>20)

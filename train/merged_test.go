@@ -45,9 +45,9 @@ func (w *world) lossOf(t *testing.T, ref, adapter string, dtype compute.DType) f
 	}
 	ds, err := parquet.OpenDataset(w.o.Tokens, parquet.SchemaTokens)
 	must(t, err)
-	rows, _, err := loadRows(ds, 0, m.Spec().Vocab, m.Spec().MaxPositions)
+	set, err := loadRows(ds, 0, m.Spec().Vocab, m.Spec().MaxPositions)
 	must(t, err)
-	b, at := pack(rows)
+	b, at := pack(set.rows)
 	st, err := m.Score(b, at, 1)
 	must(t, err)
 	sum := 0.0

@@ -148,8 +148,8 @@ func TestRowWeights(t *testing.T) {
 	must(t, tw.Write(&parquet.TokensRow{ID: "x", Source: "s", InputIDs: []int32{1, 2}, Labels: []int32{-100, 2}, Weight: &third}))
 	_, err = tw.Commit(parquet.Meta{Version: "test"})
 	must(t, err)
-	rows, err := loadShard(path, nil, &parquet.Ledger{Dropped: map[string]int64{}}, 0, 10, 10)
-	if err != nil || *rows[0].weight != third || rows[0].source != "s" {
-		t.Errorf("%+v, %v", rows, err)
+	var set rowSet
+	if err := set.load(path, 0, 10, 10); err != nil || *set.rows[0].weight != third || set.rows[0].source != "s" {
+		t.Errorf("%+v, %v", set.rows, err)
 	}
 }

@@ -64,7 +64,9 @@ type Options struct {
 	Merge       bool    `json:"merge"`        // write the model with its adapters merged too
 	MergeType   string  `json:"export_type"`  // of its matrices: f32, bf16 or f16; "" without Merge
 
-	Memory int64     `json:"-"` // bytes that training may take; 0: as many as it likes
+	Memory    int64   `json:"-"` // bytes that training may take; 0: as many as it likes
+	MaxReject float64 `json:"-"` // share of the rows that may be unusable
+
 	Model  string    `json:"-"` // as given, for messages
 	Tokens string    `json:"-"` // folder of tokens/1
 	Scores string    `json:"-"` // folder of scores/1, "" without
@@ -79,7 +81,7 @@ type Options struct {
 func DefaultOptions() Options {
 	return Options{Loss: LossEAFT, Epochs: 1, BatchTokens: 4096, LR: 1e-5, Warmup: 0.03,
 		DType: "bf16", K: 20, MaxGradNorm: 1, AdamEps: 1e-8,
-		Keep: 2, Resume: ResumeAuto,
+		Keep: 2, Resume: ResumeAuto, MaxReject: 0.01,
 		Schedule: ScheduleCosine, Optimizer: OptimizerAdamW, AdamBeta1: 0.9, AdamBeta2: 0.999}
 }
 
@@ -101,6 +103,8 @@ func (o *Options) Check() error {
 		return cli.Usagef("--batch-tokens %d: at least 1", o.BatchTokens)
 	case !(o.LR > 0 && o.LR <= 1):
 		return cli.Usagef("--lr %v: a number above 0, at most 1", o.LR)
+	case !(o.MaxReject >= 0 && o.MaxReject <= 1):
+		return cli.Usagef("--max-reject %v: use a share between 0 and 1", o.MaxReject)
 	case !(o.Warmup >= 0 && o.Warmup <= 1):
 		return cli.Usagef("--warmup %v: a share between 0 and 1", o.Warmup)
 	case o.K < 2:

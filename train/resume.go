@@ -196,7 +196,7 @@ func (f stored) check(dir, name string) error {
 const unfinishedName = "_unfinished"
 
 // ours are the files of a run that has begun.
-var ours = []string{MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, BestName + ".tmp", AdapterName}
+var ours = []string{RejectsName, MetricsName, SummaryName, AuditName, ModelName, CheckpointsName, EventsName, EvalName, BestName, BestName + ".tmp", AdapterName}
 
 // survey finds the checkpoint to go on from, "" if there is none, and what an
 // unfinished run left that prepare is to remove. It refuses a folder whose files no
@@ -225,9 +225,10 @@ func survey(o *Options, now *Record) (at string, s *state, left []string, err er
 	return at, s, left, nil
 }
 
-// prepare removes what an unfinished run left, and marks the folder as that of a
-// run that has begun; anew says that it goes on from no checkpoint.
-func prepare(o *Options, left []string, anew bool) error {
+// prepare removes what an unfinished run left, marks the folder as that of a run
+// that has begun, and writes the rejects; anew says that it goes on from no
+// checkpoint.
+func prepare(o *Options, set *rowSet, left []string, anew bool) error {
 	if anew && len(left) > 0 {
 		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
 	}
@@ -241,6 +242,9 @@ func prepare(o *Options, left []string, anew bool) error {
 	}
 	if err := store.WriteFile(filepath.Join(o.dir, unfinishedName), nil); err != nil {
 		return cli.Usagef("--out: %w", err)
+	}
+	if err := set.writeRejects(o.dir); err != nil {
+		return err
 	}
 	return o.remote.push()
 }

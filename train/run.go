@@ -81,14 +81,15 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := in.verify(o.MaxRows); err != nil {
 		return err
 	}
-	rows, ledger, err := loadRows(in.tokens, o.MaxRows, spec.Vocab, spec.MaxPositions)
+	set, err := loadRows(in.tokens, o.MaxRows, spec.Vocab, spec.MaxPositions)
 	if err != nil {
 		return err
 	}
+	rows := set.rows
 	if len(rows) == 0 {
-		return nothingToTrain(o.Tokens, ledger)
+		return set.nothingToTrain(o.Tokens)
 	}
-	rec.Ledger = ledger
+	rec.Ledger = set.ledger
 	if err := in.join(rows); err != nil {
 		return err
 	}
@@ -112,11 +113,11 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if done, err := finished(&o, &rec); done || err != nil {
 		return err // by a run that ended since
 	}
-	if why := dropped(ledger); why != "" {
-		fmt.Fprintf(o.Stderr, "warning: %d of %d rows are not trained on%s\n", ledger.RowsIn-ledger.RowsOut, ledger.RowsIn, why)
-	}
 	from, at, left, err := survey(&o, &rec)
 	if err != nil {
+		return err
+	}
+	if err := o.gate(set); err != nil {
 		return err
 	}
 	m, err := model.Load(dev, checkpoint, model.Options{DType: dtype, Train: o.LoRA == 0, Moments: o.momentBytes, RandomInit: o.FromScratch, Seed: o.Seed})
@@ -147,7 +148,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	}
 	// All that can be refused was: from here on the folder is this run's.
 	l.begun = true
-	if err := prepare(&o, left, at == nil); err != nil {
+	if err := prepare(&o, set, left, at == nil); err != nil {
 		return err
 	}
 	t := newTrainer(dev, m, &o)

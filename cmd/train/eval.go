@@ -207,6 +207,9 @@ func (e *evaluation) heldOut() (err error) {
 	if err != nil {
 		return err
 	}
+	if why := r.LeftOut(); why != "" {
+		fmt.Fprintf(e.std.Err, "warning: %s\n", why)
+	}
 	return e.print(r, func(w io.Writer) {
 		fmt.Fprintf(w, "rows      %d\ntargets   %d\nloss      %.4f\naccuracy  %.4f\n", r.Rows, r.Targets, r.Loss, r.Accuracy)
 	})

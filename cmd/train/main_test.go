@@ -34,6 +34,10 @@ func TestScripts(t *testing.T) {
 		if err := otherTokenizer(filepath.Join(e.WorkDir, "other-tokenizer")); err != nil {
 			return err
 		}
+		long := make([]int32, 65) // the models have 64 positions
+		if err := tokens(filepath.Join(e.WorkDir, "long"), 5, parquet.TokensRow{ID: "long", Source: "corpus.jsonl", Row: 7, InputIDs: long, Labels: long}); err != nil {
+			return err
+		}
 		if err := changed(filepath.Join(e.WorkDir, "changed")); err != nil {
 			return err
 		}
@@ -41,8 +45,9 @@ func TestScripts(t *testing.T) {
 	}})
 }
 
-// tokens writes a dataset of two rows, the second one of which ends in last.
-func tokens(dir string, last int32) error {
+// tokens writes a dataset of two rows, the second one of which ends in last, and of
+// what more is given.
+func tokens(dir string, last int32, more ...parquet.TokensRow) error {
 	if err := os.Mkdir(dir, 0o777); err != nil {
 		return err
 	}
@@ -50,10 +55,10 @@ func tokens(dir string, last int32) error {
 	if err != nil {
 		return err
 	}
-	for _, r := range []parquet.TokensRow{
+	for _, r := range append([]parquet.TokensRow{
 		{ID: "a", InputIDs: []int32{1, 2, 3, 4}, Labels: []int32{-100, -100, 3, 4}},
 		{ID: "b", InputIDs: []int32{1, 7, last}, Labels: []int32{-100, 7, last}},
-	} {
+	}, more...) {
 		if err := w.Write(&r); err != nil {
 			return err
 		}
@@ -63,7 +68,7 @@ func tokens(dir string, last int32) error {
 		return err
 	}
 	return parquet.WriteManifest(dir, &parquet.Manifest{Schema: parquet.SchemaTokens, Version: "test",
-		Shards: []parquet.ShardInfo{info}, Ledger: parquet.Ledger{RowsIn: 2, RowsOut: 2}})
+		Shards: []parquet.ShardInfo{info}, Ledger: parquet.Ledger{RowsIn: info.Rows, RowsOut: info.Rows}})
 }
 
 // otherTokenizer writes tokens that say they are of a tokenizer no model has.
