@@ -58,8 +58,15 @@ func TestTokensOfAnotherContainer(t *testing.T) {
 	text, err := os.ReadFile(filepath.Join(w.o.Out, RecordName))
 	must(t, err)
 	must(t, json.Unmarshal(text, &rec))
-	if got := rec.Hashes["model_tokenizer"]; got != hash(own) || got == hash(data) {
-		t.Errorf("the record has %v; the model's tokenizer is %s, the tokens' %s", rec.Hashes, hash(own), hash(data))
+	if hash(own) == hash(data) {
+		t.Error("both containers have the same tokenizer")
+	}
+	a, err := parquet.ReadMeta(filepath.Join(w.o.Out, AuditName, parquet.ShardName(0, 1)))
+	must(t, err)
+	for where, hashes := range map[string]map[string]string{"record": rec.Hashes, "audit": a.Hashes} {
+		if hashes["tokenizer"] != hash(data) || hashes["model_tokenizer"] != hash(own) {
+			t.Errorf("the %s has %v; the tokens' tokenizer is %s, the model's %s", where, hashes, hash(data), hash(own))
+		}
 	}
 	must(t, w.run(t.Context()))
 	if !strings.Contains(w.log.String(), "is finished already") {

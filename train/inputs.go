@@ -40,6 +40,9 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	if in.hashes["tokens"], err = in.tokens.ContentHash(); err != nil {
 		return nil, err
 	}
+	if !in.tokens.Foreign && in.tokens.Manifest.Hashes["tokenizer"] != "" {
+		in.hashes["tokenizer"] = in.tokens.Manifest.Hashes["tokenizer"]
+	}
 	if err := in.check(c, in.tokens, o.Stderr); err != nil {
 		return nil, err
 	}

@@ -32,7 +32,7 @@ const (
 type Record struct {
 	Version string            `json:"version"`
 	Options Options           `json:"options"`
-	Hashes  map[string]string `json:"hashes"` // model, tokens, scores, match_step, eval.NAME, model_tokenizer
+	Hashes  map[string]string `json:"hashes"` // model, tokens, scores, match_step, eval.NAME, tokenizer (of the ids), model_tokenizer
 	ISA     string            `json:"isa"`
 	Ledger  parquet.Ledger    `json:"ledger"`
 	Steps   int               `json:"steps"`

@@ -94,7 +94,7 @@ func newWorldOf(t testing.TB, times int) *world {
 	w.o = DefaultOptions()
 	w.o.Tokens, w.o.Scores, w.o.Out = tokens, scores, filepath.Join(w.dir, "run")
 	w.o.BatchTokens, w.o.LR, w.o.DType, w.o.Epochs = 24, 3e-3, "f32", 2
-	w.o.MaxReject = 0.2
+	w.o.MaxReject = 0.5
 	w.o.Stdout, w.o.Stderr = &w.out, &w.log
 	return w
 }

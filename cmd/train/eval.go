@@ -177,7 +177,7 @@ func (e *evaluation) check() (run func(*evaluation) error, err error) {
 func (e *evaluation) load() error {
 	dev, err := cpu.New(e.threads)
 	if err != nil {
-		return err
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	if e.m, err = model.Load(dev, e.c, model.Options{DType: e.operands}); err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}

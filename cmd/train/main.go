@@ -156,7 +156,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	defer c.Close()
 	dev, err := cpu.New(*threads)
 	if err != nil {
-		return err
+		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
 	if *exportAs == "" {
 		return train.Run(ctx, dev, c, o)

@@ -127,3 +127,18 @@ func TestStoppedEvaluation(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 }
+
+// An instruction set that the machine lacks is wrong use.
+func TestUnknownInstructionSet(t *testing.T) {
+	dir := t.TempDir()
+	if err := tokens(filepath.Join(dir, "tokens"), 5); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("EAFT_CPU", "quantum")
+	for _, args := range [][]string{{"--out", filepath.Join(dir, "run")}, {"eval"}} {
+		err := run(t.Context(), append(args, "--model", "../../model/testdata/llama", "--tokens", filepath.Join(dir, "tokens")), cli.IO{Out: io.Discard, Err: io.Discard})
+		if cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "EAFT_CPU=quantum is not known") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+}
