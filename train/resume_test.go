@@ -332,10 +332,11 @@ func TestNothingLearnt(t *testing.T) {
 	}
 }
 
-// A model that goes to infinity ends the run with the steps so far.
+// A loss that goes to infinity ends the run with the steps so far: that of the KL,
+// which is 0 in the first step.
 func TestDiverged(t *testing.T) {
 	w := newWorld(t)
-	w.o.LR, w.o.Warmup, w.o.SaveEvery, w.o.MaxGradNorm = 3e38, 0, 1, 0
+	w.o.LR, w.o.KL, w.o.Warmup, w.o.SaveEvery, w.o.MaxGradNorm = 1, 3e38, 0, 1, 0
 	err := w.run(t.Context())
 	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), "gradient norm") || !strings.Contains(err.Error(), stepName(1)) {
 		t.Fatalf("%v", err)
