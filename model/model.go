@@ -92,7 +92,6 @@ func (m *Model) Spec() Spec { return m.spec }
 // Param is a trained weight. Value and Grad are float32.
 type Param struct {
 	Name        string // as in Hugging Face
-	Shape       []int
 	Value, Grad compute.Tensor
 	Decay       bool // matrices; norms and biases are not decayed
 	// Operand is what products read of a matrix: who changes Value refreshes it.
@@ -106,21 +105,15 @@ func (m *Model) Params() []Param {
 	var ps []Param
 	for _, w := range m.trainable() {
 		if w.grad != nil {
-			ps = append(ps, Param{w.name, w.shape(), w.value, w.grad, w.kind == matrix, w.op})
+			ps = append(ps, Param{w.name, w.value, w.grad, w.kind == matrix, w.op})
 		}
 	}
 	return ps
 }
 
-// ZeroGrad clears the gradients, which otherwise add up over calls of Accumulate.
-func (m *Model) ZeroGrad() {
-	m.BeginStep()
-	m.settle()
-}
-
-// BeginStep is ZeroGrad for who calls Accumulate before anything reads a gradient:
-// those of matrices are left as they are, for the pass to write over, which saves
-// clearing them and reading the zeros.
+// BeginStep clears the gradients, which otherwise add up over calls of Accumulate.
+// Until the next one those of matrices are as they were: the pass writes over them,
+// which saves clearing them and reading the zeros.
 func (m *Model) BeginStep() {
 	for _, w := range m.trainable() {
 		if w.grad == nil {

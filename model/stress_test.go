@@ -38,7 +38,7 @@ func TestScoresUnderGarbageCollection(t *testing.T) {
 			b.CuSeqlens = append(b.CuSeqlens, int32(len(b.IDs)))
 		}
 		pass := func() (*compute.HeadStats, float64) {
-			m.ZeroGrad()
+			m.BeginStep()
 			if _, err := m.Accumulate(b, targets, topK, eaftWeights(topK)); err != nil {
 				t.Fatal(err)
 			}

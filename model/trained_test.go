@@ -50,7 +50,7 @@ func TestTransformersLoadsWhatWasTrained(t *testing.T) {
 				dev.AdamW(p.Value, p.Grad, first[p.Name][0], first[p.Name][1], compute.AdamW{LR: 1e-4, Beta1: 0.9, Beta2: 0.999, Eps: 1e-8, GradScale: 1, Step: step})
 			}
 			m.Refresh()
-			m.ZeroGrad()
+			m.BeginStep()
 		}
 		after, err := m.Score(batch, targets, topK)
 		if err != nil {
