@@ -13,6 +13,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strings"
 
@@ -69,7 +70,11 @@ func Open(ref string) (*Checkpoint, error) {
 	ref = store.Local(ref)
 	st, err := os.Stat(ref)
 	if err != nil {
-		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder or a .gguf file: %w", ref, err)
+		remedy := "give a Hugging Face folder or a .gguf file"
+		if isHubID(ref) {
+			remedy = fmt.Sprintf("models are not fetched from the Hugging Face Hub: get it with hf download %s --local-dir DIR, and give that folder", ref)
+		}
+		return nil, fmt.Errorf("model %q: no such file or folder; %s: %w", ref, remedy, err)
 	}
 	if st.IsDir() {
 		fsys, load := folder(ref)
@@ -88,6 +93,18 @@ func Open(ref string) (*Checkpoint, error) {
 		return nil, err
 	}
 	return c, nil
+}
+
+var hubID = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
+
+// isHubID reports whether a path, of which nothing is there, may be meant as OWNER/NAME
+// of a model on the Hugging Face Hub: not where its folder is there.
+func isHubID(path string) bool {
+	if !hubID.MatchString(path) || strings.EqualFold(filepath.Ext(path), ".gguf") {
+		return false
+	}
+	_, err := os.Stat(filepath.Dir(path))
+	return errors.Is(err, fs.ErrNotExist)
 }
 
 // OpenFS opens a Hugging Face folder that is not on disk, such as an embedded

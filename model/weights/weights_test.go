@@ -306,3 +306,21 @@ func TestDemo(t *testing.T) {
 		t.Error("no chat template", err)
 	}
 }
+
+// What looks like an id of the Hub is said to be none that is read, with how to get
+// the model; a path in a folder that is there is not.
+func TestHubID(t *testing.T) {
+	t.Chdir(t.TempDir())
+	if err := os.Mkdir("runs", 0o777); err != nil {
+		t.Fatal(err)
+	}
+	for ref, id := range map[string]bool{
+		"HuggingFaceTB/SmolLM2-135M-Instruct": true, "org/model": true, "runs/model": false, "./org/model": false, "org/model.gguf": false,
+		"org/model/main": false, "/org/model": false, "model": false,
+	} {
+		_, err := Open(ref)
+		if want := "hf download " + ref + " --local-dir DIR"; err == nil || strings.Contains(err.Error(), want) != id {
+			t.Errorf("%s: %v", ref, err)
+		}
+	}
+}
