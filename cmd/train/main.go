@@ -50,7 +50,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	fs.IntVar(&o.Epochs, "epochs", o.Epochs, "passes over the rows")
 	fs.IntVar(&o.Steps, "steps", 0, "optimizer steps, instead of --epochs; epochs repeat")
 	fs.Int64Var(&o.MaxRows, "max-rows", 0, "train on the first N rows only; 0: all")
-	fs.Float64Var(&o.MaxReject, "max-reject", o.MaxReject, "share of rows that may be left out, too long for the model or without a trained target, before the run is refused (exit code 3)")
+	fs.Float64Var(&o.MaxReject, "max-reject", o.MaxReject, "share of rows that may be unusable, such as too long for the model, before the run is refused (exit code 3)")
 	fs.IntVar(&o.BatchTokens, "batch-tokens", o.BatchTokens, "an optimizer step takes rows until it has this many tokens")
 	fs.Float64Var(&o.LR, "lr", o.LR, "peak learning rate")
 	fs.Float64Var(&o.Warmup, "warmup", o.Warmup, "share of the steps in which the learning rate rises; then --schedule")
