@@ -95,7 +95,7 @@ func (in *auditInputs) open(flag, given, recorded, schema, what string) (*parque
 	dispensable := what == "" || schema == parquet.SchemaScores && in.run.Hashes["scores"] != ""
 	if dir == "" && recorded != "" {
 		dir = store.Resolve(in.audit.Dir, recorded)
-		if _, err := os.Stat(store.Local(dir)); !store.IsURL(dir) && errors.Is(err, fs.ErrNotExist) {
+		if _, err := os.Stat(dir); !store.IsURL(dir) && errors.Is(err, fs.ErrNotExist) {
 			if dispensable {
 				return nil, nil
 			}
