@@ -95,7 +95,7 @@ func openPart(dir string) (p part, err error) {
 func (p part) matches(q part, log io.Writer) error {
 	m, n := p.scores.Manifest, q.scores.Manifest
 	for _, f := range []struct{ field, have, want string }{
-		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(n.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"targets", n.Targets, m.Targets},
+		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(n.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"numerics", fmt.Sprint(n.Numerics), fmt.Sprint(m.Numerics)}, {"targets", n.Targets, m.Targets},
 		{"hashes.model", n.Hashes["model"], m.Hashes["model"]},
 		{"hashes.template of the tokens", q.tokens.Manifest.Hashes["template"], p.tokens.Manifest.Hashes["template"]},
 	} {
@@ -124,7 +124,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 			tm.Shards = append(tm.Shards, info)
 		}
 	}
-	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, StoreTopK: first.scores.Manifest.StoreTopK, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType,
+	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, StoreTopK: first.scores.Manifest.StoreTopK, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType, Numerics: first.scores.Manifest.Numerics, Model: first.scores.Manifest.Model,
 		Targets: first.scores.Manifest.Targets, Hashes: common(all, func(p part) *parquet.Manifest { return p.scores.Manifest })}
 	m.Hashes["tokens"] = tm.ContentHash()
 	if m.Tokens, err = relative(out, tokensOut); err != nil {
@@ -227,6 +227,6 @@ func rewrite(from, to string, m *parquet.Manifest) (info parquet.ShardInfo, l pa
 			return info, l, err
 		}
 	}
-	info, err = w.Commit(parquet.Meta{Schema: m.Schema, Version: m.Version, Hashes: m.Hashes, K: m.K, ISA: m.ISA, DType: m.DType, Targets: m.Targets, Ledger: meta.Ledger})
+	info, err = w.Commit(parquet.Meta{Schema: m.Schema, Version: m.Version, Hashes: m.Hashes, K: m.K, ISA: m.ISA, DType: m.DType, Numerics: m.Numerics, Targets: m.Targets, Ledger: meta.Ledger})
 	return info, meta.Ledger, err
 }

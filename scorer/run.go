@@ -39,7 +39,7 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 		return sum, false, err
 	}
 	r := &run{inputs: in, o: &o, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
-		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
+		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Numerics: Numerics, Targets: string(o.Targets)}}
 	if err := refuseOther(o.Out); err != nil {
 		return sum, false, err
 	}
@@ -99,7 +99,7 @@ type run struct {
 
 func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint) (sum Summary, err error) {
 	m := &parquet.Manifest{Schema: r.meta.Schema, Version: r.meta.Version, Hashes: r.meta.Hashes, Tokens: r.relative,
-		K: r.meta.K, StoreTopK: r.meta.StoreTopK, ISA: r.meta.ISA, DType: r.meta.DType, Targets: r.meta.Targets, Limit: r.o.Limit}
+		K: r.meta.K, StoreTopK: r.meta.StoreTopK, ISA: r.meta.ISA, DType: r.meta.DType, Numerics: r.meta.Numerics, Model: modelName(c, r.o.Adapter), Targets: r.meta.Targets, Limit: r.o.Limit}
 	// All shards are looked at before the first is made: a folder of something
 	// else is refused now and not after hours.
 	infos := make([]*parquet.ShardInfo, len(r.data.Shards))
@@ -120,9 +120,7 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 			done += begun[i]
 		}
 	}
-	if done > 0 {
-		fmt.Fprintf(r.o.Log, "going on: %d of %d rows are scored\n", done, total)
-	}
+	r.goingOn(done, total)
 	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	defer func() {
 		if errors.Is(err, context.Canceled) {
@@ -145,6 +143,13 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 	}
 	progress.Done()
 	return r.finish(m)
+}
+
+// goingOn says how many of the rows that a run is to score an earlier one has scored.
+func (r *run) goingOn(done, total int64) {
+	if done > 0 {
+		fmt.Fprintf(r.o.Log, "going on: %d of %d rows are scored\n", done, total)
+	}
 }
 
 // load brings the model into memory when it is first needed.

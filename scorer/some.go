@@ -19,18 +19,32 @@ func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoin
 	if err != nil {
 		return err
 	}
+	missing := map[int]bool{}
 	var total, done int64
-	for _, i := range r.o.Shards {
-		total += r.take[i]
-		done += begun[i]
-	}
-	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	for _, i := range r.o.Shards {
 		info, _, err := r.kept(i)
 		if err != nil {
 			return err
 		}
+		total += r.take[i]
 		if info != nil {
+			done += r.take[i]
+		} else {
+			missing[i] = true
+			done += begun[i]
+		}
+	}
+	r.goingOn(done, total)
+	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
+	for _, i := range r.o.Shards {
+		if !missing[i] {
+			continue
+		}
+		info, _, err := r.kept(i)
+		if err != nil {
+			return err
+		}
+		if info != nil { // another has made it meanwhile
 			progress.Add(r.take[i]-begun[i], "")
 			continue
 		}

@@ -130,7 +130,7 @@ func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 // sameMeta compares what a shard and the manifest say of how they were made.
 func sameMeta(path string, have parquet.Meta, m *parquet.Manifest) error {
 	fields := []struct{ name, have, want string }{
-		{"schema", have.Schema, m.Schema}, {"k", fmt.Sprint(have.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", have.ISA, m.ISA}, {"dtype", have.DType, m.DType}, {"targets", have.Targets, m.Targets},
+		{"schema", have.Schema, m.Schema}, {"k", fmt.Sprint(have.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", have.ISA, m.ISA}, {"dtype", have.DType, m.DType}, {"numerics", fmt.Sprint(have.Numerics), fmt.Sprint(m.Numerics)}, {"targets", have.Targets, m.Targets},
 	}
 	names := map[string]bool{}
 	for n := range have.Hashes {
@@ -271,6 +271,8 @@ func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Chec
 	switch {
 	case hash != m.Hashes["model"]:
 		return cli.Usagef("%s: hashes.model is %s, but %s is %s; give the model that scored with --model, and its --adapter if it had one", where, m.Hashes["model"], c.Ref(), hash)
+	case m.Numerics != Numerics:
+		return cli.Usagef("%s: numerics is %d, this program has %d, whose scores differ in their last bits; verify with the eaft that scored (%s)", where, m.Numerics, Numerics, m.Version)
 	case dev.ISA() != m.ISA:
 		return cli.Usagef("%s: isa is %q, this run has %q, whose scores differ in their last bits; set EAFT_CPU=%s", where, m.ISA, dev.ISA(), m.ISA)
 	}
