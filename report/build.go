@@ -62,7 +62,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	r.Made = Made{m.Hashes["model"], m.Hashes["tokens"], m.Hashes["tokenizer"], m.DType, m.ISA, m.Version}
+	r.Made = Made{Visible([]byte(m.Model)), m.Hashes["model"], m.Hashes["tokens"], m.Hashes["tokenizer"], m.DType, m.ISA, m.Version}
 	warn(r, m)
 	return r, nil
 }

@@ -85,7 +85,7 @@ func TestPage(t *testing.T) {
 	r := build(t, o)
 	ctx := browser(t, writePage(t, r), 1100, 900)
 
-	if made := evaluate[string](t, ctx, `document.getElementById("made").textContent`); made != "Scored by the model 0123456789ab in f32 on generic, eaft test; tokens "+brief(r.Made.Tokens)+"." {
+	if made := evaluate[string](t, ctx, `document.getElementById("made").textContent`); made != "Scored by the model "+r.Made.Name+" (0123456789ab) in f32 on generic, eaft test; tokens "+brief(r.Made.Tokens)+"." {
 		t.Errorf("made: %q", made)
 	}
 	if shown := evaluate[string](t, ctx, `document.getElementById("pairs-shown").textContent`); shown != fmt.Sprintf("%d of %s pairs", len(r.Pairs), thousands(int64(r.PairsTotal))) {

@@ -110,7 +110,8 @@ type Report struct {
 
 // Made says what the scores were made of and by what, as their manifest has it.
 type Made struct {
-	Model     string `json:"model"` // hashes
+	Name      string `json:"name,omitempty"` // of the model's file or folder; "" where it is not said
+	Model     string `json:"model"`          // hashes
 	Tokens    string `json:"tokens"`
 	Tokenizer string `json:"tokenizer"`
 	DType     string `json:"dtype"`
