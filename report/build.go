@@ -44,15 +44,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	if err != nil {
 		return nil, err
 	}
-	parts := make([]*tally, len(p.scores.Shards))
-	sum := newTally(&o, m.K, cuts, vocab)
-	err = p.run(ctx, false, func(i int) visit {
-		parts[i] = newTally(&o, m.K, cuts, vocab)
-		return parts[i].visit
-	}, func(i int) {
-		sum.merge(parts[i])
-		parts[i] = nil
-	})
+	sum, err := count(ctx, p, &o, cuts, vocab)
 	if err != nil {
 		return nil, err
 	}
@@ -65,6 +57,20 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	r.Made = Made{Visible([]byte(m.Model)), m.Hashes["model"], m.Hashes["tokens"], m.Hashes["tokenizer"], m.DType, m.ISA, m.Version}
 	warn(r, m)
 	return r, nil
+}
+
+// count looks at all targets.
+func count(ctx context.Context, p *pass, o *Options, cuts eaft.Cuts, vocab *vocabulary) (*tally, error) {
+	k := p.scores.Manifest.K
+	parts := make([]*tally, len(p.scores.Shards))
+	sum := newTally(o, k, cuts, vocab)
+	return sum, p.run(ctx, false, func(i int) visit {
+		parts[i] = newTally(o, k, cuts, vocab)
+		return parts[i].visit
+	}, func(i int) {
+		sum.merge(parts[i])
+		parts[i] = nil
+	})
 }
 
 // report is the tally in words.

@@ -30,7 +30,7 @@ type sink interface {
 
 // Export writes the chosen targets, a line or record each, in order.
 func Export(ctx context.Context, w io.Writer, o Options, where Where, format string) error {
-	s, err := newSelection(ctx, o, where)
+	s, err := newSelection(ctx, o, where, true)
 	if err != nil {
 		return err
 	}

@@ -42,7 +42,7 @@ type Filtered struct {
 // Filter writes the tokens of the scores anew, without the rows or with masked
 // labels on the targets that where chooses. On an error nothing stays.
 func Filter(ctx context.Context, o Options, where Where, action Action, out string) (f Filtered, err error) {
-	s, err := newSelection(ctx, o, where)
+	s, err := newSelection(ctx, o, where, where.reasons())
 	if err != nil {
 		return f, err
 	}
