@@ -113,10 +113,14 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
 	}
+	log, logs := std.Err.(*cli.Log)
 	for _, d := range made {
-		if *asJSON {
+		switch {
+		case *asJSON:
 			err = tokenize.WriteJSON(std.Out, d)
-		} else {
+		case logs:
+			err = tokenize.LogJSON(log, d)
+		default:
 			err = tokenize.WriteText(std.Err, d)
 		}
 		if err != nil {
