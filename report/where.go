@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,8 +67,8 @@ func parseTerm(s string) (term, error) {
 		return term{}, fmt.Errorf("%q: write !=", s)
 	case slices.Contains(whereNumbers, t.field):
 		var err error
-		if t.number, err = strconv.ParseFloat(t.value, 64); err != nil || t.number != t.number || t.op == "~" {
-			return term{}, fmt.Errorf("%q: %s is a number, to compare with <, <=, >, >=, = or !=", s, t.field)
+		if t.number, err = strconv.ParseFloat(t.value, 64); err != nil || math.IsNaN(t.number) || math.IsInf(t.number, 0) || t.op == "~" {
+			return term{}, fmt.Errorf("%q: %s is a finite number, to compare with <, <=, >, >=, = or !=", s, t.field)
 		}
 	case slices.Contains(whereTexts, t.field):
 		if t.op != "=" && t.op != "!=" && t.op != "~" {

@@ -67,8 +67,9 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--sample needs --model, the one that scored")
 	case *sample == 0 && (*ref != "" || *with != "" || *threads != 0):
 		return cli.Usagef("--model, --adapter and --threads are for --sample; say how many rows to score again")
-	case *threads < 0:
-		return cli.Usagef("--threads %d: use at least 1, or 0 for all cores", *threads)
+	}
+	if err := checkThreads(*threads); err != nil {
+		return err
 	}
 	v, err := scorer.Verify(ctx, fs.Arg(0), *tokens)
 	if err != nil {
