@@ -158,7 +158,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 	if err := parquet.WriteManifest(tokensOut, tm); err != nil {
 		return sum, err
 	}
-	r := &run{inputs: &inputs{data: &parquet.Dataset{}}, o: &Options{Out: out, K: m.K}}
+	r := &run{inputs: &inputs{data: &parquet.Dataset{}}, o: &Options{Out: out, K: m.K, Targets: Targets(m.Targets)}}
 	for _, s := range tm.Shards {
 		r.data.Shards = append(r.data.Shards, store.Join(tokensOut, s.Name))
 	}

@@ -48,7 +48,6 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		return v, err
 	}
 	v.Aligned = t != nil
-	sum := &stats{k: d.Manifest.K}
 	var ledger parquet.Ledger
 	for i, path := range d.Shards {
 		if err := ctx.Err(); err != nil {
@@ -65,18 +64,17 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		if err := v.shard(d, t, i, meta); err != nil {
 			return v, err
 		}
-		if t != nil {
-			if err := sum.shard(t.Shards[i], path); err != nil {
-				return v, unusable(err)
-			}
-		}
 	}
 	where := store.Join(dir, parquet.ManifestName)
 	if have, want := d.Manifest.Ledger, ledger; have.RowsIn != want.RowsIn || have.RowsOut != want.RowsOut || have.Tokens != want.Tokens || have.Targets != want.Targets {
 		return v, cli.Usagef("%s: the ledger is %+v, but the shards' add up to %+v; score again in an empty folder", where, have, want)
 	}
 	if t != nil && d.Manifest.Summary != nil {
-		want, err := sum.summary().json()
+		sum, err := (&stats{k: d.Manifest.K, targets: Targets(d.Manifest.Targets), scores: d.Shards, tokens: t.Shards}).summary()
+		if err != nil {
+			return v, unusable(err)
+		}
+		want, err := sum.json()
 		if err != nil {
 			return v, err
 		}
