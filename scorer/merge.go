@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"slices"
@@ -26,7 +27,6 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 		return sum, cli.Usagef("give two annotations at least to merge, got %d", len(parts))
 	}
 	var all []part
-	from := map[string]string{} // the rows of a part
 	for _, dir := range parts {
 		p, err := openPart(dir)
 		if err != nil {
@@ -37,11 +37,13 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 				return sum, err
 			}
 		}
-		rows := p.tokens.Manifest.ContentHash()
-		if first, ok := from[rows]; ok {
-			return sum, cli.Usagef("%s and %s annotate the same rows, which would be there twice: leave one out", first, dir)
+		for _, q := range all {
+			if same, err := p.sameRows(q); err != nil {
+				return sum, unusable(err)
+			} else if same {
+				return sum, cli.Usagef("%s and %s annotate the same rows, which would be there twice: leave one out", q.scores.Dir, dir)
+			}
 		}
-		from[rows] = dir
 		all = append(all, p)
 	}
 	if store.Same(out, tokensOut) {
@@ -89,6 +91,62 @@ func openPart(dir string) (p part, err error) {
 		return p, cli.Usagef("%s: its tokens have no manifest, so whether they are the ones that were scored cannot be told", where)
 	}
 	return p, nil
+}
+
+// sameRows says whether two parts have the same rows, however they are sharded.
+func (p part) sameRows(q part) (bool, error) {
+	a, b := p.tokens.Manifest, q.tokens.Manifest
+	if a.ContentHash() == b.ContentHash() {
+		return true, nil
+	}
+	if a.Ledger.RowsOut != b.Ledger.RowsOut || a.Ledger.Tokens != b.Ledger.Tokens {
+		return false, nil
+	}
+	seed := maphash.MakeSeed()
+	have, err := p.rowsHash(seed)
+	if err != nil {
+		return false, err
+	}
+	want, err := q.rowsHash(seed)
+	return have == want, err
+}
+
+// rowsHash is the sum of the hashes of all rows, which their order does not change.
+func (p part) rowsHash(seed maphash.Seed) (sum uint64, err error) {
+	for _, path := range p.tokens.Shards {
+		n, err := shardHash(path, seed)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func shardHash(path string, seed maphash.Seed) (sum uint64, err error) {
+	r, err := parquet.OpenTokens(path)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	for {
+		var row parquet.TokensRow
+		if err := r.Next(&row); errors.Is(err, io.EOF) {
+			return sum, nil
+		} else if err != nil {
+			return 0, err
+		}
+		var h maphash.Hash
+		h.SetSeed(seed)
+		h.WriteString(row.ID)
+		for _, ids := range [][]int32{row.InputIDs, row.Labels} {
+			maphash.WriteComparable(&h, len(ids))
+			for _, id := range ids {
+				maphash.WriteComparable(&h, id)
+			}
+		}
+		sum += h.Sum64()
+	}
 }
 
 // matches refuses a part that was made in another way.
