@@ -32,6 +32,12 @@ func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoin
 		} else {
 			missing[i] = true
 			done += begun[i]
+			if err := r.data.VerifyShard(i); err != nil {
+				return unusable(err)
+			}
+			if err := r.check(ctx, i); err != nil {
+				return err
+			}
 		}
 	}
 	r.goingOn(done, total)
@@ -47,9 +53,6 @@ func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoin
 		if info != nil { // another has made it meanwhile
 			progress.Add(r.take[i]-begun[i], "")
 			continue
-		}
-		if err := r.data.VerifyShard(i); err != nil {
-			return unusable(err)
 		}
 		if err := r.load(dev, c); err != nil {
 			return err
