@@ -152,9 +152,9 @@ func findCuts(ctx context.Context, p *pass, o Options, k int) (eaft.Cuts, error)
 
 // open finds the scores and their tokens, and refuses a pair that differs.
 func open(o Options) (*pass, error) {
-	scores, err := parquet.OpenDataset(o.Scores, parquet.SchemaScores)
+	scores, err := dataset(o.Scores, parquet.SchemaScores)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	m := scores.Manifest
 	if m == nil {
@@ -170,8 +170,8 @@ func open(o Options) (*pass, error) {
 	}
 	if dir != "" {
 		if _, err := store.Stat(dir); err == nil || asked || !errors.Is(err, fs.ErrNotExist) {
-			if p.tokens, err = parquet.OpenDataset(dir, parquet.SchemaTokens); err != nil {
-				return nil, usage(err)
+			if p.tokens, err = dataset(dir, parquet.SchemaTokens); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -187,6 +187,18 @@ func open(o Options) (*pass, error) {
 		}
 	}
 	return p, p.counterparts()
+}
+
+// dataset opens one whose shards have the hashes that its manifest says.
+func dataset(dir, schema string) (*parquet.Dataset, error) {
+	d, err := parquet.OpenDataset(dir, schema)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := d.Verify(); err != nil {
+		return nil, usage(err)
+	}
+	return d, nil
 }
 
 // usage marks an input that cannot be opened as wrong use, whatever the reason.
