@@ -72,21 +72,26 @@ func breakAtCPUID(pid int) (map[uint64]bool, error) {
 	return sites, nil
 }
 
-// returnFromCPUID adds AMX-TILE and AMX-BF16 to what CPUID said and does the
-// RET that the breakpoint took the place of.
-func returnFromCPUID(tid int, r *unix.PtraceRegs) error {
-	const amxBF16, amxTile = 1 << 22, 1 << 24 // leaf 7.0, EDX
-	m := memory(tid)
+// returnFromCPUID adds AMX-TILE, AMX-BF16 and AVX512-BF16 to what CPUID said and
+// does the RET that the breakpoint took the place of.
+func returnFromCPUID(r *unix.PtraceRegs, m *memory) error {
+	const amxBF16, amxTile, avx512BF16 = 1 << 22, 1 << 24, 1 << 5
 	var frame [32]byte // return address, 2 arguments, 4 results
 	if err := m.read(r.Rsp, frame[:]); err != nil {
 		return err
 	}
-	word := func(i int) []byte { return frame[i : i+4] }
-	if le := binary.LittleEndian; le.Uint32(word(8)) == 7 && le.Uint32(word(12)) == 0 {
-		le.PutUint32(word(28), le.Uint32(word(28))|amxBF16|amxTile)
-		if err := m.write(r.Rsp, frame[:]); err != nil {
-			return err
-		}
+	word := func(i int) uint32 { return binary.LittleEndian.Uint32(frame[i:]) }
+	put := func(i int, x uint32) { binary.LittleEndian.PutUint32(frame[i:], x) }
+	eax, edx := word(16), word(28)
+	switch leaf, sub := word(8), word(12); {
+	case leaf == 7 && sub == 0:
+		put(16, max(eax, 1)) // the last subleaf
+		put(28, edx|amxBF16|amxTile)
+	case leaf == 7 && sub == 1:
+		put(16, eax|avx512BF16)
+	}
+	if err := m.write(r.Rsp, 0, frame[:]); err != nil {
+		return err
 	}
 	r.Rip = binary.LittleEndian.Uint64(frame[:])
 	r.Rsp += 8

@@ -1,4 +1,4 @@
-package tiles
+package instructions
 
 import (
 	"bytes"
@@ -25,9 +25,15 @@ const misuse = "AMXEMU_MISUSE"
 
 func TestMain(m *testing.M) {
 	cfg := shapes(16, 16, 16)
-	switch os.Getenv(misuse) {
+	switch name := os.Getenv(misuse); name {
 	case "":
 		os.Exit(m.Run())
+	default:
+		mem, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
+		if err != nil {
+			panic(err)
+		}
+		program(mem).run(&state{flags: usualFlags, mxcsr: usualMXCSR}, misencoded[name])
 	case "no permission":
 		configuration(cfg, new(config), new(config))
 		zero(cfg, matrix{unsafe.Pointer(new([4096]byte)), 64})

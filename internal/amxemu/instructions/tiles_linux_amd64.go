@@ -1,8 +1,4 @@
-// Package tiles holds what the CPU's AMX instructions, or amxemu in their place,
-// are tested with. Its tests need one or the other:
-//
-//	go test -exec "$PWD/bin/test/amxemu" ./internal/amxemu/tiles
-package tiles
+package instructions
 
 import "unsafe"
 
