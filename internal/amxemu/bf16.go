@@ -18,13 +18,7 @@ func (m *machine) executeVector(in *instruction) error {
 	v := &in.vector
 	var out line
 	switch z := &m.vectors.z; in.op {
-	case vmovupsStore, vmovntps:
-		at := in.address.at(&m.general)
-		if in.op == vmovntps && at%uint64(v.bytes) != 0 {
-			return &fault{code: fromKernel}
-		}
-		return m.memory.write(at, 0, z[in.reg][:v.bytes])
-	case vmovupsLoad:
+	case vmovups:
 		if err := m.memory.read(in.address.at(&m.general), out[:v.bytes]); err != nil {
 			return err
 		}
@@ -34,10 +28,6 @@ func (m *machine) executeVector(in *instruction) error {
 			return err
 		}
 		out.fill(v.bytes)
-		m.put(in, &out, v.bytes, 4)
-	case vinsertf64x4:
-		out = z[in.a]
-		copy(out[32*in.number:], z[in.b][:32])
 		m.put(in, &out, v.bytes, 4)
 	case vdpbf16ps:
 		b, err := m.source(in, true)

@@ -16,16 +16,12 @@ var evexOperations = map[[4]byte]operation{
 	{map0F38, 0, pF3, 0x52}: vdpbf16ps,
 	{map0F38, 0, pF3, 0x72}: vcvtneps2bf16,
 	{map0F38, 0, pF2, 0x72}: vcvtne2ps2bf16,
-	{map0F, 0, pNone, 0x10}: vmovupsLoad,
-	{map0F, 0, pNone, 0x11}: vmovupsStore,
-	{map0F, 0, pNone, 0x2b}: vmovntps,
+	{map0F, 0, pNone, 0x10}: vmovups,
 	{map0F38, 0, p66, 0x58}: vpbroadcastd,
-	{map0F3A, 1, p66, 0x1a}: vinsertf64x4,
 }
 
-// decodeEVEX reads an instruction of AVX512-BF16 in any of its forms, and a few of
-// AVX-512 without a mask: moves between memory and a register, VPBROADCASTD from
-// memory, VINSERTF64X4 of registers.
+// decodeEVEX reads an instruction of AVX512-BF16 in any of its forms, or VMOVUPS or
+// VPBROADCASTD from memory to a register without a mask.
 //
 //	62 | R X B R' 0 m m m | W v v v v 1 p p | z L'L b V' a a a | opcode | ModRM | SIB | disp
 func decodeEVEX(code []byte) (instruction, bool) {
@@ -53,22 +49,16 @@ func decodeEVEX(code []byte) (instruction, bool) {
 	if v.broadcast || in.op == vpbroadcastd {
 		unit = 4
 	}
-	plain := v.mask == 0 && !v.broadcast
 	switch in.op {
 	case vdpbf16ps, vcvtne2ps2bf16:
 	case vcvtneps2bf16:
 		if in.a != 0 {
 			return in, false
 		}
-	case vmovupsLoad, vmovupsStore, vmovntps, vpbroadcastd:
-		if in.a != 0 || !plain || !v.inMemory {
+	case vmovups, vpbroadcastd:
+		if in.a != 0 || v.mask != 0 || v.broadcast || !v.inMemory {
 			return in, false
 		}
-	case vinsertf64x4:
-		if len(code) < 7 || !plain || v.inMemory || v.bytes != 64 {
-			return in, false
-		}
-		in.number, in.length = int64(code[6]&1), 7
 	default:
 		return in, false
 	}

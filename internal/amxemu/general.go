@@ -7,8 +7,8 @@ import (
 	"math/bits"
 )
 
-// decodeGeneral reads ADDQ and SUBQ of a register or a number to a register, DECQ of
-// a register, JNZ and PREFETCH.
+// decodeGeneral reads ADDQ of a register or a number to a register, DECQ of a
+// register, JNZ and PREFETCH.
 //
 //	REX: 0100 W R X B | opcode | ModRM | SIB | disp or number
 func decodeGeneral(code []byte) (instruction, bool) {
@@ -46,18 +46,12 @@ func decodeGeneral(code []byte) (instruction, bool) {
 	switch opcode := code[0]; {
 	case opcode == 0x01:
 		in.op, in.b = addq, int(reg|r<<3)
-	case opcode == 0x29:
-		in.op, in.b = subq, int(reg|r<<3)
 	case opcode == 0xff && reg == 1:
 		in.op = decq
 	case opcode == 0x83 && reg == 0:
 		in.op, numberBytes = addq, 1
 	case opcode == 0x81 && reg == 0:
 		in.op, numberBytes = addq, 4
-	case opcode == 0x83 && reg == 5:
-		in.op, numberBytes = subq, 1
-	case opcode == 0x81 && reg == 5:
-		in.op, numberBytes = subq, 4
 	default:
 		return in, false
 	}
@@ -74,7 +68,7 @@ func decodeGeneral(code []byte) (instruction, bool) {
 	return in, true
 }
 
-// Where RFLAGS has what ADDQ, SUBQ and DECQ set.
+// Where RFLAGS has what ADDQ and DECQ set.
 const (
 	carry    = 1 << 0
 	parity   = 1 << 2
@@ -104,9 +98,6 @@ func (m *machine) executeGeneral(in *instruction) {
 	case addq:
 		z, out = bits.Add64(x, y, 0)
 		set = (x ^ z) & (y ^ z) >> 63 * overflow
-	case subq:
-		z, out = bits.Sub64(x, y, 0)
-		set = (x ^ y) & (x ^ z) >> 63 * overflow
 	case decq: // it leaves the carry
 		y = 1
 		z, out = x-1, m.flags&carry

@@ -21,13 +21,9 @@ const (
 	vcvtneps2bf16
 	vcvtne2ps2bf16
 
-	vmovupsLoad
-	vmovupsStore
-	vmovntps
+	vmovups // from memory
 	vpbroadcastd
-	vinsertf64x4
 	addq
-	subq
 	decq
 	jnz
 	prefetch
@@ -40,10 +36,10 @@ func (o operation) ofBF16() bool { return vdpbf16ps <= o && o <= vcvtne2ps2bf16 
 type instruction struct {
 	op      operation
 	length  int
-	reg     int // the tile, vector or general register that it writes or stores
-	a, b    int // those that it reads; of ADDQ and SUBQ b only, and -1 for a number
+	reg     int // the tile, vector or general register that it writes, or stores
+	a, b    int // those that it reads; of ADDQ b only, and -1 for a number
 	address operand
-	number  int64 // that of ADDQ, SUBQ and VINSERTF64X4; of JNZ, how far it goes
+	number  int64 // that of ADDQ; of JNZ, how far it goes
 	vector  vector
 }
 
@@ -63,7 +59,7 @@ func decode(code []byte) (instruction, bool) {
 	switch {
 	case len(code) == 0:
 		return instruction{}, false
-	case code[0] == 0xc4 || code[0] == 0xc5:
+	case code[0] == 0xc4:
 		return decodeVEX(code)
 	case code[0] == 0x62:
 		return decodeEVEX(code)
@@ -71,36 +67,25 @@ func decode(code []byte) (instruction, bool) {
 	return decodeGeneral(code)
 }
 
-// decodeVEX reads an instruction of AMX, or VMOVUPS of a Y register to memory.
-// TILELOADD without an index, tiles above 7 and other prefixes before VEX are not
-// known.
+// decodeVEX reads an instruction of AMX. TILELOADD without an index, tiles above 7 and
+// other prefixes before VEX are not known.
 //
 //	C4 | R X B m m m m m | W v v v v L p p | opcode | ModRM | SIB | disp
-//	C5 | R v v v v L p p | opcode | ModRM | SIB | disp
 func decodeVEX(code []byte) (instruction, bool) {
-	p0, n := byte(0b11100001), 1 // what two bytes leave out: X and B are 0, the map is 0F
-	if code[0] == 0xc4 {
-		n = 2
-	}
-	if len(code) < n+3 {
+	if len(code) < 5 {
 		return instruction{}, false
 	}
-	p1, opcode, modrm := code[n], code[n+1], code[n+2]
-	if code[0] == 0xc4 {
-		p0 = code[1]
-	} else {
-		p0, p1 = p0&0x7f|p1&0x80, p1&0x7f
-	}
+	const noW, L128 = 0, 0
+	p0, p1, opcode, modrm := code[1], code[2], code[3], code[4]
 	r, x, b := ^p0>>7&1, ^p0>>6&1, ^p0>>5&1
 	v, pp := int(^p1>>3&15), p1&3
+	if p0&31 != map0F38 || p1>>7 != noW || p1>>2&1 != L128 {
+		return instruction{}, false
+	}
 	mod, reg, rm := modrm>>6, int(modrm>>3&7), int(modrm&7)
-	in := instruction{length: n + 3, reg: reg}
+	in := instruction{length: 5, reg: reg}
 	inMemory := mod != 3
-	switch is := [3]byte{p0 & 31, p1 >> 7, p1 >> 2 & 1}; { // map, W, L
-	case is == [3]byte{map0F, 0, 1} && opcode == 0x11 && pp == pNone && v == 0 && inMemory:
-		in.op, in.reg, in.vector = vmovupsStore, reg|int(r)<<3, vector{bytes: 32, inMemory: true}
-	case is != [3]byte{map0F38, 0, 0}:
-		return in, false
+	switch {
 	case opcode == 0x5c && pp == pF3 && !inMemory && r == 0 && b == 0 && v < 8:
 		in.op, in.a, in.b = tdpbf16ps, rm, v
 		return in, true
@@ -123,8 +108,8 @@ func decodeVEX(code []byte) (instruction, bool) {
 	default:
 		return in, false
 	}
-	more, ok := in.address.decode(code[n+2:], x, b, 1)
-	in.length = n + 2 + more
+	n, ok := in.address.decode(code[4:], x, b, 1)
+	in.length = 4 + n
 	return in, ok && (opcode != 0x4b || in.address.index >= 0)
 }
 
@@ -132,7 +117,6 @@ func decodeVEX(code []byte) (instruction, bool) {
 const (
 	map0F   = 1
 	map0F38 = 2
-	map0F3A = 3
 
 	pNone = 0
 	p66   = 1

@@ -47,7 +47,7 @@ func (m *machine) run(tid int, th *thread) (done bool, err error) {
 	const most = 1 << 16 // for other threads wait
 	for range most {
 		var in *instruction
-		if in, err = m.next(); err != nil || in == nil || !done && in.op >= vmovupsLoad ||
+		if in, err = m.next(); err != nil || in == nil || !done && in.op >= vmovups ||
 			in.op.ofAMX() && !th.process.permitted || in.op.ofBF16() && cpu.X86.HasAVX512BF16 {
 			break
 		}

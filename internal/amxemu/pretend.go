@@ -27,49 +27,60 @@ var cpuidCode = []byte{
 
 const breakpoint = 0xcc // INT3
 
-// cpuidReturns finds where the program that a process has just become returns
-// from cpuid. A program that is not Go's, or may lie at any address, has no such place.
-func cpuidReturns(pid int) ([]uint64, error) {
-	f, err := elf.Open(fmt.Sprintf("/proc/%d/exe", pid))
+// segment is a piece of a program's code.
+type segment struct {
+	address uint64
+	bytes   []byte
+}
+
+// programCode reads that of the program that a process has just become. There is
+// none of one that may lie at any address, as Go's do not.
+func programCode(program *elf.File) ([]segment, error) {
+	var code []segment
+	for _, p := range program.Progs {
+		if program.Type != elf.ET_EXEC || p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
+			continue
+		}
+		s := segment{p.Vaddr, make([]byte, p.Filesz)}
+		if _, err := p.ReadAt(s.bytes, 0); err != nil {
+			return nil, err
+		}
+		code = append(code, s)
+	}
+	return code, nil
+}
+
+// prepare makes the program that a process has just become one that stops where it
+// returns from cpuid, and says where that is.
+func prepare(pid int) (map[uint64]bool, error) {
+	program, err := elf.Open(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
 		return nil, nil // a script's interpreter may be anything
 	}
-	defer f.Close()
-	var found []uint64
-	for _, p := range f.Progs {
-		if f.Type != elf.ET_EXEC || p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
-			continue
-		}
-		code := make([]byte, p.Filesz)
-		if _, err := p.ReadAt(code, 0); err != nil {
-			return nil, err
-		}
-		for at := 0; ; at++ {
-			i := bytes.Index(code[at:], cpuidCode)
-			if i < 0 {
-				break
-			}
-			at += i
-			found = append(found, p.Vaddr+uint64(at+len(cpuidCode)-1))
-		}
-	}
-	return found, nil
-}
-
-// breakAtCPUID puts breakpoints where the program returns from cpuid.
-func breakAtCPUID(pid int) (map[uint64]bool, error) {
-	at, err := cpuidReturns(pid)
+	defer program.Close()
+	code, err := programCode(program)
 	if err != nil {
 		return nil, err
 	}
 	sites := map[uint64]bool{}
-	for _, a := range at {
-		if _, err := unix.PtracePokeText(pid, uintptr(a), []byte{breakpoint}); err != nil {
-			return nil, fmt.Errorf("process %d: breakpoint at %#x: %w", pid, a, err)
+	for _, s := range code {
+		for at := 0; ; at++ {
+			i := bytes.Index(s.bytes[at:], cpuidCode)
+			if i < 0 {
+				break
+			}
+			at += i
+			a := s.address + uint64(at+len(cpuidCode)-1)
+			if _, err := unix.PtracePokeText(pid, uintptr(a), []byte{breakpoint}); err != nil {
+				return nil, fmt.Errorf("process %d: breakpoint at %#x: %w", pid, a, err)
+			}
+			sites[a] = true
 		}
-		sites[a] = true
 	}
-	return sites, nil
+	if len(sites) == 0 {
+		return sites, nil
+	}
+	return sites, roundInPlace(pid, program, code)
 }
 
 // returnFromCPUID adds AMX-TILE, AMX-BF16 and AVX512-BF16 to what CPUID said and

@@ -164,7 +164,7 @@ func (t *tracer) became(pid int, th *thread) error {
 	if int(former) != pid {
 		delete(t.threads, int(former))
 	}
-	sites, err := breakAtCPUID(pid)
+	sites, err := prepare(pid)
 	*th = thread{process: &process{sites: sites}}
 	t.processes[pid] = th.process
 	return err

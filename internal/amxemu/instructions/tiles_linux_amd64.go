@@ -22,7 +22,7 @@ type matrix struct {
 //go:noescape
 func multiply(cfg *config, c, a, b matrix)
 
-// zero loads tile 3 from m, makes it 0 and stores it.
+// zero loads tile 3 from m, makes it 0 and stores it, loads it again and stores that.
 //
 //go:noescape
 func zero(cfg *config, m matrix)

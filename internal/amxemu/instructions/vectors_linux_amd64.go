@@ -18,3 +18,9 @@ type state struct {
 //
 //go:noescape
 func call(code *byte, s *state)
+
+// ownConversion is code for call: VCVTNEPS2BF16 Z0, Y1.
+func ownConversion() *byte
+
+// ownConversions is code for call: VCVTNEPS2BF16 from and to several registers.
+func ownConversions() *byte

@@ -230,7 +230,8 @@ func (f *form) fromMemory(r *rand.Rand, s *state, data []byte) (b [64]byte) {
 	return b
 }
 
-// Every float32 whose upper half is one of all and whose lower one lies at an edge.
+// Every float32 whose upper half is one of all and whose lower one lies at an edge,
+// by code that a test makes and by code of the program, which amxemu changes.
 func TestNearest(t *testing.T) {
 	needBF16(t)
 	p := newProgram(t)
@@ -242,11 +243,39 @@ func TestNearest(t *testing.T) {
 				binary.LittleEndian.PutUint32(s.z[0][4*i:], (high<<4|i)<<16|low)
 			}
 			p.run(s, convert)
+			own := *s
+			own.z[1] = [64]byte{}
+			call(ownConversion(), &own)
+			if d := own.differs(s); d != "" {
+				t.Fatalf("the program's own code: %s", d)
+			}
 			for i := range 16 {
 				x, got := binary.LittleEndian.Uint32(s.z[0][4*i:]), binary.LittleEndian.Uint16(s.z[1][2*i:])
 				if want := nearest(x); got != want {
 					t.Fatalf("%08x is %04x, want %04x", x, got, want)
 				}
+			}
+		}
+	}
+}
+
+// VCVTNEPS2BF16 in the program's code, of several registers in turn, changes only the
+// one that it writes.
+func TestOwnConversions(t *testing.T) {
+	needBF16(t)
+	r := rand.New(rand.NewPCG(7, 6))
+	for kind, value := range kinds {
+		for range 20 {
+			s := randomState(r, value)
+			s.mxcsr |= uint64(r.IntN(4))<<13 | uint64(r.IntN(2))<<15 | uint64(r.IntN(2))<<6
+			want := *s
+			call(ownConversions(), s)
+			for _, c := range [][2]int{{9, 9}, {7, 24}, {31, 8}, {23, 30}, {0, 15}, {16, 1}, {2, 17}} {
+				f := form{prefix: 2, opcode: 0x72, bytes: 64, dst: c[0], b: c[1]}
+				f.expect(&want, want.z[c[1]], s)
+			}
+			if d := s.differs(&want); d != "" {
+				t.Fatalf("%s: %s", kind, d)
 			}
 		}
 	}
@@ -259,25 +288,17 @@ func TestBetween(t *testing.T) {
 	p := newProgram(t)
 	first := form{prefix: 2, opcode: 0x52, bytes: 64, dst: 5, mask: 1}.encode()
 	r := rand.New(rand.NewPCG(7, 5))
+	mem := make([]byte, 128)
 	for name, code := range map[string][]byte{ // the bytes are the GNU assembler's
-		"VMOVUPS (SI), Z0; VMOVUPS 64(SI), Z29":    {0x62, 0xf1, 0x7c, 0x48, 0x10, 0x06, 0x62, 0x61, 0x7c, 0x48, 0x10, 0x6e, 0x01},
-		"VPBROADCASTD 8(SI), Z30":                  {0x62, 0x62, 0x7d, 0x48, 0x58, 0x76, 0x02},
-		"VMOVUPS Z18, (SI); VMOVUPS 32(SI), Z3":    {0x62, 0xe1, 0x7c, 0x48, 0x11, 0x16, 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x9e, 0x20, 0, 0, 0},
-		"VMOVUPS Y25, 32(SI); VMOVUPS 64(SI), Z3":  {0x62, 0x61, 0x7c, 0x28, 0x11, 0x4e, 0x01, 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x5e, 0x01},
-		"VMOVUPS Y13, (SI); VMOVUPS (SI), Z3":      {0xc5, 0x7c, 0x11, 0x2e, 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x1e},
-		"VMOVNTPS Z17, 64(SI); VMOVUPS 64(SI), Z3": {0x62, 0xe1, 0x7c, 0x48, 0x2b, 0x4e, 0x01, 0x62, 0xf1, 0x7c, 0x48, 0x10, 0x5e, 0x01},
-		"VINSERTF64X4 $1, Y1, Z0, Z0":              {0x62, 0xf3, 0xfd, 0x48, 0x1a, 0xc1, 0x01},
-		"VINSERTF64X4 $0, Y20, Z9, Z30":            {0x62, 0x23, 0xb5, 0x48, 0x1a, 0xf4, 0x00},
-		"ADDQ $-4, AX":                             {0x48, 0x83, 0xc0, 0xfc},
-		"ADDQ $2048, R9":                           {0x49, 0x81, 0xc1, 0x00, 0x08, 0, 0},
-		"ADDQ R15, R12":                            {0x4d, 0x01, 0xfc},
-		"SUBQ CX, R9":                              {0x49, 0x29, 0xc9},
-		"SUBQ $16, CX":                             {0x48, 0x83, 0xe9, 0x10},
-		"SUBQ $-2147483136, R13":                   {0x49, 0x81, 0xed, 0x00, 0x02, 0, 0x80},
-		"DECQ R13":                                 {0x49, 0xff, 0xcd},
-		"DECQ CX; JNZ over ADDQ $4, AX":            {0x48, 0xff, 0xc9, 0x75, 0x04, 0x48, 0x83, 0xc0, 0x04},
-		"SUBQ CX, R9; JNZ over ADDQ $4, AX":        {0x49, 0x29, 0xc9, 0x0f, 0x85, 0x04, 0, 0, 0, 0x48, 0x83, 0xc0, 0x04},
-		"PREFETCHT1 64(R12); PREFETCHT0 (BX)":      {0x41, 0x0f, 0x18, 0x54, 0x24, 0x40, 0x0f, 0x18, 0x0b},
+		"VMOVUPS (SI), Z0; VMOVUPS 64(SI), Z29": {0x62, 0xf1, 0x7c, 0x48, 0x10, 0x06, 0x62, 0x61, 0x7c, 0x48, 0x10, 0x6e, 0x01},
+		"VPBROADCASTD 8(SI), Z30":               {0x62, 0x62, 0x7d, 0x48, 0x58, 0x76, 0x02},
+		"ADDQ $-4, AX":                          {0x48, 0x83, 0xc0, 0xfc},
+		"ADDQ $2048, R9":                        {0x49, 0x81, 0xc1, 0x00, 0x08, 0, 0},
+		"ADDQ R15, R12":                         {0x4d, 0x01, 0xfc},
+		"DECQ R13":                              {0x49, 0xff, 0xcd},
+		"DECQ CX; JNZ over ADDQ $4, AX":         {0x48, 0xff, 0xc9, 0x75, 0x04, 0x48, 0x83, 0xc0, 0x04},
+		"ADDQ CX, R9; JNZ over ADDQ $4, AX":     {0x49, 0x01, 0xc9, 0x0f, 0x85, 0x04, 0, 0, 0, 0x48, 0x83, 0xc0, 0x04},
+		"PREFETCHT1 64(R12); PREFETCHT0 (BX)":   {0x41, 0x0f, 0x18, 0x54, 0x24, 0x40, 0x0f, 0x18, 0x0b},
 	} {
 		for trial := range 200 {
 			s := randomState(r, kinds["finite"])
@@ -288,25 +309,18 @@ func TestBetween(t *testing.T) {
 				}
 			}
 			if trial%8 == 0 {
-				s.general[7] = s.general[1] // R9 and CX
+				s.general[7] = -s.general[1] // R9 and CX
 			}
 			s.k[1] = 0
-			mem := make([]byte, 512)
-			lines := mem[-uintptr(unsafe.Pointer(&mem[0]))&63:]
 			for i := range mem {
 				mem[i] = byte(r.Uint32())
 			}
-			s.general[4] = uint64(uintptr(unsafe.Pointer(&lines[0])))
-			want, before := *s, string(mem)
+			s.general[4] = uint64(uintptr(unsafe.Pointer(&mem[0]))) // SI
+			want := *s
 			p.run(&want, code)
-			after := string(mem)
-			copy(mem, before)
 			p.run(s, first, code)
 			if d := s.differs(&want); d != "" {
 				t.Fatalf("%s: %s", name, d)
-			}
-			if string(mem) != after {
-				t.Fatalf("%s: memory is % x, want % x", name, mem, after)
 			}
 		}
 	}
@@ -348,8 +362,6 @@ func TestVectorFault(t *testing.T) {
 	edge := uintptr(unsafe.Pointer(&mem[0])) + uintptr(page)
 	harmless := form{prefix: 2, opcode: 0x52, bytes: 64, dst: 5, mask: 1}.encode()
 	load := []byte{0x62, 0xf1, 0x7c, 0x48, 0x10, 0x06} // VMOVUPS (SI), Z0
-	store := []byte{0xc5, 0xfc, 0x11, 0x06}            // VMOVUPS Y0, (SI)
-	streamed := []byte{0x62, 0xe1, 0x7c, 0x48, 0x2b, 0x0e}
 	for _, c := range []struct {
 		name   string
 		code   [][]byte
@@ -371,8 +383,6 @@ func TestVectorFault(t *testing.T) {
 		{"masked broadcast behind the edge", [][]byte{forms[0].at(64, 2, true)}, 0, 0, 0},
 		{"a later load inside", [][]byte{harmless, load}, 64, 0, 0},
 		{"a later load", [][]byte{harmless, load}, 0, 0, edge},
-		{"a later store inside", [][]byte{harmless, store}, 32, 0, 0},
-		{"a later store", [][]byte{harmless, store}, 0, 0, edge},
 		{"a second one", [][]byte{harmless, forms[1].at(16, 0, false)}, 0, 0, edge},
 	} {
 		s := &state{flags: usualFlags, mxcsr: usualMXCSR}
@@ -381,11 +391,6 @@ func TestVectorFault(t *testing.T) {
 		if at, is := faults(func() { p.run(s, c.code...) }); is != (c.at != 0) || at != c.at {
 			t.Errorf("%s: fault %v at %#x, want %#x", c.name, is, at, c.at)
 		}
-	}
-	s := &state{flags: usualFlags, mxcsr: usualMXCSR}
-	s.general[4] = uint64(edge) - 96
-	if _, is := faults(func() { p.run(s, harmless, streamed) }); !is {
-		t.Error("VMOVNTPS to half a line: no fault")
 	}
 }
 
