@@ -2,9 +2,7 @@
 
 package main
 
-import (
-	"encoding/binary"
-)
+import "encoding/binary"
 
 // executeVector does an instruction of AVX512-BF16, as Intel 64 and IA-32
 // Architectures Software Developer's Manual, volume 2, has it in "Operation", or one
@@ -29,6 +27,12 @@ func (m *machine) executeVector(in *instruction) error {
 		}
 		out.fill(v.bytes)
 		m.put(in, &out, v.bytes, 4)
+	case movqToX: // it leaves what lies above 16 bytes
+		binary.LittleEndian.PutUint64(z[in.reg][:], m.general[in.a])
+		clear(z[in.reg][8:16])
+		m.vectors.changed = true
+	case movqFromX:
+		m.general[in.reg] = binary.LittleEndian.Uint64(z[in.a][:])
 	case vdpbf16ps:
 		b, err := m.source(in, true)
 		if err != nil {

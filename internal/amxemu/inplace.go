@@ -39,14 +39,14 @@ var rounding = []byte{
 	1, 0, 0, 0, 0xff, 0x7f, 0, 0, 0, 0, 0x40, 0, 0, 0, 0, 0x80,
 }
 
-// roundingOf is rounding from another register to another, which must not be Z16 or
-// Z17; at and common are where it and rounding lie.
+// roundingOf is rounding from any register to another one than Z16; at and common are
+// where it and rounding lie.
 func roundingOf(dst, src int, at, common uint64) []byte {
 	bit := func(v, i int) byte { return byte(^v >> i & 1) }
 	code := []byte{
 		0x48, 0x8d, 0xa4, 0x24, 0x60, 0xff, 0xff, 0xff, // LEAQ -160(SP), SP
 		0x62, 0xe1, 0x7c, 0x48, 0x11, 0x04, 0x24, // VMOVUPS Z16, (SP)
-		0x62, 0xa1&^0x20 | bit(src, 4)<<6 | bit(src, 3)<<5, 0x7c, 0x48, 0x10, 0xc0 | byte(src&7), // VMOVUPS src, Z16
+		0x62, 0x81 | bit(src, 4)<<6 | bit(src, 3)<<5, 0x7c, 0x48, 0x10, 0xc0 | byte(src&7), // VMOVUPS src, Z16
 		0xe8, // CALL
 	}
 	code = binary.LittleEndian.AppendUint32(code, uint32(common-(at+uint64(len(code))+4)))
@@ -88,7 +88,7 @@ func roundInPlace(pid int, program *elf.File, code []segment) error {
 			}
 			at += i
 			in, ok := decode(s.bytes[max(at-2, 0):min(at+4, len(s.bytes))])
-			if !ok || in.op != vcvtneps2bf16 || in.vector != (vector{bytes: 64}) || in.reg>>1 == 8 || in.b>>1 == 8 {
+			if !ok || in.op != vcvtneps2bf16 || in.vector != (vector{bytes: 64}) || in.reg == 16 {
 				continue
 			}
 			if len(routines) == 0 {

@@ -23,9 +23,19 @@ const (
 
 	vmovups // from memory
 	vpbroadcastd
+	movqToX
+	movqFromX
 	addq
+	subq
+	cmpq
+	movq
 	decq
+	testq
+	shlq
+	shrq
+	jmp
 	jnz
+	jle
 	prefetch
 )
 
@@ -37,9 +47,9 @@ type instruction struct {
 	op      operation
 	length  int
 	reg     int // the tile, vector or general register that it writes, or stores
-	a, b    int // those that it reads; of ADDQ b only, and -1 for a number
+	a, b    int // those that it reads beside; of general registers b, and -1 for a number
 	address operand
-	number  int64 // that of ADDQ; of JNZ, how far it goes
+	number  int64 // how far a jump goes
 	vector  vector
 }
 
