@@ -24,3 +24,8 @@ func ownConversion() *byte
 
 // ownConversions is code for call: VCVTNEPS2BF16 from and to several registers.
 func ownConversions() *byte
+
+// unused stores Z31 behind VCVTNEPS2BF16.BCST (x), Y31.
+//
+//go:noescape
+func unused(x *float32, z *[64]byte)

@@ -448,6 +448,21 @@ func TestVectorMisuse(t *testing.T) {
 	}
 }
 
+// A process begins with the upper registers not in use, which XSAVE leaves out.
+func TestFirstUse(t *testing.T) {
+	needBF16(t)
+	self, err := os.Executable()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.Command(self)
+	cmd.Env = append(os.Environ(), misuse+"="+firstUse)
+	want := strings.Repeat("c03f", 16) + strings.Repeat("00", 32)
+	if out, err := cmd.CombinedOutput(); err != nil || string(out) != want {
+		t.Errorf("%v: Z31 is %s, want %s", err, out, want)
+	}
+}
+
 // Many threads at once, with garbage collection and so with signals, each have
 // registers of their own.
 func TestVectorThreads(t *testing.T) {
