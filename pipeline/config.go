@@ -229,8 +229,10 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 		case "eval":
 			err = r.each(v, key, func(name string, v *yaml.Node) error {
 				switch {
-				case isNull(v):
+				case isNull(v) && r.from[v] != "":
 					return nil
+				case isNull(v):
+					return r.errorf(v, "eval.%s is empty: say what to measure with, such as {corpora: FILE} or {split: NAME}, or take the line out", name)
 				case v.Kind != yaml.MappingNode:
 					return r.errorf(v, "eval.%s: want the fields of an evaluation, below a name of yours: eval: {NAME: {corpora: FILE}}", name)
 				}

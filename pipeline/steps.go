@@ -177,26 +177,47 @@ func (b *builder) eval(e *Eval, train *Step) {
 	if s, dir := b.tokens(e); s != nil {
 		needs, args = []*Step{s}, []string{"--tokens", dir}
 	}
-	type candidate struct {
-		name  string
-		model []string // arguments
-		needs []*Step
-	}
-	models := []candidate{{"base", []string{"--model", b.ref}, nil}}
+	models := []candidate{{name: "base", part: "false", model: []string{"--model", b.ref}}}
 	if train != nil {
-		model := []string{"--model", under(train.out(), "model")}
-		if b.c.Train.adapts() {
-			model = []string{"--model", b.ref, "--adapter", under(train.out(), "adapter")}
-		}
-		models = append(models, candidate{"trained", model, []*Step{train}})
+		models = append(models, b.trained(train))
 	}
 	for _, m := range models {
 		s := &Step{Name: "eval " + e.Name + " " + m.name, kind: "eval", Needs: append(slices.Clone(needs), m.needs...), Shards: -1, Stdout: "out/eval.json",
-			Parts: map[string]string{"split": e.Split, "trained": fmt.Sprint(m.needs != nil)}}
+			Parts: map[string]string{"split": e.Split, "trained": m.part}}
 		b.add(s, &e.Options)
 		s.Args = slices.Concat([]string{"eval"}, m.model, []string{"--json"}, args, e.Options.args(b.c))
 		s.Markers = []string{s.Stdout}
 	}
+}
+
+// candidate is a model that is evaluated.
+type candidate struct {
+	name  string
+	part  string   // of the step's key: which of the models it is
+	model []string // arguments
+	needs []*Step
+}
+
+// trained is what train makes: the model of its last step or, where it keeps one, the
+// best. Of both it is the adapter, if it trains one.
+func (b *builder) trained(train *Step) candidate {
+	m := candidate{name: "trained", part: "true", needs: []*Step{train}}
+	folder := under(train.out(), "model")
+	o := b.c.Train
+	if o.adapts() {
+		folder = under(train.out(), "adapter")
+	}
+	if o.keepsBest() {
+		m.name, m.part, folder = "best", "best", under(train.out(), "best")
+		if o.adapts() && o.find("merge") != nil {
+			folder = under(folder, "adapter") // beside it lies the merged model
+		}
+	}
+	m.model = []string{"--model", folder}
+	if o.adapts() {
+		m.model = []string{"--model", b.ref, "--adapter", folder}
+	}
+	return m
 }
 
 // add completes a step's parts, and takes their hash.
