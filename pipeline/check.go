@@ -137,7 +137,7 @@ func (c *Config) check(r *reader) error {
 			if !named || store.IsURL(v) {
 				dir = v
 			}
-			if c.heldOut(v) == nil && !c.isThere(dir) {
+			if st, err := store.Stat(c.at(dir)); c.heldOut(v) == nil && (err != nil || !st.Dir) {
 				return cli.Usagef("%s: train.eval: %q is no evaluation in eval with corpora or a split, no split of tokenize.split, and no folder", c.Train.find("eval").Where, v)
 			}
 		}
