@@ -160,7 +160,7 @@ func (st *Status) Text(w io.Writer) error {
 	for _, s := range st.Steps {
 		about := s.Result
 		if s.Ledger != nil {
-			about = fmt.Sprintf("%d rows, %s tokens", s.Ledger.RowsOut, s.Tokens())
+			about = fmt.Sprintf("%d rows, %d tokens%s", s.Ledger.RowsOut, s.Ledger.Tokens, s.visits())
 			if s.Result != "" {
 				about += ", " + s.Result
 			}
@@ -194,13 +194,19 @@ func (s StepStatus) unended() bool {
 // Tokens are those of the result's rows and, where that is another number, those that
 // the rate is of.
 func (s StepStatus) Tokens() string {
-	switch {
-	case s.Ledger == nil:
+	if s.Ledger == nil {
 		return ""
-	case s.Visited > 0 && s.Visited != s.Ledger.Tokens:
-		return fmt.Sprintf("%d (%d visited)", s.Ledger.Tokens, s.Visited)
 	}
-	return fmt.Sprint(s.Ledger.Tokens)
+	return fmt.Sprint(s.Ledger.Tokens) + s.visits()
+}
+
+// visits is " (360 visited)" of a step that went through its rows more than once, or
+// not through all of them.
+func (s StepStatus) visits() string {
+	if s.Visited == 0 || s.Visited == s.Ledger.Tokens {
+		return ""
+	}
+	return fmt.Sprintf(" (%d visited)", s.Visited)
 }
 
 func (st *Status) closing() string {
