@@ -22,6 +22,8 @@ type Status struct {
 	Out     string       `json:"out"`
 	Done    bool         `json:"done"`
 	Running string       `json:"running,omitempty"` // which process is at work
+	Model   string       `json:"model,omitempty"`   // folder of the finished training's model, the best one where that is kept; of adapters merged
+	Adapter string       `json:"adapter,omitempty"` // that of its adapter
 	Steps   []StepStatus `json:"steps"`
 }
 
@@ -113,6 +115,15 @@ func (p *Pipeline) status(plan []Planned) *Status {
 		}
 		if pl.What == Done {
 			s.Result = p.headline(pl.Step)
+		}
+		if pl.What == Done && pl.kind == "train" {
+			model, adapter := p.Train.makes(pl.out())
+			if model != "" {
+				st.Model = p.at(model)
+			}
+			if adapter != "" {
+				st.Adapter = p.at(adapter)
+			}
 		}
 		st.Done = st.Done && pl.What == Done
 		st.Steps = append(st.Steps, s)
@@ -214,7 +225,7 @@ func (st *Status) closing() string {
 	case st.Running != "":
 		return "at work: " + st.Running + st.other()
 	case st.Done:
-		return "done; the report is " + store.Join(st.Out, reportDir, "index.html")
+		return "done; the report is " + store.Join(st.Out, reportDir, "index.html") + st.made()
 	}
 	return "not done; " + command("run", st.File, st.Set) + st.other()
 }
@@ -224,5 +235,23 @@ func (st *Status) other() string {
 	if st.LastRun == "" {
 		return ""
 	}
-	return "\nthe last run here was another one: " + st.LastRun
+	which := "the last run here was"
+	if st.Running != "" {
+		which = "it is"
+	}
+	return "\n" + which + " another one: " + st.LastRun
+}
+
+// made says where what was trained lies.
+func (st *Status) made() (said string) {
+	if st.Adapter != "" {
+		said = ", the adapter " + st.Adapter
+	}
+	switch {
+	case st.Model != "" && st.Adapter != "":
+		said += ", merged " + st.Model
+	case st.Model != "":
+		said = ", the model " + st.Model
+	}
+	return said
 }

@@ -198,26 +198,38 @@ type candidate struct {
 	needs []*Step
 }
 
-// trained is what train makes: the model of its last step or, where it keeps one, the
-// best. Of both it is the adapter, if it trains one.
+// trained is what is evaluated of what train makes.
 func (b *builder) trained(train *Step) candidate {
 	m := candidate{name: "trained", part: "true", needs: []*Step{train}}
-	folder := under(train.out(), "model")
 	o := b.c.Train
-	if o.adapts() {
-		folder = under(train.out(), "adapter")
-	}
 	if o.keepsBest() {
-		m.name, m.part, folder = "best", "best", under(train.out(), "best")
-		if o.adapts() && o.find("merge") != nil {
-			folder = under(folder, "adapter") // beside it lies the merged model
-		}
+		m.name, m.part = "best", "best"
 	}
-	m.model = []string{"--model", folder}
-	if o.adapts() {
-		m.model = []string{"--model", b.ref, "--adapter", folder}
+	model, adapter := o.makes(train.out())
+	m.model = []string{"--model", model}
+	if adapter != "" {
+		m.model = []string{"--model", b.ref, "--adapter", adapter}
 	}
 	return m
+}
+
+// makes are the folders in out of the model of the last step or, where train keeps one,
+// of the best, and of its adapter: the model is merged then. "" if there is none.
+func (o *Options) makes(out string) (model, adapter string) {
+	merges := o.find("merge") != nil
+	switch {
+	case o.keepsBest() && o.adapts() && merges:
+		return under(out, "best"), under(out, "best", "adapter")
+	case o.keepsBest() && o.adapts():
+		return "", under(out, "best")
+	case o.keepsBest():
+		return under(out, "best"), ""
+	case o.adapts() && merges:
+		return under(out, "model"), under(out, "adapter")
+	case o.adapts():
+		return "", under(out, "adapter")
+	}
+	return under(out, "model"), ""
 }
 
 // add completes a step's parts, and takes their hash.
