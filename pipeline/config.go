@@ -257,15 +257,17 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 // elsewhere hints at what a field was meant for that the run has not: a line that is
 // indented too little, below its stage, is one of the run.
 func (r *reader) elsewhere(key string) string {
-	if at := cli.Meant(key, topFields); at == "" {
-		for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
-			flags, err := r.stage(stage)
-			if err == nil && !slices.Contains(own[stage], key) && slices.ContainsFunc(flags, func(f cli.Flag) bool { return f.Name == key }) {
-				return fmt.Sprintf("; it is one of %[1]s: indent it below %[1]s:", stage)
-			}
+	var meant []string
+	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
+		flags, err := r.stage(stage)
+		if err == nil && !slices.Contains(own[stage], key) && slices.ContainsFunc(flags, func(f cli.Flag) bool { return f.Name == key }) {
+			meant = append(meant, stage+"."+key)
 		}
 	}
-	return nearest(key, topFields)
+	if len(meant) == 0 {
+		return nearest(key, topFields)
+	}
+	return fmt.Sprintf("; %s is meant: indented below its stage, or so in --set", strings.Join(meant, " or "))
 }
 
 func (r *reader) eval(c *Config, name string, n *yaml.Node) (e Eval, err error) {

@@ -55,6 +55,9 @@ func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	st := p.status(plan)
+	if last := p.lastSet(); last != nil && !slices.Equal(last.Set, p.Set) {
+		st.LastRun = command("run", p.Path, last.Set)
+	}
 	path := p.at(p.Out, lockName)
 	if !store.IsURL(path) {
 		now := "was killed"
@@ -77,9 +80,6 @@ func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
 
 func (p *Pipeline) status(plan []Planned) *Status {
 	st := &Status{File: p.Path, Set: p.Set, Out: p.at(p.Out), Done: true}
-	if last := p.lastSet(); last != nil && !slices.Equal(last.Set, p.Set) {
-		st.LastRun = command("run", p.Path, last.Set)
-	}
 	for _, pl := range plan {
 		s := StepStatus{Name: pl.Name, State: pl.What, Why: pl.Why, Key: pl.Key, Folder: p.at(pl.Folder),
 			Command: append([]string{pl.Program}, pl.Args...), Attempts: pl.Record.Attempts}
@@ -214,7 +214,7 @@ func (s StepStatus) Tokens() string {
 // visits is " (360 visited)" of a step that went through its rows more than once, or
 // not through all of them.
 func (s StepStatus) visits() string {
-	if s.Visited == 0 || s.Visited == s.Ledger.Tokens {
+	if s.Visited <= 0 || s.Visited == s.Ledger.Tokens {
 		return ""
 	}
 	return fmt.Sprintf(" (%d visited)", s.Visited)
