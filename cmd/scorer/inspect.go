@@ -23,7 +23,7 @@ Example:
   scorer inspect scores --json | jq .conflict_rate
   scorer inspect scores --html report.html
   scorer inspect scores --fail-if "conflict_rate>0.03"    exit code 3 if it is
-  scorer inspect scores --row train.jsonl:15              one row, token by token
+  scorer inspect scores --row train.jsonl:15              one row (or --row 15), token by token
 
 The numbers of --fail-if are those of --json, by their names: by_class.digit.conflict_rate,
 gates.eaft.loss_kept, why.content.share. All are explained in docs/report.md.`
@@ -39,7 +39,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	calibration := fs.String("calibration", "", "scores of ordinary text by the same model, to say how well it is calibrated")
 	whatIf := fs.StringArray("what-if", nil, `other cuts to count with, "p=0.1,h=0.05"; may be given several times`)
 	failIf := fs.StringArray("fail-if", nil, `exit with code 3 if this holds, "conflict_rate>0.03"; may be given several times`)
-	rowID := fs.String("row", "", "show one row instead, by its id: each token's p, h, rank and what was expected")
+	rowID := fs.String("row", "", "show one row instead, by its id or number: each token's p, h, rank and what was expected")
 	if err := cli.Parse(fs, args, std, inspectUsage); err != nil {
 		return err
 	}
