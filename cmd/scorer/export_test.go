@@ -9,11 +9,12 @@ import (
 	"testing"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
-// lateDamage is scores of two shards, whose second has a byte changed; reading it
-// is the only way to see.
+// lateDamage is scores of two shards, whose second has a byte changed since it was
+// made and before its hash was taken; reading it is the only way to see.
 func lateDamage(t *testing.T) string {
 	t.Helper()
 	dir := t.TempDir()
@@ -44,6 +45,9 @@ func lateDamage(t *testing.T) string {
 		}
 		data[len(data)/3] ^= 0x10
 		if err := os.WriteFile(path, data, 0o666); err != nil {
+			t.Fatal(err)
+		}
+		if m.Shards[shard].SHA256, err = store.Hash(path); err != nil {
 			t.Fatal(err)
 		}
 	}
