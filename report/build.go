@@ -28,18 +28,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	m := p.scores.Manifest
-	if o.Log != nil {
-		p.looks = 1
-		if o.Thresholds.Quantile > 0 {
-			p.looks = 3
-		}
-		var rows int64
-		for _, s := range m.Shards {
-			rows += s.Rows
-		}
-		p.progress = cli.NewProgress(o.Log, "inspect", "rows", rows, 0)
-		defer p.progress.Done()
-	}
+	defer p.begin(o, "inspect", 1)()
 	cuts, err := findCuts(ctx, p, o, m.K)
 	if err != nil {
 		return nil, err

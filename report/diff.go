@@ -238,6 +238,7 @@ func BuildDiff(ctx context.Context, o Options, after string) (*Diff, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.begin(o, "diff", 1)()
 	k := p.scores.Manifest.K
 	cuts, err := findCuts(ctx, p, o, k)
 	if err != nil {

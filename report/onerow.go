@@ -59,6 +59,7 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.begin(o, "inspect", 1)()
 	k := p.scores.Manifest.K
 	number, notNumber := strconv.ParseInt(id, 10, 64)
 	var found *OneRow
@@ -135,6 +136,7 @@ func (p *pass) sequential(ctx context.Context, f visit) error {
 		if err := p.shard(ctx, i, first, false, f); err != nil {
 			return err
 		}
+		p.count(p.scores.Manifest.Shards[i].Rows)
 		first += p.scores.Manifest.Shards[i].Rows
 	}
 	return nil

@@ -22,7 +22,7 @@ type Options struct {
 	Calibration string          // folder of scores of ordinary text by the same model; "": none
 	WhatIf      []eaft.Cuts     // other cuts to count with; MinMass is Thresholds'
 	Shown       int             // rows to keep whole for HTML
-	Log         io.Writer       // for Build's progress; nil: none
+	Log         io.Writer       // for the progress; nil: none
 }
 
 // Num is a float64 that is null in JSON where it is undefined.

@@ -46,11 +46,12 @@ type selection struct {
 	vocab *vocabulary
 	where Where
 	tally *tally // of all targets, or of none where no reason is asked for
+	done  func() // with its progress
 }
 
 // newSelection finds the cuts and, with reasons, what is repeated: the reason of a
-// target depends on the others.
-func newSelection(ctx context.Context, o Options, where Where, reasons bool) (*selection, error) {
+// target depends on the others. The progress of all that bears the command's name.
+func newSelection(ctx context.Context, o Options, name string, where Where, reasons bool) (s *selection, err error) {
 	p, err := open(o)
 	if err != nil {
 		return nil, err
@@ -59,11 +60,20 @@ func newSelection(ctx context.Context, o Options, where Where, reasons bool) (*s
 	if err != nil {
 		return nil, err
 	}
-	s := &selection{p: p, o: o, k: p.scores.Manifest.K, vocab: vocab, where: where}
-	if s.cuts, err = findCuts(ctx, p, o, s.k); err != nil {
-		return nil, err
+	looks := int64(1)
+	if reasons = reasons && p.tokens != nil && vocab.t != nil; reasons {
+		looks++
 	}
-	if reasons && p.tokens != nil && vocab.t != nil {
+	s = &selection{p: p, o: o, k: p.scores.Manifest.K, vocab: vocab, where: where, done: p.begin(o, name, looks)}
+	defer func() {
+		if err != nil {
+			s.done()
+		}
+	}()
+	if s.cuts, err = findCuts(ctx, p, o, s.k); err != nil {
+		return s, err
+	}
+	if reasons {
 		s.tally, err = count(ctx, p, &o, s.cuts, vocab)
 	} else {
 		s.tally = newTally(&o, s.k, s.cuts, vocab)

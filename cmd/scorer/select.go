@@ -38,7 +38,7 @@ func runExport(ctx context.Context, args []string, std cli.IO) error {
 	format := fs.String("format", "", "arrow, jsonl or csv")
 	where := fs.String("where", "", "only the targets that this filter chooses")
 	out := fs.String("out", "", "write to this file instead of stdout")
-	common := cutFlags(fs)
+	common := cutFlags(fs, std.Err)
 	if err := cli.Parse(fs, args, std, exportUsage); err != nil {
 		return err
 	}
@@ -59,8 +59,11 @@ func runExport(ctx context.Context, args []string, std cli.IO) error {
 	if *out != "" {
 		return exportTo(ctx, *out, o, w, *format)
 	}
-	if f, ok := std.Out.(*os.File); ok && *format == "arrow" && term.IsTerminal(int(f.Fd())) {
-		return cli.Usagef("an Arrow stream is nothing for a terminal; write it to a file with --out, or send it to a program")
+	if f, ok := std.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if *format == "arrow" {
+			return cli.Usagef("an Arrow stream is nothing for a terminal; write it to a file with --out, or send it to a program")
+		}
+		o.Log = nil // a bar among the records
 	}
 	stdout := &counter{w: std.Out}
 	err = report.Export(ctx, stdout, o, w, *format)
@@ -116,7 +119,7 @@ func runFilter(ctx context.Context, args []string, std cli.IO) error {
 	out := fs.String("out", "", "folder for the tokens")
 	where := fs.String("where", "", "the targets that are meant")
 	action := fs.String("action", "", "drop, keep or mask")
-	common := cutFlags(fs)
+	common := cutFlags(fs, std.Err)
 	if err := cli.Parse(fs, args, std, filterUsage); err != nil {
 		return err
 	}
