@@ -17,7 +17,7 @@ var fileTypes = map[string]uint32{"F32": 0, "F16": 1, "BF16": 32}
 // weights go the tokenizer, its special tokens and the chat template; a
 // checkpoint without a tokenizer makes a GGUF without one. A GGUF of F32 is the
 // same model to the bit. An adapter, nil for none, is merged; lost is what
-// ExportFolder says. Weights that are NaN or infinite are refused.
+// ExportFolder says, and what is refused too.
 func ExportGGUF(path string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
 	spec, arch, metadata, err := describeGGUF(from)
 	if err != nil {
@@ -28,6 +28,9 @@ func ExportGGUF(path string, from, adapter *weights.Checkpoint, dtype string) (l
 		return 0, err
 	}
 	metadata = append(metadata, weights.KeyValue{Key: "general.file_type", Value: fileTypes[dtype]})
+	if len(src.adapters) > 0 {
+		metadata = append(metadata, weights.KeyValue{Key: mergedKey, Value: src.adapters})
+	}
 	var tensors []weights.Named
 	if spec.RoPE.Scaling == "llama3" {
 		tensors = append(tensors, spec.ropeFreqs())

@@ -37,7 +37,16 @@ func Load(dev compute.Device, c *weights.Checkpoint, o Options) (*Model, error) 
 	if err := src.check(); err != nil {
 		return nil, err
 	}
-	return build(dev, spec, o, src.readRow, c.Release)
+	merged, err := mergedAdapters(c)
+	if err != nil {
+		return nil, err
+	}
+	m, err := build(dev, spec, o, src.readRow, c.Release)
+	if err != nil {
+		return nil, err
+	}
+	m.ref, m.merged = c.Ref(), merged
+	return m, nil
 }
 
 // initStd is the standard deviation of new matrices: transformers' initializer_range.

@@ -11,10 +11,14 @@ import (
 
 // LoadAdapter gives a model that was loaded for scoring the adapter of a PEFT
 // folder. It refuses what an adapter of LoRA cannot say, weights that are missing or
-// have another shape, and weights that it has no place for.
+// have another shape, weights that it has no place for, and an adapter that was merged
+// into the model.
 func (m *Model) LoadAdapter(c *weights.Checkpoint) error {
 	l, err := readAdapter(c, &m.spec)
 	if err != nil {
+		return err
+	}
+	if _, err := withAdapter(m.ref, m.merged, c); err != nil {
 		return err
 	}
 	return m.addAdapters(l, false, func(t tensorSpec, row int, dst []float32) error {

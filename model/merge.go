@@ -11,7 +11,7 @@ import (
 // BF16 or F16, an adapter (a PEFT folder; nil for none) merged into them. lost is how
 // much of the adapter's change the rounding to dtype costs: the error's root mean
 // square over the change's. It is 1 where every weight stays what it was. Weights that
-// are NaN or infinite are refused.
+// are NaN or infinite are refused, and an adapter that is in the checkpoint already.
 func ExportFolder(dir string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
 	spec, err := SpecOf(from)
 	if err != nil {
@@ -21,7 +21,7 @@ func ExportFolder(dir string, from, adapter *weights.Checkpoint, dtype string) (
 	if err != nil {
 		return 0, err
 	}
-	err = writeFolder(dir, from, &spec, dtype, src.readRow)
+	err = writeFolder(dir, from, &spec, src.adapters, dtype, src.readRow)
 	return src.lost(), err
 }
 
@@ -29,9 +29,10 @@ func ExportFolder(dir string, from, adapter *weights.Checkpoint, dtype string) (
 // scale B A, summed in float64 and rounded once.
 type merged struct {
 	*source
-	dtype   string
-	lora    LoRA
-	adapter *weights.Checkpoint // nil: none
+	dtype    string
+	lora     LoRA
+	adapter  *weights.Checkpoint // nil: none
+	adapters []string            // all that will be in the weights, by their hashes
 
 	seen, bad int // values of the weight that is being read, and those that are NaN or infinite
 
@@ -48,11 +49,17 @@ func newMerged(from, adapter *weights.Checkpoint, s *Spec, dtype string) (*merge
 		return nil, fmt.Errorf("weights of type %q are not written: choose F32, F16 or BF16", dtype)
 	}
 	m := &merged{source: newSource(from, s), dtype: dtype, adapter: adapter}
-	if err := m.check(); err != nil || adapter == nil {
-		return m, err
+	if err := m.check(); err != nil {
+		return nil, err
 	}
 	var err error
-	m.lora, err = readAdapter(adapter, s)
+	if m.adapters, err = mergedAdapters(from); err != nil || adapter == nil {
+		return m, err
+	}
+	if m.lora, err = readAdapter(adapter, s); err != nil {
+		return nil, err
+	}
+	m.adapters, err = withAdapter(from.Ref(), m.adapters, adapter)
 	return m, err
 }
 

@@ -27,6 +27,8 @@ type Model struct {
 
 	lora     *LoRA     // nil without adapters
 	adapters []*weight // A and B of each projection that has them, in the order of the layers
+	ref      string    // of the checkpoint, for messages
+	merged   []string  // adapters that are in its weights already
 
 	rope ropeTable
 	ws   workspace

@@ -34,22 +34,22 @@ func (m *Model) Save(dir string, from *weights.Checkpoint) error {
 	if m.dtype == compute.BF16 {
 		dtype = "BF16"
 	}
-	return writeFolder(dir, from, &spec, dtype, func(t tensorSpec, row int, dst []float32) error {
+	return writeFolder(dir, from, &spec, m.merged, dtype, func(t tensorSpec, row int, dst []float32) error {
 		m.readRow(dst, m.weights[t.name], row)
 		return nil
 	})
 }
 
 // writeFolder writes a Hugging Face folder: the weights of a Spec that read reads,
-// matrices in dtype, and what goes with them.
+// matrices in dtype, and what goes with them. merged are the adapters in the weights.
 //
 // Every file is written whole or not at all, and config.json last, so that a
 // folder left by a killed run is not taken for a model.
-func writeFolder(dir string, from *weights.Checkpoint, s *Spec, dtype string, read fillRow) error {
+func writeFolder(dir string, from *weights.Checkpoint, s *Spec, merged []string, dtype string, read fillRow) error {
 	if _, err := os.Stat(filepath.Join(dir, indexName)); err == nil {
 		return fmt.Errorf("%s holds %s of another model; choose an empty folder", dir, indexName)
 	}
-	config, err := folderConfig(from, s, dtype)
+	config, err := folderConfig(from, s, merged, dtype)
 	if err != nil {
 		return err
 	}

@@ -21,10 +21,14 @@ var architectures = map[string]string{
 var torchDTypes = map[string]string{"F32": "float32", "BF16": "bfloat16", "F16": "float16"}
 
 // folderConfig is the config.json of a saved model: a folder's own with the dtype of
-// the weights as saved, or one made from the Spec.
-func folderConfig(from *weights.Checkpoint, s *Spec, dtype string) ([]byte, error) {
+// the weights as saved, or one made from the Spec, and the adapters in the weights.
+func folderConfig(from *weights.Checkpoint, s *Spec, merged []string, dtype string) ([]byte, error) {
 	if from.GGUF() != nil {
-		return marshal(s.newConfig(from, dtype))
+		config := s.newConfig(from, dtype)
+		if len(merged) > 0 {
+			config[mergedField] = merged
+		}
+		return marshal(config)
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(from.Config(), &fields); err != nil {
@@ -37,6 +41,10 @@ func folderConfig(from *weights.Checkpoint, s *Spec, dtype string) ([]byte, erro
 	}
 	if _, v4 := fields["torch_dtype"]; v4 || !v5 {
 		fields["torch_dtype"] = quoted
+	}
+	delete(fields, mergedField)
+	if len(merged) > 0 {
+		fields[mergedField], _ = json.Marshal(merged)
 	}
 	return marshal(fields)
 }

@@ -17,7 +17,8 @@ var sideFiles = []string{
 }
 
 // saveTokenizer writes tokenizer.json, tokenizer_config.json and the chat
-// template. A checkpoint without a tokenizer leaves a folder without one.
+// template. A checkpoint without a tokenizer, or a GGUF with one that cuts texts in
+// an unknown way, leaves a folder without one.
 func saveTokenizer(dir string, from *weights.Checkpoint) error {
 	for _, name := range sideFiles {
 		data, err := from.File(name)

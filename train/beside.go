@@ -1,13 +1,25 @@
 package train
 
 import (
+	"errors"
+	"io/fs"
+
 	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/parquet"
 )
 
-// refuseDataset keeps a run out of the folder of a dataset.
-func refuseDataset(out string) error {
+// checkOut refuses what can be no folder of a run: a file, and the folder of a dataset.
+func checkOut(out string) error {
+	if !store.IsURL(out) {
+		st, err := store.Stat(out)
+		switch {
+		case err == nil && st.Regular:
+			return cli.Usagef("--out %s is a file: name a folder", out)
+		case err != nil && !errors.Is(err, fs.ErrNotExist):
+			return cli.Usagef("--out: %w", err)
+		}
+	}
 	if _, err := store.Stat(store.Join(out, parquet.ManifestName)); err == nil {
 		return cli.Usagef("--out %s holds a dataset (%s): choose another folder", out, parquet.ManifestName)
 	}

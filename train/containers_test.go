@@ -88,3 +88,63 @@ func TestTokensOfAnotherContainer(t *testing.T) {
 		}
 	}
 }
+
+// A GGUF that cuts texts in a way which is not known trains on tokens that are ready,
+// if its vocabulary is theirs. It leaves a model without a tokenizer, and says so.
+func TestUnknownPreTokenizer(t *testing.T) {
+	w := newWorld(t)
+	gguf := filepath.Join(w.dir, "demo.gguf")
+	demo, err := weights.Open("demo")
+	must(t, err)
+	defer demo.Close()
+	_, err = model.ExportGGUF(gguf, demo, nil, "F32")
+	must(t, err)
+	data, err := os.ReadFile(gguf)
+	must(t, err)
+	known := []byte("tokenizer.ggml.pre\x08\x00\x00\x00\x06\x00\x00\x00\x00\x00\x00\x00smollm")
+	if bytes.Count(data, known) != 1 {
+		t.Fatal("the GGUF does not say smollm")
+	}
+	must(t, os.WriteFile(gguf, bytes.Replace(data, known, bytes.Replace(known, []byte("smollm"), []byte("newest"), 1), 1), 0o666))
+	if w.c, err = weights.Open(gguf); err != nil {
+		t.Fatal(err)
+	}
+	defer w.c.Close()
+	own, err := demo.TokenizerJSON()
+	must(t, err)
+	m, err := parquet.ReadManifest(w.o.Tokens)
+	must(t, err)
+	made := func(tokenizerJSON []byte) {
+		t.Helper()
+		k, err := tokenizer.FromJSON(tokenizerJSON)
+		must(t, err)
+		m.Hashes = map[string]string{"tokenizer": k.Fingerprint()}
+		must(t, parquet.WriteManifest(w.o.Tokens, m))
+		must(t, os.WriteFile(filepath.Join(w.o.Tokens, parquet.TokenizerName), tokenizerJSON, 0o666))
+	}
+	w.o.Scores, w.o.Loss, w.o.MaxRows, w.o.Epochs = "", "sft", 2, 1
+
+	made(own)
+	must(t, w.run(t.Context()))
+	for _, want := range []string{"the vocabularies agree in all", `tokenizer.ggml.pre "newest" is not known`, filepath.Join(w.o.Out, ModelName) + " is written without a tokenizer"} {
+		if !strings.Contains(w.log.String(), want) {
+			t.Errorf("%q is not said: %s", want, w.log.String())
+		}
+	}
+	trained, err := weights.Open(filepath.Join(w.o.Out, ModelName))
+	must(t, err)
+	defer trained.Close()
+	if _, err := trained.TokenizerJSON(); err != weights.ErrNoTokenizer {
+		t.Errorf("the trained model's tokenizer: %v", err)
+	}
+
+	made(bytes.ReplaceAll(own, []byte("im_start"), []byte("im_begin")))
+	w.o.Out = filepath.Join(w.dir, "other")
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), `id 1 is "<|im_begin|>"`) || !strings.Contains(err.Error(), "give the model that the tokens were made with") {
+		t.Errorf("another vocabulary: %v", err)
+	}
+	// A text would be cut wrongly, and a GGUF without the vocabulary is no export of it.
+	if _, err := model.ExportGGUF(filepath.Join(w.dir, "again.gguf"), w.c, nil, "F32"); err == nil || !strings.Contains(err.Error(), `"newest" is not known`) {
+		t.Errorf("exported: %v", err)
+	}
+}

@@ -76,7 +76,7 @@ func (g *golden) plan() []step {
 }
 
 func (g *golden) options(loss string) *Options {
-	return &Options{Loss: loss, K: g.Options.K, MaxGradNorm: g.Options.MaxGradNorm,
+	return &Options{Loss: loss, LR: 1e-3, K: g.Options.K, MaxGradNorm: g.Options.MaxGradNorm,
 		WeightDecay: g.Options.WeightDecay, AdamEps: g.Options.AdamEps, AdamBeta1: 0.9, AdamBeta2: 0.999,
 		Schedule: ScheduleCosine, Optimizer: OptimizerAdamW}
 }

@@ -1,11 +1,13 @@
 package train
 
 import (
+	"errors"
 	"fmt"
 	"io"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model/vocabulary"
 	"eaft/model/weights"
 	"eaft/parquet"
@@ -40,6 +42,9 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	}
 	if err := in.check(c, in.tokens, o.Stderr); err != nil {
 		return nil, err
+	}
+	if _, err := c.TokenizerJSON(); errors.As(err, &weights.UnknownPre{}) && (o.LoRA == 0 || o.Merge) {
+		fmt.Fprintf(o.Stderr, "warning: %v; %s is written without a tokenizer\n", err, store.Join(o.Out, ModelName))
 	}
 	if o.Scores != "" {
 		if err := in.openScores(o); err != nil {

@@ -98,6 +98,14 @@ func TestPlan(t *testing.T) {
 	if cycled := plan(rows, 0, 7, 10, 7); len(cycled) != 7 || cycled[6].epoch != 2 || names(cycled[4].rows) != names(two[4].rows) {
 		t.Error("--steps does not repeat epochs")
 	}
+	for _, c := range []struct{ epochs, steps, limit int }{{3, 0, 29}, {0, 7, 29}} {
+		if _, err := (mixture{}).plan(rows, c.epochs, c.steps, 10, 7, c.limit); err == nil || !strings.Contains(err.Error(), "more than 29 times") {
+			t.Errorf("30 visits: %v", err)
+		}
+		if _, err := (mixture{}).plan(rows, c.epochs, c.steps, 10, 7, 30); err != nil {
+			t.Error(err)
+		}
+	}
 	if m := micro([]*row{{ids: make([]int32, 5)}, {ids: make([]int32, 1)}, {ids: make([]int32, 2)}, {ids: make([]int32, 2)}}, 3); len(m) != 3 || len(m[1]) != 2 {
 		t.Errorf("micro-batches: %v", m)
 	}

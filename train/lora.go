@@ -3,6 +3,7 @@ package train
 import (
 	"fmt"
 	"hash/fnv"
+	"math"
 	"path/filepath"
 	"strings"
 
@@ -42,8 +43,16 @@ func (o *Options) checkLoRA() error {
 		}
 		return nil
 	}
+	switch {
+	case o.LoRA < 1 || o.LoRA > model.MaxRank:
+		return cli.Usagef("--lora %d: a rank from 1 to %d", o.LoRA, model.MaxRank)
+	case !(o.LoRAAlpha > 0) || math.IsInf(o.LoRAAlpha, 0):
+		return cli.Usagef("--lora-alpha %v: a number above 0", o.LoRAAlpha)
+	case !(o.LoRADropout >= 0 && o.LoRADropout < 1):
+		return cli.Usagef("--lora-dropout %v: a share from 0 to below 1", o.LoRADropout)
+	}
 	if err := o.lora().Check(); err != nil {
-		return cli.Usagef("--lora: %w", err)
+		return cli.Usagef("--lora-targets: %w", err)
 	}
 	if o.Merge {
 		if err := CheckExportType(o.MergeType); err != nil {
@@ -96,7 +105,7 @@ func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {
 	}
 	lost, err := o.merge(ModelName, AdapterName, from)
 	if err == nil {
-		fmt.Fprintln(o.Stderr, MergeCost(o.MergeType, lost, store.Join(o.Out, AdapterName)))
+		fmt.Fprintln(o.Stderr, MergeCost(store.Join(o.Out, ModelName), o.MergeType, lost, store.Join(o.Out, AdapterName)))
 	}
 	return err
 }
@@ -121,10 +130,11 @@ func (o *Options) merge(into, adapter string, from *weights.Checkpoint) (lost fl
 	return model.ExportFolder(filepath.Join(o.dir, into), from, a, strings.ToUpper(o.MergeType))
 }
 
-// MergeCost says what rounding to dtype costs of what an adapter changes, and where
-// nothing is lost or what would lose it again.
-func MergeCost(dtype string, lost float64, adapter string) string {
-	s := fmt.Sprintf("merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square)", dtype, 100*lost)
+// MergeCost says of a merged model, the folder or file name, what rounding to dtype
+// costs of what an adapter changes, and where nothing is lost or what would lose it
+// again.
+func MergeCost(name, dtype string, lost float64, adapter string) string {
+	s := fmt.Sprintf("%s: merged in %s: rounding makes an error of %.2g%% of what the adapter changes (root mean square)", name, dtype, 100*lost)
 	if dtype == "f32" {
 		return s + "; loaded in bf16 it is rounded again"
 	}

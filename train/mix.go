@@ -165,7 +165,10 @@ func (o *Options) planned(rows []*row, rec *Record) ([]step, error) {
 	if err := m.check(rows); err != nil {
 		return nil, err
 	}
-	steps := m.plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed)
+	steps, err := m.plan(rows, o.Epochs, o.Steps, o.BatchTokens, o.Seed, maxVisits)
+	if err != nil {
+		return nil, cli.Usagef("%s: %w", o.length(), err)
+	}
 	if len(steps) == 0 {
 		return nil, cli.Usagef("--mix leaves no row to train on: its weights are too small for the rows there are")
 	}
@@ -174,6 +177,14 @@ func (o *Options) planned(rows []*row, rec *Record) ([]step, error) {
 		fmt.Fprintf(o.Stderr, "mix: %s, weight %v: %d rows, %d visits\n", show(v.Source), v.Weight, v.Rows, v.Visits)
 	}
 	return steps, nil
+}
+
+// length is the flag that says how long the run is.
+func (o *Options) length() string {
+	if o.Steps > 0 {
+		return fmt.Sprintf("--steps %d", o.Steps)
+	}
+	return fmt.Sprintf("--epochs %d", o.Epochs)
 }
 
 // checkRowWeights refuses rows without the weight that --row-weights asks for.

@@ -16,7 +16,11 @@ import (
 
 // plan is an even mixture's.
 func plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
-	return mixture(nil).plan(rows, epochs, steps, batchTokens, seed)
+	out, err := mixture(nil).plan(rows, epochs, steps, batchTokens, seed, math.MaxInt)
+	if err != nil {
+		panic(err)
+	}
+	return out
 }
 
 func mixedRows() []*row {
@@ -57,13 +61,14 @@ func TestMixture(t *testing.T) {
 	if all := mixture(nil).epoch(rows, 3, 7); len(all) != 30 || !slices.IsSorted(all) {
 		t.Errorf("without a mixture: %v", all)
 	}
-	steps := m.plan(rows, 2, 0, 9, 7)
+	steps, err := m.plan(rows, 2, 0, 9, 7, math.MaxInt)
+	must(t, err)
 	for _, v := range m.visits(rows, steps) {
 		if want := map[string]int64{"a": 50, "b": 6, "c": 20}[v.Source]; v.Visits != want || v.Rows != 10 {
 			t.Errorf("%+v, want %d visits", v, want)
 		}
 	}
-	if few := (mixture{"a": 0.01, "b": 0, "c": 0.01}).plan(rows, 0, 5, 9, 7); len(few) != 0 {
+	if few, err := (mixture{"a": 0.01, "b": 0, "c": 0.01}).plan(rows, 0, 5, 9, 7, math.MaxInt); len(few) != 0 || err != nil {
 		t.Errorf("%d steps of nothing", len(few))
 	}
 }

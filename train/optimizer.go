@@ -1,8 +1,6 @@
 package train
 
 import (
-	"math"
-
 	"eaft/compute"
 	"eaft/internal/cli"
 	"eaft/model"
@@ -74,8 +72,8 @@ func (o *Options) checkOptimizer() error {
 				return cli.Usagef("%s %v: a number from 0 to below 1", b.name, b.beta)
 			}
 		}
-		if !(o.AdamEps > 0) || math.IsInf(o.AdamEps, 0) {
-			return cli.Usagef("--adam-eps %v: a number > 0", o.AdamEps)
+		if !(o.AdamEps > 0 && o.AdamEps <= 1) {
+			return cli.Usagef("--adam-eps %v: a number above 0, at most 1", o.AdamEps)
 		}
 	case OptimizerAdafactor:
 		if o.AdamBeta1 != 0 || o.AdamBeta2 != 0 || o.AdamEps != 0 {

@@ -99,8 +99,8 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-rows %d: at least 1, or 0 for all", o.MaxRows)
 	case o.BatchTokens < 1:
 		return cli.Usagef("--batch-tokens %d: at least 1", o.BatchTokens)
-	case !finite(o.LR):
-		return cli.Usagef("--lr %v: a number >= 0", o.LR)
+	case !(o.LR > 0 && o.LR <= 1):
+		return cli.Usagef("--lr %v: a number above 0, at most 1", o.LR)
 	case !(o.Warmup >= 0 && o.Warmup <= 1):
 		return cli.Usagef("--warmup %v: a share between 0 and 1", o.Warmup)
 	case o.K < 2:
@@ -109,6 +109,8 @@ func (o *Options) Check() error {
 		return cli.Usagef("--max-grad-norm %v: a number >= 0", o.MaxGradNorm)
 	case !finite(o.WeightDecay):
 		return cli.Usagef("--weight-decay %v: a number >= 0", o.WeightDecay)
+	case o.LR*o.WeightDecay >= 1:
+		return cli.Usagef("--weight-decay %v with --lr %v: a step would take all of a weight away; their product must be below 1", o.WeightDecay, o.LR)
 	}
 	if _, err := parseMix(o.Mix); err != nil {
 		return err

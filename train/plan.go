@@ -1,6 +1,13 @@
 package train
 
-import "math/rand/v2"
+import (
+	"fmt"
+	"math/rand/v2"
+)
+
+// maxVisits bounds a plan, which is a list in memory: 1 GiB of it, and more than a
+// CPU comes to the end of.
+const maxVisits = 1 << 27
 
 // step is what one optimizer step trains on.
 type step struct {
@@ -11,13 +18,21 @@ type step struct {
 // plan cuts epochs into optimizer steps. An epoch's order is a permutation of what
 // the mixture takes of the rows by PCG(seed, epoch); rows join a step until it has batchTokens tokens, and an
 // epoch's last step may be smaller. With steps > 0 epochs repeat until there
-// are that many.
-func (m mixture) plan(rows []*row, epochs, steps, batchTokens int, seed uint64) []step {
+// are that many. It is an error if rows are visited more than limit times.
+func (m mixture) plan(rows []*row, epochs, steps, batchTokens int, seed uint64, limit int) ([]step, error) {
 	var out []step
+	tooMany := fmt.Errorf("rows would be visited more than %d times, which is the most that is planned: ask for fewer", limit)
+	if max(epochs, steps) > limit {
+		return nil, tooMany
+	}
+	visits := 0
 	for e := 0; (steps > 0 && len(out) < steps) || (steps == 0 && e < epochs); e++ {
 		visited := m.epoch(rows, e, seed)
 		if len(visited) == 0 { // and so in every epoch
 			break
+		}
+		if visits += len(visited); visits > limit {
+			return nil, tooMany
 		}
 		order := rand.New(rand.NewPCG(seed, uint64(e))).Perm(len(visited))
 		cur, tokens := step{epoch: e}, 0
@@ -34,7 +49,7 @@ func (m mixture) plan(rows []*row, epochs, steps, batchTokens int, seed uint64) 
 			}
 		}
 	}
-	return out
+	return out, nil
 }
 
 // micro cuts a step's rows, in order, into runs of at most limit tokens; a

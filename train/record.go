@@ -8,9 +8,13 @@ import (
 	"eaft/model/vocabulary"
 )
 
+// deciding are the options that others depend on: of several differences one of
+// these is the cause.
+var deciding = []string{"--loss", "--preset", "--gate", "--optimizer", "--schedule", "--lora", "--merge"}
+
 // flat are the options and hashes of a record as texts, options named as flags.
 type flat struct {
-	names  []string
+	names  []string // the deciding ones first
 	values map[string]string
 }
 
@@ -45,7 +49,16 @@ func fields(r *Record) flat {
 		f.names = append(f.names, k)
 	}
 	slices.Sort(f.names)
+	slices.SortStableFunc(f.names, func(a, b string) int { return decides(a) - decides(b) })
 	return f
+}
+
+// decides is the place of an option among the deciding ones, behind them if it is none.
+func decides(name string) int {
+	if i := slices.Index(deciding, name); i >= 0 {
+		return i
+	}
+	return len(deciding)
 }
 
 func show(v string) string {

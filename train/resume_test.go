@@ -285,6 +285,20 @@ func TestResumeOfAnotherRun(t *testing.T) {
 		t.Fatal(err)
 	}
 	checkpoint := filepath.Join(w.o.Out, CheckpointsName, stepName(3))
+	for want, change := range map[string]func(o *Options){
+		"--optimizer adamw, not adafactor": func(o *Options) {
+			o.Optimizer, o.AdamBeta1, o.AdamBeta2, o.AdamEps = OptimizerAdafactor, 0, 0, 0
+		},
+		"--loss eaft, not sft":       func(o *Options) { o.Loss = LossSFT },
+		"--schedule cosine, not wsd": func(o *Options) { o.Schedule, o.Decay = ScheduleWSD, 0.5 },
+		"--lora 0, not 2":            func(o *Options) { o.LoRA, o.LoRAAlpha, o.LoRATargets = 2, 4, AllLinear },
+	} {
+		o := w.o
+		change(&o)
+		if err := Run(t.Context(), w.dev, w.c, o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), want) {
+			t.Errorf("%s: %v", want, err)
+		}
+	}
 	w.o.LR = 1e-4
 	err := w.run(t.Context())
 	if cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "--lr 0.003, not 0.0001") || !strings.Contains(err.Error(), "--resume none") {
@@ -318,10 +332,11 @@ func TestNothingLearnt(t *testing.T) {
 	}
 }
 
-// A model that goes to infinity ends the run with the steps so far.
+// A loss that goes to infinity ends the run with the steps so far: that of the KL,
+// which is 0 in the first step.
 func TestDiverged(t *testing.T) {
 	w := newWorld(t)
-	w.o.LR, w.o.Warmup, w.o.SaveEvery, w.o.MaxGradNorm = 3e38, 0, 1, 0
+	w.o.LR, w.o.KL, w.o.Warmup, w.o.SaveEvery, w.o.MaxGradNorm = 1, 3e38, 0, 1, 0
 	err := w.run(t.Context())
 	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), "gradient norm") || !strings.Contains(err.Error(), stepName(1)) {
 		t.Fatalf("%v", err)

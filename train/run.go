@@ -52,7 +52,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err := o.checkResume(); err != nil {
 		return err
 	}
-	if err := refuseDataset(o.Out); err != nil {
+	if err := checkOut(o.Out); err != nil {
 		return err
 	}
 	dtype, err := compute.ParseDType(o.DType)
@@ -158,7 +158,21 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	} else if err != nil {
 		return c.rescue(err)
 	}
+	for _, name := range o.products() {
+		fmt.Fprintf(o.Stderr, "%s is written\n", store.Join(o.Out, name))
+	}
 	return c.sum.Table(o.Stdout)
+}
+
+// products are the folders that a run is made for.
+func (o *Options) products() (names []string) {
+	if o.LoRA > 0 {
+		names = append(names, AdapterName)
+	}
+	if o.LoRA == 0 || o.Merge {
+		names = append(names, ModelName)
+	}
+	return names
 }
 
 // finished reports whether o.Out holds this very run, finished, and then prints
@@ -182,11 +196,8 @@ func finished(o *Options, now *Record) (bool, error) {
 		return false, err
 	}
 	made := []string{filepath.Join(AuditName, parquet.ManifestName)}
-	if o.LoRA > 0 {
-		made = append(made, filepath.Join(AdapterName, "adapter_config.json"))
-	}
-	if o.LoRA == 0 || o.Merge {
-		made = append(made, filepath.Join(ModelName, "config.json"))
+	for _, name := range o.products() {
+		made = append(made, filepath.Join(name, map[string]string{AdapterName: weights.AdapterConfig, ModelName: "config.json"}[name]))
 	}
 	for _, name := range made {
 		if _, err := store.Stat(store.Join(o.Out, name)); err != nil {

@@ -54,6 +54,9 @@ var evalTasks = []struct {
 	{"perplexity", []string{"data", "out", "window", "stride", "max-tokens"}, (*evaluation).perplexity},
 }
 
+// maxNewTokens is more than any model has positions.
+const maxNewTokens = 1 << 24
+
 // evaluation is one call of train eval.
 type evaluation struct {
 	ctx context.Context
@@ -148,10 +151,24 @@ func (e *evaluation) check() (run func(*evaluation) error, err error) {
 		return nil, cli.Usagef("--form %q: use letters or texts", e.form)
 	case e.labels != nil && (e.fs.Changed("form") || len(e.labels) < 2):
 		return nil, cli.Usagef("--labels are 2 or more, and are the choices themselves: leave --form out")
-	case e.limit < 0 || e.at < 0 || e.window < 0 || e.stride < 0:
-		return nil, cli.Usagef("--limit, --max-tokens, --window and --stride are at least 1, or 0 for the default")
-	case e.maxNew < 1 || e.batch < 1:
-		return nil, cli.Usagef("--max-new-tokens and --batch are at least 1")
+	}
+	for _, f := range []struct {
+		name  string
+		value int
+		zero  string // what 0 means
+	}{{"limit", e.limit, "all"}, {"max-tokens", e.at, "all"}, {"window", e.window, "the model's positions, at most 2048"}, {"stride", e.stride, "half a window"}} {
+		if f.value < 0 {
+			return nil, cli.Usagef("--%s %d: at least 1, or 0 for %s", f.name, f.value, f.zero)
+		}
+	}
+	switch {
+	case e.maxNew < 1 || e.maxNew > maxNewTokens:
+		return nil, cli.Usagef("--max-new-tokens %d: a number from 1 to %d", e.maxNew, maxNewTokens)
+	case e.batch < 1:
+		return nil, cli.Usagef("--batch %d: at least 1", e.batch)
+	}
+	if err := checkThreads(e.threads); err != nil {
+		return nil, err
 	}
 	return run, eval.CheckPrompt(e.prompt)
 }

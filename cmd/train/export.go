@@ -46,6 +46,9 @@ func runExport(_ context.Context, args []string, std cli.IO) error {
 	if err := train.CheckExportType(*typ); err != nil {
 		return err
 	}
+	if err := checkOut(*ref, *out); err != nil {
+		return err
+	}
 	return export(*ref, *adapter, *out, *typ, std)
 }
 
@@ -60,7 +63,16 @@ func checkOut(ref, out string) error {
 		if store.Same(ref, out) {
 			return cli.Usagef("--out %s is the --model itself: choose another name", out)
 		}
-		return nil
+		st, err := store.Stat(out)
+		switch {
+		case errors.Is(err, fs.ErrNotExist):
+			return nil
+		case err != nil:
+			return cli.Usagef("--out: %w", err)
+		case !st.Regular:
+			return cli.Usagef("--out %s is a folder: name a file, or a folder whose name does not end in .gguf", out)
+		}
+		return cli.Usagef("--out %s is there already: choose another name, or remove it", out)
 	}
 	if ext := strings.ToLower(filepath.Ext(store.Base(out))); slices.Contains(notFolders, ext) {
 		return cli.Usagef("--out %s: a GGUF's name ends in .gguf, and a Hugging Face model is a folder: leave %s out", out, ext)
@@ -78,16 +90,14 @@ func checkOut(ref, out string) error {
 	return nil
 }
 
-// export writes the model ref, with an adapter unless that is "", as a GGUF or a folder.
+// export writes the model ref, with an adapter unless that is "", as a GGUF or a
+// folder. A GGUF that is there is replaced.
 func export(ref, adapter, out, typ string, std cli.IO) error {
 	c, err := open(ref)
 	if err != nil {
 		return err
 	}
 	defer c.Close()
-	if err := checkOut(ref, out); err != nil {
-		return err
-	}
 	var a *weights.Checkpoint
 	if adapter != "" {
 		if a, err = weights.OpenAdapter(adapter); err != nil {
@@ -111,6 +121,9 @@ func export(ref, adapter, out, typ string, std cli.IO) error {
 			return cli.Usagef("--out: %w", err)
 		}
 	}
+	if _, err := c.TokenizerJSON(); errors.As(err, &weights.UnknownPre{}) {
+		fmt.Fprintf(std.Err, "warning: %v; %s is written without a tokenizer\n", err, out)
+	}
 	lost, err := write(path, c, a, strings.ToUpper(typ))
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
@@ -121,7 +134,7 @@ func export(ref, adapter, out, typ string, std cli.IO) error {
 		}
 	}
 	if a != nil {
-		fmt.Fprintln(std.Err, train.MergeCost(typ, lost, adapter))
+		fmt.Fprintln(std.Err, train.MergeCost(out, typ, lost, adapter))
 	}
 	fmt.Fprintf(std.Err, "%s is written\n", out)
 	return nil

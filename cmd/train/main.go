@@ -107,6 +107,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err := train.CheckExportType(*exportType); err != nil {
 		return err
 	}
+	if err := checkThreads(*threads); err != nil {
+		return err
+	}
 	if o.Merge {
 		o.MergeType = *exportType
 	}
@@ -157,6 +160,10 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if *exportAs == "" {
 		return train.Run(ctx, dev, c, o)
 	}
+	gguf := store.Join(o.Out, "model.gguf")
+	if store.Same(o.Model, gguf) {
+		return cli.Usagef("--export gguf: %s is the --model itself: choose another --out", gguf)
+	}
 	// A model that cannot be exported is refused before it is trained.
 	if err := model.CheckGGUF(c); err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: fmt.Errorf("--export gguf: %w", err)}
@@ -168,7 +175,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.LoRA > 0 {
 		from, adapter = o.Model, store.Join(o.Out, train.AdapterName)
 	}
-	return export(from, adapter, store.Join(o.Out, "model.gguf"), *exportType, std)
+	return export(from, adapter, gguf, *exportType, std)
 }
 
 func open(ref string) (*weights.Checkpoint, error) {

@@ -22,7 +22,7 @@ const ModelTokenizer = "model_tokenizer"
 // tokenized is a tokenizer and where it is.
 type tokenized struct {
 	where string // a file or a model
-	hash  string // its Fingerprint
+	hash  string // its Fingerprint; "" of a model that cuts texts in an unknown way
 	t     *tokenizer.Tokenizer
 }
 
@@ -32,10 +32,11 @@ type tokenized struct {
 // compared, and log is told that they agree.
 //
 // hash is that of the tokenizer that made the ids: the dataset's, else the model's,
-// else "". model is the hash of the model's where that is another one, else "".
+// else "". model is the hash of the model's where that is another one, else "". A
+// GGUF whose tokenizer.ggml.pre is not known has no hash, but a vocabulary.
 func Check(c *weights.Checkpoint, d *parquet.Dataset, log io.Writer) (hash, model string, err error) {
 	hash = recorded(d)
-	data, err := c.TokenizerJSON()
+	data, whole, err := c.VocabularyJSON()
 	if errors.Is(err, weights.ErrNoTokenizer) {
 		return hash, "", nil
 	}
@@ -46,11 +47,14 @@ func Check(c *weights.Checkpoint, d *parquet.Dataset, log io.Writer) (hash, mode
 	if err != nil {
 		return "", "", cli.Usagef("%s: %w", c.Ref(), err)
 	}
-	own := tokenized{c.Ref(), t.Fingerprint(), t}
+	own, remedy := tokenized{c.Ref(), t.Fingerprint(), t}, "tokenize with --model "+c.Ref()
+	if !whole {
+		own.hash, remedy = "", "give the model that the tokens were made with"
+	}
 	if hash == "" || hash == own.hash {
 		return own.hash, "", nil
 	}
-	return hash, own.hash, agree(d, own, "tokenize with --model "+c.Ref(), log)
+	return hash, own.hash, agree(d, own, remedy, log)
 }
 
 // Same refuses a dataset b whose ids are not those of a, as Check does.
@@ -71,7 +75,7 @@ func Same(a, b *parquet.Dataset, log io.Writer) error {
 func agree(d *parquet.Dataset, own tokenized, remedy string, log io.Writer) error {
 	manifest := store.Join(d.Dir, parquet.ManifestName)
 	refuse := func(format string, a ...any) error {
-		return cli.Usagef("%s: hashes.tokenizer is %s, but that of %s is %s, and %w: %s", manifest, cmp.Or(recorded(d), "none"), own.where, own.hash, fmt.Errorf(format, a...), remedy)
+		return cli.Usagef("%s: hashes.tokenizer is %s, but that of %s is %s, and %w: %s", manifest, cmp.Or(recorded(d), "none"), own.where, cmp.Or(own.hash, "unknown, as its tokenizer.ggml.pre is"), fmt.Errorf(format, a...), remedy)
 	}
 	theirs, err := beside(d)
 	if err != nil {

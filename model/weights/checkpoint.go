@@ -8,6 +8,7 @@ import (
 	"encoding/hex"
 	"errors"
 	"fmt"
+	"io"
 	"io/fs"
 	"os"
 	"path"
@@ -241,6 +242,20 @@ func (c *Checkpoint) Hash() (string, error) {
 	h := sha256.New()
 	fmt.Fprintf(h, "config %d\n", len(c.config))
 	h.Write(c.config)
+	c.hashWeights(h)
+	c.hash = "sha256:" + hex.EncodeToString(h.Sum(nil))
+	return c.hash, nil
+}
+
+// WeightsHash is "sha256:..." over the weights alone, which stays what it is when a
+// configuration is edited.
+func (c *Checkpoint) WeightsHash() string {
+	h := sha256.New()
+	c.hashWeights(h)
+	return "sha256:" + hex.EncodeToString(h.Sum(nil))
+}
+
+func (c *Checkpoint) hashWeights(h io.Writer) {
 	for _, f := range c.files {
 		fmt.Fprintf(h, "weights %d\n", len(f.data))
 		const chunk = 16 << 20
@@ -250,8 +265,6 @@ func (c *Checkpoint) Hash() (string, error) {
 			f.drop(part)
 		}
 	}
-	c.hash = "sha256:" + hex.EncodeToString(h.Sum(nil))
-	return c.hash, nil
 }
 
 // Release gives back the memory of what has been read; it may be read again.

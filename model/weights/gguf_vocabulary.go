@@ -14,7 +14,7 @@ import (
 // GGUF. A checkpoint without a tokenizer has the kind none.
 func (c *Checkpoint) GGUFVocabulary(size int) ([]KeyValue, error) {
 	data, err := c.TokenizerJSON()
-	if errors.Is(err, ErrNoTokenizer) {
+	if err == ErrNoTokenizer { // and no UnknownPre, whose vocabulary would be lost
 		return []KeyValue{{Key: "tokenizer.ggml.model", Value: "none"}}, nil
 	}
 	if err != nil {

@@ -10,8 +10,15 @@ import (
 	"eaft/tokenize/tokenizer"
 )
 
+// UnknownPre is the ErrNoTokenizer of a GGUF that has a vocabulary, but cuts texts by
+// a tokenizer.ggml.pre that is not known. What its ids stand for VocabularyJSON says.
+type UnknownPre struct{ error }
+
+// Is makes it an ErrNoTokenizer.
+func (UnknownPre) Is(target error) bool { return target == ErrNoTokenizer }
+
 // TokenizerJSON is the model's tokenizer.json, or one made from the vocabulary
-// of a GGUF. It is ErrNoTokenizer where there is none.
+// of a GGUF. It is ErrNoTokenizer where there is none, which an UnknownPre is, too.
 func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
 	if c.gguf == nil {
 		data, err := c.File("tokenizer.json")
@@ -20,10 +27,50 @@ func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
 		}
 		return data, err
 	}
+	v, err := c.ggufVocab()
+	if err != nil {
+		return nil, err
+	}
+	data, err := tokenizer.ConvertGGUF(v)
+	if err == nil {
+		return data, nil
+	}
+	err = fmt.Errorf("%s: %w", c.ref, err)
+	if _, other := convertWithKnownPre(v); other == nil {
+		return nil, UnknownPre{err}
+	}
+	return nil, err
+}
+
+// VocabularyJSON is a tokenizer.json by which the model's ids can be read: that of
+// TokenizerJSON, which whole says, or of an UnknownPre one that cuts texts in a way
+// that is not the model's.
+func (c *Checkpoint) VocabularyJSON() (data []byte, whole bool, err error) {
+	data, err = c.TokenizerJSON()
+	if !errors.As(err, &UnknownPre{}) {
+		return data, true, err
+	}
+	v, err := c.ggufVocab()
+	if err != nil {
+		return nil, false, err
+	}
+	data, err = convertWithKnownPre(v)
+	return data, false, err
+}
+
+// convertWithKnownPre converts a vocabulary of the kind gpt2, the one that has a
+// pre, as if GPT-2's were its own.
+func convertWithKnownPre(v tokenizer.GGUFVocab) ([]byte, error) {
+	v.Pre = "gpt-2"
+	return tokenizer.ConvertGGUF(v)
+}
+
+// ggufVocab is the vocabulary in a GGUF's metadata.
+func (c *Checkpoint) ggufVocab() (tokenizer.GGUFVocab, error) {
 	v := tokenizer.GGUFVocab{BOS: -1, EOS: -1, PAD: -1, UNK: -1, SEP: -1}
 	var ok bool
 	if v.Tokens, ok = c.gguf.Strings("tokenizer.ggml.tokens"); !ok {
-		return nil, ErrNoTokenizer
+		return v, ErrNoTokenizer
 	}
 	v.Model, _ = c.gguf.String("tokenizer.ggml.model")
 	v.Pre, _ = c.gguf.String("tokenizer.ggml.pre")
@@ -43,16 +90,12 @@ func (c *Checkpoint) TokenizerJSON() ([]byte, error) {
 	for key, id := range map[string]*int32{"bos": &v.BOS, "eos": &v.EOS, "padding": &v.PAD, "unknown": &v.UNK, "seperator": &v.SEP} {
 		if n, ok := c.gguf.Uint("tokenizer.ggml." + key + "_token_id"); ok {
 			if n >= uint64(len(v.Tokens)) {
-				return nil, fmt.Errorf("%s: tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", c.ref, key, n, len(v.Tokens))
+				return v, fmt.Errorf("%s: tokenizer.ggml.%s_token_id is %d, the vocabulary has %d tokens", c.ref, key, n, len(v.Tokens))
 			}
 			*id = int32(n)
 		}
 	}
-	data, err := tokenizer.ConvertGGUF(v)
-	if err != nil {
-		return nil, fmt.Errorf("%s: %w", c.ref, err)
-	}
-	return data, nil
+	return v, nil
 }
 
 // ChatTemplate is the model's template (Jinja) and the texts of its special
