@@ -21,7 +21,7 @@ type part struct{ scores, tokens *parquet.Dataset }
 
 // Merge writes the annotations of parts of a corpus, and the tokens they
 // annotate, as one of each, in the order given. On an error nothing stays. log is
-// told of parts whose tokenizers differ and whose vocabularies agree.
+// told of parts whose tokenizers differ and whose vocabularies agree, and how far it is.
 func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Writer) (sum Summary, err error) {
 	if len(parts) < 2 {
 		return sum, cli.Usagef("give two annotations at least to merge, got %d", len(parts))
@@ -70,7 +70,7 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 		}
 		undo = append(undo, dir)
 	}
-	return merge(ctx, all, out, tokensOut)
+	return merge(ctx, all, out, tokensOut, log)
 }
 
 func openPart(dir string) (p part, err error) {
@@ -164,11 +164,14 @@ func (p part) matches(q part, log io.Writer) error {
 	return vocabulary.Same(p.scores, q.scores, log)
 }
 
-func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary, err error) {
-	n := 0
+func merge(ctx context.Context, all []part, out, tokensOut string, log io.Writer) (sum Summary, err error) {
+	n, rows := 0, int64(0)
 	for _, p := range all {
 		n += len(p.scores.Shards)
+		rows += rowsOf(p.scores)
 	}
+	progress := cli.NewProgress(log, "merge", "rows", rows, 0)
+	defer progress.Done()
 	first := all[0]
 	tm := &parquet.Manifest{Schema: parquet.SchemaTokens, Version: version.Version, Hashes: common(all, func(p part) *parquet.Manifest { return p.tokens.Manifest })}
 	for _, p := range all {
@@ -199,6 +202,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 			}
 			m.Shards = append(m.Shards, info)
 			m.Ledger.Add(ledger)
+			progress.Add(ledger.RowsOut, "")
 		}
 	}
 	for _, dir := range []string{out, tokensOut} {

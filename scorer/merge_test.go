@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"io"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -34,7 +35,7 @@ func TestMergeSameRows(t *testing.T) {
 		{"in another order", scored(turned, 2), true},
 		{"others", scored(other, 2), false},
 	} {
-		_, err := Merge(t.Context(), []string{first, c.second}, filepath.Join(t.TempDir(), "scores"), filepath.Join(t.TempDir(), "tokens"), nil)
+		_, err := Merge(t.Context(), []string{first, c.second}, filepath.Join(t.TempDir(), "scores"), filepath.Join(t.TempDir(), "tokens"), io.Discard)
 		if refused := err != nil && cli.Code(err) == cli.ExitUsage && strings.Contains(err.Error(), c.second+" annotate the same rows"); refused != c.same {
 			t.Errorf("%s: %v", c.name, err)
 		}

@@ -7,6 +7,7 @@ import (
 	"encoding/json"
 	"flag"
 	"fmt"
+	"io"
 	"os"
 	"path/filepath"
 	"runtime"
@@ -164,7 +165,7 @@ func TestOtherNumerics(t *testing.T) {
 	if _, err := Merge(t.Context(), []string{o.Out, other.Out}, filepath.Join(t.TempDir(), "a"), filepath.Join(t.TempDir(), "b"), o.Log); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), `numerics is "9", but "1"`) {
 		t.Errorf("merge: %v", err)
 	}
-	if _, err := Verify(t.Context(), other.Out, ""); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), `eaft.numerics is "1", but the manifest says "9"`) {
+	if _, err := Verify(t.Context(), other.Out, "", io.Discard); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), `eaft.numerics is "1", but the manifest says "9"`) {
 		t.Errorf("verify: %v", err)
 	}
 	dev, err := cpu.New(1)
@@ -172,7 +173,7 @@ func TestOtherNumerics(t *testing.T) {
 		t.Fatal(err)
 	}
 	v := Verified{Rows: 14}
-	if err := Recompute(t.Context(), dev, open(t, llama), nil, other.Out, "", 2, &v); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "numerics is 9, this program has 1") {
+	if err := Recompute(t.Context(), dev, open(t, llama), nil, other.Out, "", 2, &v, io.Discard); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "numerics is 9, this program has 1") {
 		t.Errorf("verify --sample: %v", err)
 	}
 }

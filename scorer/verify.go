@@ -34,8 +34,9 @@ const slack = 1e-4
 
 // Verify checks a scores dataset against its manifest, its metadata, the ranges
 // of its quantities, and its tokens where it finds them: tokens is their
-// folder, "" where the manifest says. The first thing wrong is the error.
-func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
+// folder, "" where the manifest says. The first thing wrong is the error. log is told
+// how far it is.
+func Verify(ctx context.Context, dir, tokens string, log io.Writer) (v Verified, err error) {
 	d, err := parquet.OpenDataset(dir, parquet.SchemaScores)
 	if err != nil {
 		return v, unusable(err)
@@ -49,6 +50,8 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 	}
 	v.Aligned = t != nil
 	var ledger parquet.Ledger
+	progress := cli.NewProgress(log, "verify", "rows", rowsOf(d), 0)
+	defer progress.Done()
 	for i, path := range d.Shards {
 		if err := ctx.Err(); err != nil {
 			return v, err
@@ -64,6 +67,7 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		if err := v.shard(d, t, i, meta); err != nil {
 			return v, err
 		}
+		progress.Add(d.Manifest.Shards[i].Rows, "")
 	}
 	where := store.Join(dir, parquet.ManifestName)
 	if have, want := d.Manifest.Ledger, ledger; have.RowsIn != want.RowsIn || have.RowsOut != want.RowsOut || have.Tokens != want.Tokens || have.Targets != want.Targets {
@@ -87,6 +91,14 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		}
 	}
 	return v, nil
+}
+
+// rowsOf is how many rows a dataset with a manifest has.
+func rowsOf(d *parquet.Dataset) (n int64) {
+	for _, s := range d.Manifest.Shards {
+		n += s.Rows
+	}
+	return n
 }
 
 // tokensOf opens the tokens of scores; nil where the manifest names none that exist.
@@ -244,7 +256,7 @@ func inRange(s *parquet.ScoresRow, k int) error {
 
 // Recompute scores n rows again, spread evenly, and compares bit for bit. adapter
 // is nil where the scores are of the model alone.
-func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Checkpoint, dir, tokens string, n int64, v *Verified) error {
+func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Checkpoint, dir, tokens string, n int64, v *Verified, log io.Writer) error {
 	d, err := parquet.OpenDataset(dir, parquet.SchemaScores)
 	if err != nil {
 		return unusable(err)
@@ -280,6 +292,8 @@ func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Chec
 	}
 	rows, at := v.Rows, int64(0)
 	n = min(n, rows)
+	progress := cli.NewProgress(log, "score again", "rows", n, 0)
+	defer progress.Done()
 	for i, path := range d.Shards {
 		s, err := parquet.OpenScores(path)
 		if err != nil {
@@ -306,6 +320,7 @@ func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Chec
 					return err
 				}
 				v.Recomputed++
+				progress.Add(1, "")
 			}
 			at++
 		}

@@ -71,7 +71,7 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 	if err := checkThreads(*threads); err != nil {
 		return err
 	}
-	v, err := scorer.Verify(ctx, fs.Arg(0), *tokens)
+	v, err := scorer.Verify(ctx, fs.Arg(0), *tokens, std.Err)
 	if err != nil {
 		return err
 	}
@@ -85,7 +85,7 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 			return err
 		}
 		defer done()
-		if err := scorer.Recompute(ctx, dev, c, adapter, fs.Arg(0), *tokens, *sample, &v); err != nil {
+		if err := scorer.Recompute(ctx, dev, c, adapter, fs.Arg(0), *tokens, *sample, &v, std.Err); err != nil {
 			return err
 		}
 	}
