@@ -12,12 +12,14 @@ build:
 test:
 	go test $(TAGS) ./...
 
-# What runs on AMX, where need be under an emulator of its instructions.
+# What runs on AVX512-BF16 and AMX, where the CPU lacks them under an emulator of their
+# instructions; test covers what it has.
 AMX = ./compute/... ./model ./train ./scorer
+NATIVE = generic|avx2|avx512$(if $(shell grep -m1 avx512_bf16 /proc/cpuinfo),|avx512bf16)
 test-amx:
 	go build -o bin/test/amxemu ./internal/amxemu
-	if bin/test/amxemu true; then go test $(TAGS) -count=1 -timeout 30m -p 1 -skip '/^(generic|avx.*)$$' -exec $(CURDIR)/bin/test/amxemu $(AMX); \
-	else echo "NOT TESTED with AMX"; fi
+	if bin/test/amxemu true; then go test $(TAGS) -count=1 -timeout 30m -p 1 -skip '/^($(NATIVE))$$' -exec $(CURDIR)/bin/test/amxemu $(AMX); \
+	else echo "NOT TESTED with AVX512-BF16 and AMX"; fi
 
 # The portable code on arm64, under QEMU's emulation of a process (Debian: qemu-user-static).
 ARM64 = ./eaft ./compute/... ./model/... ./parquet ./report ./scorer ./tokenize/... ./train ./eval

@@ -2,9 +2,10 @@ package eaft
 
 import "math"
 
-// SketchError is the largest relative error of Sketch.Quantile against the
-// order statistic it stands for: values that share a bin agree in sign,
-// exponent and 7 bits of the mantissa, and the bin's middle is returned.
+// SketchError is the largest relative error of Sketch.Quantile against the order
+// statistic it stands for, where that is a normal float32: values that share a
+// bin agree in exponent and 7 bits of the mantissa, and the bin's middle is
+// returned.
 const SketchError = 1. / 256
 
 // sketchBins are the upper 16 bits of a float32 that is not negative.
@@ -142,7 +143,7 @@ func (e *Exact) Merge(o *Exact) {
 	}
 }
 
-// Value is the quantile, as Quantile of all values.
+// Value is the quantile, as Quantile of all values, negative ones counted as 0.
 func (e *Exact) Value() float64 {
 	if e.empty || e.nan {
 		return math.NaN()

@@ -68,9 +68,6 @@ func (c *Correlation) Merge(o *Correlation) {
 	c.n += o.n
 }
 
-// N is the number of pairs.
-func (c *Correlation) N() int64 { return c.n }
-
 // Value is the correlation in [-1, 1], or NaN where it is undefined: fewer than
 // two pairs, or a constant coordinate.
 func (c *Correlation) Value() float64 {

@@ -96,19 +96,6 @@ func openForeign(dir, schema string) (*Dataset, error) {
 	return d, nil
 }
 
-// Rows is the number of rows of all shards.
-func (d *Dataset) Rows() (int64, error) {
-	var n int64
-	for i := range d.Shards {
-		rows, err := d.ShardRows(i)
-		if err != nil {
-			return 0, err
-		}
-		n += rows
-	}
-	return n, nil
-}
-
 // ShardRows is the number of rows of a shard, as its manifest says, or its footer
 // where there is no manifest.
 func (d *Dataset) ShardRows(i int) (int64, error) {

@@ -54,6 +54,11 @@ type scoresAndMore struct {
 	Quality float64 `parquet:"quality"`
 }
 
+type auditAndMore struct {
+	AuditRow
+	Quality float64 `parquet:"quality"`
+}
+
 func TestUnknownColumns(t *testing.T) {
 	tokens := func(path string) error {
 		r, err := OpenTokens(path)
@@ -71,6 +76,14 @@ func TestUnknownColumns(t *testing.T) {
 		}
 		return err
 	}
+	audit := func(path string) error {
+		r, err := OpenAudit(path)
+		if err == nil {
+			err = r.Next(&AuditRow{})
+			r.Close()
+		}
+		return err
+	}
 	for _, c := range []struct {
 		name, path, column string // column: refused
 		open               func(string) error
@@ -83,6 +96,8 @@ func TestUnknownColumns(t *testing.T) {
 		{"our scores", withColumn[scoresAndMore](t, SchemaScores), "quality", scores},
 		{"foreign scores", withColumn[scoresAndMore](t, ""), "", scores},
 		{"scores", withColumn[ScoresRow](t, SchemaScores), "", scores},
+		{"our audit", withColumn[auditAndMore](t, SchemaAudit), "quality", audit},
+		{"audit", withColumn[AuditRow](t, SchemaAudit), "", audit},
 		{"likeliest tokens without their number", withColumn[scoresTopKRow](t, SchemaScores), "topk_id", scores},
 	} {
 		err := c.open(c.path)

@@ -93,6 +93,8 @@ type Manifest struct {
 	StoreTopK int               `json:"store_topk,omitempty"` // scores: likeliest tokens of each target; 0: none
 	ISA       string            `json:"isa,omitempty"`
 	DType     string            `json:"dtype,omitempty"`
+	Numerics  int               `json:"numerics,omitempty"` // scores: scorer.Numerics; 0: not said
+	Model     string            `json:"model,omitempty"`    // scores: name of the model's file or folder, and of the adapter's; Hashes identify them
 	Targets   string            `json:"targets,omitempty"`
 	Limit     int64             `json:"limit,omitempty"` // 0: all rows
 	Summary   json.RawMessage   `json:"summary,omitempty"`

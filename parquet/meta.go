@@ -16,6 +16,7 @@ type Meta struct {
 	K               int
 	StoreTopK       int // likeliest tokens stored of each target
 	ISA, DType      string
+	Numerics        int // scores: scorer.Numerics; 0: not said
 	Targets         string
 	Ledger          Ledger
 	Summary         json.RawMessage // what the stage says of the shard's rows
@@ -41,6 +42,9 @@ func (m Meta) pairs() ([]keyValue, error) {
 	}
 	if m.StoreTopK != 0 {
 		kv = append(kv, keyValue{"eaft.store_topk", strconv.Itoa(m.StoreTopK)})
+	}
+	if m.Numerics != 0 {
+		kv = append(kv, keyValue{"eaft.numerics", strconv.Itoa(m.Numerics)})
 	}
 	for name, h := range m.Hashes {
 		kv = append(kv, keyValue{hashPrefix + name, h})
@@ -91,6 +95,10 @@ func (f *file) meta() (m Meta, err error) {
 		case "eaft.k":
 			if m.K, err = strconv.Atoi(kv.Value); err != nil {
 				return Meta{}, fmt.Errorf("%s: metadata eaft.k: %q is not a number", path, kv.Value)
+			}
+		case "eaft.numerics":
+			if m.Numerics, err = strconv.Atoi(kv.Value); err != nil {
+				return Meta{}, fmt.Errorf("%s: metadata eaft.numerics: %q is not a number", path, kv.Value)
 			}
 		case "eaft.store_topk":
 			if m.StoreTopK, err = strconv.Atoi(kv.Value); err != nil {

@@ -279,7 +279,7 @@ func TestDataset(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	if n, err := d.Rows(); n != 2 || err != nil || d.Verify() != nil {
+	if n, err := d.ShardRows(0); n != 2 || err != nil || d.Verify() != nil {
 		t.Fatalf("%d rows, %v, %v", n, err, d.Verify())
 	}
 	if _, err := OpenDataset(dir, SchemaScores); err == nil {

@@ -70,8 +70,7 @@ func (r *ScoresRow) TopK(j int) (ids []int32, logProbs []float32) {
 }
 
 // AuditRow holds what training saw of one row: the live values and the weight
-// of each target, and the values of the base annotation, empty without one. The
-// two top-K masses are empty in files of versions that did not write them.
+// of each target, and the values of the base annotation, empty without one.
 type AuditRow struct {
 	ID              string    `parquet:"id"`
 	Epoch           int32     `parquet:"epoch"`

@@ -105,9 +105,10 @@ func ascending(pos []int32) error {
 type AuditReader struct {
 	*reader
 	id, epoch, step, pos *column
-	floats               [5]*column // logprob, topk_entropy, weight, base_logprob, base_topk_entropy
-	masses               [2]*column // topk_mass, base_topk_mass; nil where older versions left them out
+	floats               [7]*column // auditFloats
 }
+
+var auditFloats = [7]string{"logprob", "topk_entropy", "topk_mass", "weight", "base_logprob", "base_topk_entropy", "base_topk_mass"}
 
 // OpenAudit opens a shard and checks its schema.
 func OpenAudit(path string) (r *AuditReader, err error) {
@@ -125,12 +126,10 @@ func OpenAudit(path string) (r *AuditReader, err error) {
 	r.epoch = r.scalar("epoch", "int32", true, pq.Int32)
 	r.step = r.scalar("step", "int32", true, pq.Int32)
 	r.pos = r.list("pos", "an integer", true, pq.Int32, pq.Int64)
-	for i, name := range []string{"logprob", "topk_entropy", "weight", "base_logprob", "base_topk_entropy"} {
+	for i, name := range auditFloats {
 		r.floats[i] = r.list(name, "float32", true, pq.Float)
 	}
-	for i, name := range []string{"topk_mass", "base_topk_mass"} {
-		r.masses[i] = r.list(name, "float32", false, pq.Float)
-	}
+	r.only(r.pq.Root().Columns(), "", append(auditFloats[:], "id", "epoch", "step", "pos")...)
 	return r, nil
 }
 
@@ -155,16 +154,8 @@ func (r *AuditReader) Next(a *AuditRow) error {
 		if err := r.int32List(&a.Pos, r.pos); err != nil {
 			return err
 		}
-		for i, dst := range []*[]float32{&a.LogProb, &a.TopKEntropy, &a.Weight, &a.BaseLogProb, &a.BaseTopKEntropy} {
+		for i, dst := range []*[]float32{&a.LogProb, &a.TopKEntropy, &a.TopKMass, &a.Weight, &a.BaseLogProb, &a.BaseTopKEntropy, &a.BaseTopKMass} {
 			if err := r.float32List(dst, r.floats[i], len(a.Pos)); err != nil {
-				return err
-			}
-		}
-		for i, dst := range []*[]float32{&a.TopKMass, &a.BaseTopKMass} {
-			if r.masses[i] == nil {
-				continue
-			}
-			if err := r.float32List(dst, r.masses[i], len(a.Pos)); err != nil {
 				return err
 			}
 		}

@@ -179,16 +179,11 @@ func (r *ScoresRow) topKLens(n int) error {
 }
 
 func (r *AuditRow) sameLens() error {
-	n := len(r.Pos)
-	whole := func(list []float32) int { // these lists are empty or complete
-		if len(list) == 0 {
-			return 0
-		}
-		return n
+	n, base := len(r.Pos), 0
+	if len(r.BaseLogProb) > 0 { // without an annotation its lists are empty
+		base = n
 	}
-	base := whole(r.BaseLogProb)
 	return errors.Join(sameLen("logprob", len(r.LogProb), n), sameLen("topk_entropy", len(r.TopKEntropy), n),
-		sameLen("weight", len(r.Weight), n), sameLen("base_logprob", len(r.BaseLogProb), base),
-		sameLen("base_topk_entropy", len(r.BaseTopKEntropy), base),
-		sameLen("topk_mass", len(r.TopKMass), whole(r.TopKMass)), sameLen("base_topk_mass", len(r.BaseTopKMass), min(base, whole(r.BaseTopKMass))))
+		sameLen("topk_mass", len(r.TopKMass), n), sameLen("weight", len(r.Weight), n), sameLen("base_logprob", len(r.BaseLogProb), base),
+		sameLen("base_topk_entropy", len(r.BaseTopKEntropy), base), sameLen("base_topk_mass", len(r.BaseTopKMass), base))
 }

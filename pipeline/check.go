@@ -47,6 +47,10 @@ func (o *Options) args(c *Config) (args []string) {
 // adapter that is evaluated, for bfloat16 products would round what is merged.
 func (o *Options) adapts() bool { return o.find("lora") != nil }
 
+// keepsBest says that train keeps the best model beside that of the last step, and
+// that the best one is wanted.
+func (o *Options) keepsBest() bool { return o.find("best") != nil }
+
 // splits are the names that tokenize.split gives.
 func (c *Config) splits() (names []string) {
 	for _, v := range c.Tokenize.Value("split") {
@@ -102,6 +106,9 @@ func (c *Config) check(r *reader) error {
 			return cli.Usagef("%s: train.resume: %q is neither auto nor none nor the folder of a checkpoint", opt.Where, opt.Values[0])
 		}
 	}
+	if err := c.checkMix(); err != nil {
+		return err
+	}
 	if opt := c.Tokenize.find("shards"); opt != nil {
 		c.Shards, _ = strconv.Atoi(opt.Values[0])
 	}
@@ -130,7 +137,7 @@ func (c *Config) check(r *reader) error {
 			if !named || store.IsURL(v) {
 				dir = v
 			}
-			if c.heldOut(v) == nil && !c.isThere(dir) {
+			if st, err := store.Stat(c.at(dir)); c.heldOut(v) == nil && (err != nil || !st.Dir) {
 				return cli.Usagef("%s: train.eval: %q is no evaluation in eval with corpora or a split, no split of tokenize.split, and no folder", c.Train.find("eval").Where, v)
 			}
 		}

@@ -2,6 +2,7 @@ package pipeline
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
@@ -84,6 +85,12 @@ var commands = map[string][]string{
 
 const maxFile = 1 << 20 // bytes of a run.yaml
 
+// yamlHints say what is probably wrong where YAML's errors say this.
+var yamlHints = map[string]string{
+	"cannot start any token":     "a tab, perhaps, where YAML wants spaces; or a text that needs quotes",
+	"mapping values are not all": "the line is indented further than the one before, perhaps; or that one has no colon with a space behind it; or a text with a colon needs quotes",
+}
+
 // Load reads a run's file. An unknown, repeated or contradictory field is an
 // error that names its line.
 func Load(path string, over []Override, flags Flags) (*Config, error) {
@@ -105,8 +112,10 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		if strings.Contains(err.Error(), "cannot start any token") {
-			err = fmt.Errorf("%w: a tab, perhaps, where YAML wants spaces; or a text that needs quotes", err)
+		for said, hint := range yamlHints {
+			if strings.Contains(err.Error(), said) {
+				err = fmt.Errorf("%w: %s", err, hint)
+			}
 		}
 		return nil, cli.Usagef("%s: %w", path, err)
 	}
@@ -157,7 +166,7 @@ func (r *reader) errorf(n *yaml.Node, format string, a ...any) error {
 // each calls f with the fields of a mapping.
 func (r *reader) each(n *yaml.Node, what string, f func(key string, v *yaml.Node) error) error {
 	if n.Kind != yaml.MappingNode {
-		return r.errorf(n, "%s: want fields (name: value)", what)
+		return r.errorf(n, "%s: want fields (name: value)", cmp.Or(what, "the file"))
 	}
 	seen := map[string]bool{}
 	for i := 0; i < len(n.Content); i += 2 {
@@ -196,7 +205,7 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 		c.places[key] = r.where(v)
 		switch {
 		case !slices.Contains(topFields, key):
-			return r.errorf(v, "unknown field %q%s", key, nearest(key, topFields))
+			return r.errorf(v, "unknown field %q%s", key, r.elsewhere(key))
 		case isNull(v) && (key != "train" || r.from[v] != ""): // in the file an empty train trains with the defaults
 			return nil
 		}
@@ -229,8 +238,10 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 		case "eval":
 			err = r.each(v, key, func(name string, v *yaml.Node) error {
 				switch {
-				case isNull(v):
+				case isNull(v) && r.from[v] != "":
 					return nil
+				case isNull(v):
+					return r.errorf(v, "eval.%s is empty: say what to measure with, such as {corpora: FILE} or {split: NAME}, or take the line out", name)
 				case v.Kind != yaml.MappingNode:
 					return r.errorf(v, "eval.%s: want the fields of an evaluation, below a name of yours: eval: {NAME: {corpora: FILE}}", name)
 				}
@@ -241,6 +252,22 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 		}
 		return err
 	})
+}
+
+// elsewhere hints at what a field was meant for that the run has not: a line that is
+// indented too little, below its stage, is one of the run.
+func (r *reader) elsewhere(key string) string {
+	var meant []string
+	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
+		flags, err := r.stage(stage)
+		if err == nil && !slices.Contains(own[stage], key) && slices.ContainsFunc(flags, func(f cli.Flag) bool { return f.Name == key }) {
+			meant = append(meant, stage+"."+key)
+		}
+	}
+	if len(meant) == 0 {
+		return nearest(key, topFields)
+	}
+	return fmt.Sprintf("; %s is meant: indented below its stage, or so in --set", strings.Join(meant, " or "))
 }
 
 func (r *reader) eval(c *Config, name string, n *yaml.Node) (e Eval, err error) {

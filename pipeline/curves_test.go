@@ -52,3 +52,53 @@ func TestHeldOutCurves(t *testing.T) {
 		t.Errorf("held-out rows of a run without (%v)", err)
 	}
 }
+
+// What the held-out sets say of every model of a training stands in one table: with
+// --merge of the adapter and of what was written in another type, and of the best ones.
+func TestHeldOutAtEnd(t *testing.T) {
+	line := func(step int, name string, loss float64) string {
+		return fmt.Sprintf(`{"step":%d,"name":%q,"rows":9,"targets":70,"loss":%v,"accuracy":0.5,"base_agreement":1}`, step, name, loss)
+	}
+	lines := messages(line(0, "a", 4), line(0, "b", 5), line(2, "a", 2), line(2, "b", 6), line(4, "a", 3), line(4, "b", 7))
+	list := func(l []json.RawMessage) string {
+		data, err := json.Marshal(l)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return string(data)
+	}
+	row := func(name, step, loss string) evalRow {
+		return evalRow{name, []string{step, "70", loss, "0.5", "1", ""}}
+	}
+	for _, c := range []struct {
+		more string
+		want []evalRow
+	}{
+		{``, []evalRow{row("a base", "0", "4"), row("a last", "4", "3"), row("b base", "0", "5"), row("b last", "4", "7")}},
+		{`,"best":"a","best_step":2,"best_value":2`, []evalRow{row("a base", "0", "4"), row("a last", "4", "3"), row("a best", "2", "2"), row("b base", "0", "5"), row("b last", "4", "7"), row("b best", "2", "6")}},
+		{`,"best":"a","best_step":2,"merged":{"type":"bf16","last":[` + line(4, "b", 7.5) + `,` + line(4, "a", 3.5) + `],"best":[` + line(2, "a", 2.5) + `]}`,
+			[]evalRow{row("a base", "0", "4"), row("a last adapter", "4", "3"), row("a last merged bf16", "4", "3.5"), row("a best adapter", "2", "2"), row("a best merged bf16", "2", "2.5"),
+				row("b base", "0", "5"), row("b last adapter", "4", "7"), row("b last merged bf16", "4", "7.5"), row("b best adapter", "2", "6")}},
+	} {
+		summary := json.RawMessage(`{"steps":4,"held_out":{"base":` + list(lines[:2]) + `,"last":` + list(lines[4:]) + c.more + `,"stopped":"because"}}`)
+		got, stopped := heldOutAtEnd(summary, lines)
+		if !reflect.DeepEqual(got.Rows, c.want) || stopped != "because" {
+			t.Errorf("%s: %v, %q, want %v", c.more, got.Rows, stopped, c.want)
+		}
+		var page bytes.Buffer
+		if err := (&RunReport{Status: &Status{}, Summary: summary, HeldOut: lines}).HTML(&page); err != nil {
+			t.Fatal(err)
+		}
+		last := c.want[len(c.want)-1]
+		for _, s := range []string{"<th>set, model<th>step<th>targets<th>loss<th>accuracy", "<tr><td>" + last.Name + "<td>" + strings.Join(last.Values, "<td>"), "The training ended early: because."} {
+			if !strings.Contains(page.String(), s) {
+				t.Errorf("%s: no %s on the page", c.more, s)
+			}
+		}
+	}
+	for _, summary := range []string{``, `{}`, `{"held_out":null}`, `{"held_out":{"base":[1],"last":["x"],"best_step":1e9}}`, `[]`} {
+		if got, _ := heldOutAtEnd(json.RawMessage(summary), nil); len(got.Rows) > 1 {
+			t.Errorf("%s: %v", summary, got)
+		}
+	}
+}

@@ -20,6 +20,7 @@ func FuzzRunReport(f *testing.F) {
 	for _, s := range []string{`{"step":1,"loss":2,"lr":1e-5}`, `{"loss":1e308,"a":{"b":[1,{"c":2}]}}`, `{"loss":-1e308}`, `[1,2]`, `"x"`, `{"<b>":1,"":2}`, `{"a":1,"a":2}`, `null`, `{"step":-1,"name":"x","loss":1}`, `{"step":1e308,"name":7,"loss":1}`} {
 		f.Add([]byte(s), []byte(`{"loss":1,"step":2}`), []byte(`{"accuracy":0.5,"n":3}`))
 	}
+	f.Add([]byte(`{"step":1,"name":"a","loss":1}`), []byte(`1`), []byte(`{"held_out":{"base":[{"name":"a"},null,[]],"last":[{"name":"a","loss":null}],"best_step":1,"merged":{"best":[7]}}}`))
 	f.Fuzz(func(t *testing.T, first, second, eval []byte) {
 		bound.Memory(t, len(first)+len(second)+len(eval))
 		for _, data := range [][]byte{first, second, eval} {
@@ -27,7 +28,7 @@ func FuzzRunReport(f *testing.F) {
 				return
 			}
 		}
-		r := &RunReport{Status: &Status{Steps: []StepStatus{{Name: "eval"}}}, Training: []json.RawMessage{first, second}, HeldOut: []json.RawMessage{first, second, eval}, Evaluations: map[string]json.RawMessage{"eval": eval}}
+		r := &RunReport{Status: &Status{Steps: []StepStatus{{Name: "eval"}}}, Training: []json.RawMessage{first, second}, HeldOut: []json.RawMessage{first, second, eval}, Summary: eval, Evaluations: map[string]json.RawMessage{"eval": eval}}
 		if err := r.HTML(io.Discard); err != nil {
 			t.Fatal(err)
 		}

@@ -90,8 +90,9 @@ workers: 1        # processes that share the shards of tokenize and score
 		writeFlags(&b, stage, fs, "  #")
 	}
 	b.WriteString(`
-# Evaluations of the base model and of the trained one, by names of yours: of files
-# that are tokenized for it, or of a split that tokenize.split makes. An example:
+# Evaluations of the base model and of the trained one (the best with train.best), by
+# names of yours: of files that are tokenized for it, or of a split that tokenize.split
+# makes. An example:
 #eval:
 #  known:
 #    corpora: [known.jsonl]

@@ -63,9 +63,21 @@ func under(dir string, elem ...string) string {
 func (c *Config) files(p, where string) (paths []string, one bool, err error) {
 	paths, one, err = c.find(p)
 	if err == nil && len(paths) == 0 {
-		err = cli.Usagef("%s: %s is no file, folder or pattern that fits one (seen from %s)", where, p, c.Dir)
+		what := "is no file, folder or pattern that fits one"
+		if c.isThere(p) {
+			what = "is a folder without a file"
+		}
+		err = cli.Usagef("%s: %s %s (seen from %s)%s", where, p, what, c.Dir, unexpanded(p))
 	}
 	return paths, one, err
+}
+
+// unexpanded hints at what a shell would have done with a path.
+func unexpanded(p string) string {
+	if strings.HasPrefix(p, "~") || strings.Contains(p, "$") {
+		return "; ~ and variables are not expanded here: write the path out"
+	}
+	return ""
 }
 
 // find is files, of nothing none.
@@ -118,7 +130,13 @@ func (c *Config) hashPath(m *memo, p, where string) (string, error) {
 // hashModel is the model's hash. Of the model that is part of the programs, and of
 // one that is not there, it is taken each time.
 func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, error)) (string, error) {
-	take := func() (string, error) { return hash(ref) }
+	take := func() (string, error) {
+		h, err := hash(ref)
+		if err != nil {
+			err = &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("%s: %w%s", c.place("model"), err, unexpanded(ref))}
+		}
+		return h, err
+	}
 	if _, err := store.Stat(c.at(c.Model)); err != nil || c.Model == "demo" {
 		return take()
 	}

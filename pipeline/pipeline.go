@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -61,8 +62,9 @@ func Beside() (string, error) {
 }
 
 // Run prints the stage's command line on Err and runs it. Cancelling ctx sends
-// SIGTERM, so that the stage saves what it has; so does the end of this
-// process, where the system can do that. A failure keeps the stage's exit code.
+// SIGTERM, so that the stage saves what it has, for which it has all the time it
+// takes: a checkpoint may be of many gigabytes. So does the end of this process, where
+// the system can do that. A failure keeps the stage's exit code.
 func (r *Runner) Run(ctx context.Context, s Stage) error {
 	args, out, errs, end := r.streams(s)
 	defer end()
@@ -73,7 +75,6 @@ func (r *Runner) Run(ctx context.Context, s Stage) error {
 	}
 	cmd.SysProcAttr = endsWithUs()
 	cmd.Cancel = func() error { return cmd.Process.Signal(syscall.SIGTERM) }
-	cmd.WaitDelay = time.Minute
 	// The signal of the parent's end comes when its thread ends, not its process.
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -97,6 +98,19 @@ func (r *Runner) Run(ctx context.Context, s Stage) error {
 		return fmt.Errorf("%s: %w", s.Program, err)
 	}
 	return nil
+}
+
+// command is the command line of pipeline VERB FILE, with what --set said.
+func command(verb, file string, set []string, more ...string) string {
+	return "pipeline " + quote(slices.Concat([]string{verb, file}, more, setFlags(set)))
+}
+
+// setFlags are the flags that say again what --set said.
+func setFlags(set []string) (args []string) {
+	for _, s := range set {
+		args = append(args, "--set", s)
+	}
+	return args
 }
 
 // quote spells arguments so that a shell reads them back.

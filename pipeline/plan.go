@@ -48,7 +48,7 @@ type Pipeline struct {
 	Until   string        // the last step to run; "": all
 	Metrics string        // file of OpenMetrics text; "": none
 	Lease   time.Duration // after which a worker that shows no life has lost its claim
-	Args    []string      // flags that a worker must be given to read the same Config
+	Set     []string      // what --set said, which a worker must be told to read the same Config
 }
 
 // pin is out/pin.json: what all machines of a run must have alike.

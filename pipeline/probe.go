@@ -9,7 +9,6 @@ import (
 	"regexp"
 	"slices"
 	"strings"
-	"time"
 
 	"eaft/internal/cli"
 )
@@ -63,8 +62,6 @@ func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error
 	if !asked {
 		return nil // it has no input that could be left out
 	}
-	ctx, cancel := context.WithTimeout(ctx, time.Minute)
-	defer cancel()
 	var said bytes.Buffer
 	err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: io.Discard, Err: &said, Quiet: true})
 	lines := strings.Split(strings.TrimSpace(said.String()), "\n")

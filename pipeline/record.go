@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"slices"
 	"time"
 
 	"eaft/internal/cli"
@@ -17,6 +18,7 @@ import (
 const (
 	recordName = "record.json" // of a step
 	stateName  = "state.json"  // of the run
+	lastName   = "last.json"   // of the run
 	logName    = "log.txt"     // of a step
 )
 
@@ -41,6 +43,27 @@ type Attempt struct {
 	Seconds    float64   `json:"seconds"`
 	Exit       int       `json:"exit"`
 	PeakMemory int64     `json:"peak_memory"` // bytes, of the largest process
+}
+
+// lastRun is what the last run in the folder was told beside its file.
+type lastRun struct {
+	Set []string `json:"set,omitempty"`
+}
+
+// lastSet is that of the last run; nil: not known.
+func (p *Pipeline) lastSet() *lastRun {
+	var last lastRun
+	if readJSON(p.at(p.Out, lastName), &last) != nil {
+		return nil // nothing depends on it
+	}
+	return &last
+}
+
+func (p *Pipeline) keepSet() error {
+	if last := p.lastSet(); last != nil && slices.Equal(last.Set, p.Set) {
+		return nil
+	}
+	return writeJSON(p.at(p.Out, lastName), lastRun{p.Set})
 }
 
 func readJSON(path string, v any) error {

@@ -29,9 +29,10 @@ type RunReport struct {
 	Version     string                     `json:"version"`
 	CPU         string                     `json:"cpu"` // of the machine that wrote the report
 	ISA         string                     `json:"isa"`
-	Evaluations map[string]json.RawMessage `json:"evaluations"` // by step
-	Training    []json.RawMessage          `json:"training"`    // metrics.jsonl, a line each
-	HeldOut     []json.RawMessage          `json:"held_out"`    // eval.jsonl: held-out rows during the training
+	Evaluations map[string]json.RawMessage `json:"evaluations"`       // by step
+	Training    []json.RawMessage          `json:"training"`          // metrics.jsonl, a line each
+	HeldOut     []json.RawMessage          `json:"held_out"`          // eval.jsonl: held-out rows during the training
+	Summary     json.RawMessage            `json:"summary,omitempty"` // summary.json of the training
 	Conflicts   json.RawMessage            `json:"conflicts,omitempty"`
 	Logs        map[string]string          `json:"-"` // their ends, by step
 	Files       []string                   `json:"files"`
@@ -129,6 +130,9 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 		}
 		r.Training = append(r.Training, records(p.at(pl.Folder, "out/metrics.jsonl"))...)
 		r.HeldOut = append(r.HeldOut, records(p.at(pl.Folder, "out/eval.jsonl"))...)
+		if data, err := store.ReadFile(p.at(pl.Folder, "out/summary.json")); err == nil && json.Valid(data) {
+			r.Summary = data
+		}
 	case "eval":
 		if data, err := store.ReadFile(p.at(pl.Folder, "out/eval.json")); err == nil && json.Valid(data) {
 			r.Evaluations[pl.Name] = data
@@ -202,17 +206,20 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		slices.Sort(out)
 		return strings.Join(out, ", ")
 	},
-	"brief": brief, "quote": quote,
+	"brief": brief, "quote": quote, "again": setFlags,
 }).Parse(pageSource))
 
 // HTML writes the report as one page, which fetches nothing.
 func (r *RunReport) HTML(w io.Writer) error {
 	train, held := curves(r.Training, r.HeldOut)
+	end, stopped := heldOutAtEnd(r.Summary, r.HeldOut)
 	return page.Execute(w, struct {
 		*RunReport
 		Curves, HeldOutCurves []curve
 		Tables                []evalTable
-	}{r, train, held, tabulate(r)})
+		HeldOutEnd            evalTable
+		Stopped               string
+	}{r, train, held, tabulate(r), end, stopped})
 }
 
 // numbers are the fields of an object that are numbers.

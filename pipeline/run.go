@@ -49,6 +49,9 @@ func (p *Pipeline) all(ctx context.Context, held *holding) error {
 	if err := p.probe(ctx, plan); err != nil {
 		return err
 	}
+	if err := p.keepSet(); err != nil {
+		return err
+	}
 	var failed error
 	ran := 0
 	for i := range plan {

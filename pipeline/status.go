@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
 	"text/tabwriter"
 	"time"
 
@@ -16,9 +17,13 @@ import (
 // Status is where a run stands.
 type Status struct {
 	File    string       `json:"file"`
+	Set     []string     `json:"set,omitempty"`      // what --set said beside the file
+	LastRun string       `json:"last_run,omitempty"` // the command of the last run in the folder, where its --set said something else
 	Out     string       `json:"out"`
 	Done    bool         `json:"done"`
 	Running string       `json:"running,omitempty"` // which process is at work
+	Model   string       `json:"model,omitempty"`   // folder of the finished training's model, the best one where that is kept; of adapters merged
+	Adapter string       `json:"adapter,omitempty"` // that of its adapter
 	Steps   []StepStatus `json:"steps"`
 }
 
@@ -38,7 +43,8 @@ type StepStatus struct {
 	Shards        int             `json:"shards,omitempty"`
 	Ledger        *parquet.Ledger `json:"ledger,omitempty"`
 	Result        string          `json:"result,omitempty"`            // what a finished evaluation, inspect or training came to, in words
-	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time
+	Visited       int64           `json:"tokens_visited,omitempty"`    // that training went through in all epochs
+	TokensPerS    float64         `json:"tokens_per_second,omitempty"` // that the step went through in this time; 0: not known
 	MachineMade   string          `json:"made_on,omitempty"`
 }
 
@@ -49,10 +55,19 @@ func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
 		return nil, err
 	}
 	st := p.status(plan)
+	if last := p.lastSet(); last != nil && !slices.Equal(last.Set, p.Set) {
+		st.LastRun = command("run", p.Path, last.Set)
+	}
 	path := p.at(p.Out, lockName)
 	if !store.IsURL(path) {
+		now := "was killed"
 		if o := lock.Holder(path); o != nil {
-			st.Running = o.Name()
+			st.Running, now = o.Name(), "is at work"
+		}
+		for i := range st.Steps {
+			if st.Steps[i].unended() && st.Steps[i].State == Resume {
+				st.Steps[i].Why = []string{now}
+			}
 		}
 		return st, nil
 	}
@@ -64,7 +79,7 @@ func (p *Pipeline) Status(ctx context.Context) (*Status, error) {
 }
 
 func (p *Pipeline) status(plan []Planned) *Status {
-	st := &Status{File: p.Path, Out: p.at(p.Out), Done: true}
+	st := &Status{File: p.Path, Set: p.Set, Out: p.at(p.Out), Done: true}
 	for _, pl := range plan {
 		s := StepStatus{Name: pl.Name, State: pl.What, Why: pl.Why, Key: pl.Key, Folder: p.at(pl.Folder),
 			Command: append([]string{pl.Program}, pl.Args...), Attempts: pl.Record.Attempts}
@@ -88,11 +103,27 @@ func (p *Pipeline) status(plan []Planned) *Status {
 		}
 		// Workers that were started elsewhere count one after the other.
 		took := max(s.Seconds, s.WorkerSeconds/float64(workers))
-		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil && took > 1e-6 {
-			s.TokensPerS = float64(p.visited(pl.Step, s.Ledger)) / took
+		if s.Ledger = p.ledger(pl.Step); s.Ledger != nil {
+			tokens := s.Ledger.Tokens
+			if s.Visited = p.visited(pl.Step); s.Visited > 0 {
+				tokens = s.Visited
+			}
+			// How long an attempt took that was killed, nobody knows.
+			if took > 1e-6 && (s.WorkerSeconds > 0 || !slices.ContainsFunc(s.Attempts, func(a Attempt) bool { return !a.Ended })) {
+				s.TokensPerS = float64(tokens) / took
+			}
 		}
 		if pl.What == Done {
 			s.Result = p.headline(pl.Step)
+		}
+		if pl.What == Done && pl.kind == "train" {
+			model, adapter := p.Train.makes(pl.out())
+			if model != "" {
+				st.Model = p.at(model)
+			}
+			if adapter != "" {
+				st.Adapter = p.at(adapter)
+			}
 		}
 		st.Done = st.Done && pl.What == Done
 		st.Steps = append(st.Steps, s)
@@ -116,14 +147,14 @@ func (p *Pipeline) ledger(s *Step) *parquet.Ledger {
 	return sum
 }
 
-// visited is how many tokens the step went through: training sees its rows once
-// in every epoch.
-func (p *Pipeline) visited(s *Step, l *parquet.Ledger) int64 {
+// visited is how many tokens a training went through: it sees a row once in every
+// epoch, or as often as its mixture says. 0 of other steps.
+func (p *Pipeline) visited(s *Step) int64 {
 	var sum struct{ Tokens int64 }
-	if s.kind == "train" && readJSON(p.at(s.out(), "summary.json"), &sum) == nil && sum.Tokens > 0 {
+	if s.kind == "train" && readJSON(p.at(s.out(), "summary.json"), &sum) == nil {
 		return sum.Tokens
 	}
-	return l.Tokens
+	return 0
 }
 
 // JSON writes the status for machines.
@@ -140,7 +171,7 @@ func (st *Status) Text(w io.Writer) error {
 	for _, s := range st.Steps {
 		about := s.Result
 		if s.Ledger != nil {
-			about = fmt.Sprintf("%d rows, %d tokens", s.Ledger.RowsOut, s.Ledger.Tokens)
+			about = fmt.Sprintf("%d rows, %d tokens%s", s.Ledger.RowsOut, s.Ledger.Tokens, s.visits())
 			if s.Result != "" {
 				about += ", " + s.Result
 			}
@@ -165,12 +196,62 @@ func (st *Status) Text(w io.Writer) error {
 	return err
 }
 
+// unended reports that nobody has said how the last attempt ended.
+func (s StepStatus) unended() bool {
+	n := len(s.Attempts)
+	return n > 0 && !s.Attempts[n-1].Ended
+}
+
+// Tokens are those of the result's rows and, where that is another number, those that
+// the rate is of.
+func (s StepStatus) Tokens() string {
+	if s.Ledger == nil {
+		return ""
+	}
+	return fmt.Sprint(s.Ledger.Tokens) + s.visits()
+}
+
+// visits is " (360 visited)" of a step that went through its rows more than once, or
+// not through all of them.
+func (s StepStatus) visits() string {
+	if s.Visited <= 0 || s.Visited == s.Ledger.Tokens {
+		return ""
+	}
+	return fmt.Sprintf(" (%d visited)", s.Visited)
+}
+
 func (st *Status) closing() string {
 	switch {
 	case st.Running != "":
-		return "at work: " + st.Running
+		return "at work: " + st.Running + st.other()
 	case st.Done:
-		return "done; the report is " + store.Join(st.Out, reportDir, "index.html")
+		return "done; the report is " + store.Join(st.Out, reportDir, "index.html") + st.made()
 	}
-	return "not done; pipeline run " + st.File
+	return "not done; " + command("run", st.File, st.Set) + st.other()
+}
+
+// other says that the run that was asked for is not the one that was begun last.
+func (st *Status) other() string {
+	if st.LastRun == "" {
+		return ""
+	}
+	which := "the last run here was"
+	if st.Running != "" {
+		which = "it is"
+	}
+	return "\n" + which + " another one: " + st.LastRun
+}
+
+// made says where what was trained lies.
+func (st *Status) made() (said string) {
+	if st.Adapter != "" {
+		said = ", the adapter " + st.Adapter
+	}
+	switch {
+	case st.Model != "" && st.Adapter != "":
+		said += ", merged " + st.Model
+	case st.Model != "":
+		said = ", the model " + st.Model
+	}
+	return said
 }

@@ -177,26 +177,59 @@ func (b *builder) eval(e *Eval, train *Step) {
 	if s, dir := b.tokens(e); s != nil {
 		needs, args = []*Step{s}, []string{"--tokens", dir}
 	}
-	type candidate struct {
-		name  string
-		model []string // arguments
-		needs []*Step
-	}
-	models := []candidate{{"base", []string{"--model", b.ref}, nil}}
+	models := []candidate{{name: "base", part: "false", model: []string{"--model", b.ref}}}
 	if train != nil {
-		model := []string{"--model", under(train.out(), "model")}
-		if b.c.Train.adapts() {
-			model = []string{"--model", b.ref, "--adapter", under(train.out(), "adapter")}
-		}
-		models = append(models, candidate{"trained", model, []*Step{train}})
+		models = append(models, b.trained(train))
 	}
 	for _, m := range models {
 		s := &Step{Name: "eval " + e.Name + " " + m.name, kind: "eval", Needs: append(slices.Clone(needs), m.needs...), Shards: -1, Stdout: "out/eval.json",
-			Parts: map[string]string{"split": e.Split, "trained": fmt.Sprint(m.needs != nil)}}
+			Parts: map[string]string{"split": e.Split, "trained": m.part}}
 		b.add(s, &e.Options)
 		s.Args = slices.Concat([]string{"eval"}, m.model, []string{"--json"}, args, e.Options.args(b.c))
 		s.Markers = []string{s.Stdout}
 	}
+}
+
+// candidate is a model that is evaluated.
+type candidate struct {
+	name  string
+	part  string   // of the step's key: which of the models it is
+	model []string // arguments
+	needs []*Step
+}
+
+// trained is what is evaluated of what train makes.
+func (b *builder) trained(train *Step) candidate {
+	m := candidate{name: "trained", part: "true", needs: []*Step{train}}
+	o := b.c.Train
+	if o.keepsBest() {
+		m.name, m.part = "best", "best"
+	}
+	model, adapter := o.makes(train.out())
+	m.model = []string{"--model", model}
+	if adapter != "" {
+		m.model = []string{"--model", b.ref, "--adapter", adapter}
+	}
+	return m
+}
+
+// makes are the folders in out of the model of the last step or, where train keeps one,
+// of the best, and of its adapter: the model is merged then. "" if there is none.
+func (o *Options) makes(out string) (model, adapter string) {
+	merges := o.find("merge") != nil
+	switch {
+	case o.keepsBest() && o.adapts() && merges:
+		return under(out, "best"), under(out, "best", "adapter")
+	case o.keepsBest() && o.adapts():
+		return "", under(out, "best")
+	case o.keepsBest():
+		return under(out, "best"), ""
+	case o.adapts() && merges:
+		return under(out, "model"), under(out, "adapter")
+	case o.adapts():
+		return "", under(out, "adapter")
+	}
+	return under(out, "model"), ""
 }
 
 // add completes a step's parts, and takes their hash.

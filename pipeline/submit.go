@@ -30,10 +30,10 @@ type Submission struct {
 	Claim   string // of the volume, for Kubernetes; "": the run is in a bucket
 	Secret  string // whose entries are in the environment, for Kubernetes; "": none
 	Array   int    // parts that the shards of a stage are divided in
-	SetList []string
 
-	Dir    string // where the run's file is; "": in a bucket
-	Stages []job
+	SetList []string // flags that every command is given
+	Dir     string   // where the run's file is; "": in a bucket
+	Stages  []job
 }
 
 // job is one job of a submission: an array of workers, or a run until a step.
@@ -43,7 +43,7 @@ type job struct {
 	Array, Last    int
 }
 
-// Set are the flags that every command is given, for a shell.
+// Set is SetList for a shell.
 func (s *Submission) Set() string {
 	if len(s.SetList) == 0 {
 		return ""
@@ -95,6 +95,7 @@ func (p *Pipeline) Submit(w io.Writer, executor string, s Submission) error {
 	if s.Dir == "" && s.Claim != "" {
 		return cli.Usagef("--claim %s: the run's file %s is in a bucket, and no volume is needed; leave it out", s.Claim, s.File)
 	}
+	s.SetList = setFlags(p.Set)
 	add := func(stage string, array int) {
 		j := job{Stage: stage, Array: array, Last: array - 1}
 		what := "finish"

@@ -69,7 +69,7 @@ func ParseSlice(s string) (Slice, error) {
 // load first; 0: more while many are left, one at the end.
 func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int) error {
 	if _, err := store.Stat(p.at(p.Out)); err != nil && name != "tokenize" {
-		return cli.Usagef("%s: the run was not begun: pipeline run %s --until tokenize", p.at(p.Out), p.Path)
+		return cli.Usagef("%s: the run was not begun: %s", p.at(p.Out), command("run", p.Path, p.Set, "--until", "tokenize"))
 	}
 	isa, err := p.provide()
 	if err != nil {
@@ -97,7 +97,7 @@ func (p *Pipeline) Work(ctx context.Context, name string, slice Slice, batch int
 			return err
 		}
 		if n.What != Done {
-			return cli.Usagef("%s needs %s, which is not done (%s): pipeline run %s --until %s", name, need.Name, strings.Join(n.Why, "; "), p.Path, need.Name)
+			return cli.Usagef("%s needs %s, which is not done (%s): %s", name, need.Name, strings.Join(n.Why, "; "), command("run", p.Path, p.Set, "--until", need.Name))
 		}
 	}
 	n := p.shardCount(s)

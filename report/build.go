@@ -28,31 +28,12 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 		return nil, err
 	}
 	m := p.scores.Manifest
-	if o.Log != nil {
-		p.looks = 1
-		if o.Thresholds.Quantile > 0 {
-			p.looks = 3
-		}
-		var rows int64
-		for _, s := range m.Shards {
-			rows += s.Rows
-		}
-		p.progress = cli.NewProgress(o.Log, "inspect", "rows", rows, 0)
-		defer p.progress.Done()
-	}
+	defer p.begin(o, "inspect", 1)()
 	cuts, err := findCuts(ctx, p, o, m.K)
 	if err != nil {
 		return nil, err
 	}
-	parts := make([]*tally, len(p.scores.Shards))
-	sum := newTally(&o, m.K, cuts, vocab)
-	err = p.run(ctx, false, func(i int) visit {
-		parts[i] = newTally(&o, m.K, cuts, vocab)
-		return parts[i].visit
-	}, func(i int) {
-		sum.merge(parts[i])
-		parts[i] = nil
-	})
+	sum, err := count(ctx, p, &o, cuts, vocab)
 	if err != nil {
 		return nil, err
 	}
@@ -62,9 +43,23 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 			return nil, err
 		}
 	}
-	r.Made = Made{m.Hashes["model"], m.Hashes["tokens"], m.Hashes["tokenizer"], m.DType, m.ISA, m.Version}
+	r.Made = Made{Visible([]byte(m.Model)), m.Hashes["model"], m.Hashes["tokens"], m.Hashes["tokenizer"], m.DType, m.ISA, m.Version}
 	warn(r, m)
 	return r, nil
+}
+
+// count looks at all targets.
+func count(ctx context.Context, p *pass, o *Options, cuts eaft.Cuts, vocab *vocabulary) (*tally, error) {
+	k := p.scores.Manifest.K
+	parts := make([]*tally, len(p.scores.Shards))
+	sum := newTally(o, k, cuts, vocab)
+	return sum, p.run(ctx, false, func(i int) visit {
+		parts[i] = newTally(o, k, cuts, vocab)
+		return parts[i].visit
+	}, func(i int) {
+		sum.merge(parts[i])
+		parts[i] = nil
+	})
 }
 
 // report is the tally in words.
@@ -146,9 +141,9 @@ func findCuts(ctx context.Context, p *pass, o Options, k int) (eaft.Cuts, error)
 
 // open finds the scores and their tokens, and refuses a pair that differs.
 func open(o Options) (*pass, error) {
-	scores, err := parquet.OpenDataset(o.Scores, parquet.SchemaScores)
+	scores, err := dataset(o.Scores, parquet.SchemaScores)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	m := scores.Manifest
 	if m == nil {
@@ -164,8 +159,8 @@ func open(o Options) (*pass, error) {
 	}
 	if dir != "" {
 		if _, err := store.Stat(dir); err == nil || asked || !errors.Is(err, fs.ErrNotExist) {
-			if p.tokens, err = parquet.OpenDataset(dir, parquet.SchemaTokens); err != nil {
-				return nil, usage(err)
+			if p.tokens, err = dataset(dir, parquet.SchemaTokens); err != nil {
+				return nil, err
 			}
 		}
 	}
@@ -181,6 +176,18 @@ func open(o Options) (*pass, error) {
 		}
 	}
 	return p, p.counterparts()
+}
+
+// dataset opens one whose shards have the hashes that its manifest says.
+func dataset(dir, schema string) (*parquet.Dataset, error) {
+	d, err := parquet.OpenDataset(dir, schema)
+	if err != nil {
+		return nil, usage(err)
+	}
+	if err := d.Verify(); err != nil {
+		return nil, usage(err)
+	}
+	return d, nil
 }
 
 // usage marks an input that cannot be opened as wrong use, whatever the reason.

@@ -103,7 +103,7 @@ func (t *token) class(previous *token) int {
 }
 
 // Why a conflict is there, as far as the record can tell. The first that fits.
-var whyNames = [...]string{"format", "tokenization", "variant", "number", "repeated", "content"}
+var whyNames = [...]string{"format", "tokenization", "variant", "number", "repeated", "content", "unknown"}
 
 const (
 	whyFormat    = iota // template, format, markup or punctuation on either side

@@ -1,7 +1,9 @@
 package report
 
 import (
+	"bytes"
 	"math"
+	"path/filepath"
 	"testing"
 )
 
@@ -72,6 +74,45 @@ func TestRepeated(t *testing.T) {
 				t.Errorf("%d rows: content %+v", n, w)
 			}
 		}
+	}
+}
+
+// The reasons of export and filter are the report's: as many targets have each.
+func TestReasonsAreTheReports(t *testing.T) {
+	row := func(id string, given, expected int32) testRow {
+		return testRow{id, "s", []int32{5, 6, given, 6}, []int32{-100, 6, given, 6}, []target{{1, .9, .5, 1, 1, 6, .9}, {2, .01, .01, 1, .1, expected, .9}, {3, .9, .5, 1, 1, 6, .9}}}
+	}
+	rows := []testRow{row("other", 5, 8)}
+	for _, id := range []string{"a", "b", "c", "d"} {
+		rows = append(rows, row(id, 1, 8), row(id+"x", 5, 100)) // 100 is in no vocabulary
+	}
+	rows = append(rows, random(60)...)
+	scores, _ := write(t, rows, "all")
+	o := options(t, scores, "p<=0.3,h<=0.3")
+	r := build(t, o)
+	seen := 0
+	for _, w := range r.Why {
+		where, err := ParseWhere("conflict and why=" + w.Why)
+		must(t, err)
+		var out bytes.Buffer
+		must(t, Export(t.Context(), &out, o, where, "jsonl"))
+		if n := int64(bytes.Count(out.Bytes(), []byte("\n"))); n != w.Conflicts || n != int64(bytes.Count(out.Bytes(), []byte(`"why":"`+w.Why+`"`))) {
+			t.Errorf("%s: %d targets are exported, the report has %d", w.Why, n, w.Conflicts)
+		}
+		f, err := Filter(t.Context(), o, where, MaskTokens, filepath.Join(t.TempDir(), "out"))
+		must(t, err)
+		if f.Masked != w.Conflicts {
+			t.Errorf("%s: %d targets are masked, the report has %d", w.Why, f.Masked, w.Conflicts)
+		}
+		if w.Conflicts > 0 {
+			seen++
+		}
+		if w.Why == "repeated" && w.Conflicts < 4 || w.Why == "unknown" && w.Conflicts < 4 {
+			t.Errorf("%s: %d conflicts", w.Why, w.Conflicts)
+		}
+	}
+	if seen < 4 || len(r.Why) != len(whyNames) {
+		t.Errorf("%d of %d reasons have conflicts: %+v", seen, len(r.Why), r.Why)
 	}
 }
 

@@ -227,9 +227,9 @@ func BuildDiff(ctx context.Context, o Options, after string) (*Diff, error) {
 	if err != nil {
 		return nil, err
 	}
-	second, err := parquet.OpenDataset(after, parquet.SchemaScores)
+	second, err := dataset(after, parquet.SchemaScores)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	if err := sameTokens(p.scores, second); err != nil {
 		return nil, err
@@ -238,6 +238,7 @@ func BuildDiff(ctx context.Context, o Options, after string) (*Diff, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.begin(o, "diff", 1)()
 	k := p.scores.Manifest.K
 	cuts, err := findCuts(ctx, p, o, k)
 	if err != nil {

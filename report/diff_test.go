@@ -84,7 +84,7 @@ func TestWhere(t *testing.T) {
 			t.Errorf("%q: %v", s, got)
 		}
 	}
-	for _, s := range []string{"p", "p~1", "p<x", "q<1", "id<a", "class=digits", "why=repeated", "p<NaN", "p!1"} {
+	for _, s := range []string{"p", "p~1", "p<x", "q<1", "id<a", "class=digits", "why=repeat", "why!=x", "p<NaN", "p!1"} {
 		if _, err := ParseWhere(s); err == nil {
 			t.Errorf("%q is accepted", s)
 		}

@@ -30,10 +30,11 @@ type sink interface {
 
 // Export writes the chosen targets, a line or record each, in order.
 func Export(ctx context.Context, w io.Writer, o Options, where Where, format string) error {
-	s, err := newSelection(ctx, o, where)
+	s, err := newSelection(ctx, o, "export", where, true)
 	if err != nil {
 		return err
 	}
+	defer s.done()
 	columns := columnsOf(s.p.scores.Manifest.StoreTopK > 0)
 	buffered := bufio.NewWriterSize(w, 1<<18)
 	var out sink

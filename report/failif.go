@@ -3,6 +3,7 @@ package report
 import (
 	"encoding/json"
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -55,8 +56,8 @@ func ParseCondition(s string) (Condition, error) {
 		return Condition{}, fmt.Errorf("%q: write >, >=, <, <=, == or !=", s)
 	}
 	var err error
-	if c.bound, err = strconv.ParseFloat(strings.TrimSpace(rest), 64); err != nil || c.bound != c.bound {
-		return Condition{}, fmt.Errorf("%q: %q is no number", s, strings.TrimSpace(rest))
+	if c.bound, err = strconv.ParseFloat(strings.TrimSpace(rest), 64); err != nil || math.IsNaN(c.bound) || math.IsInf(c.bound, 0) {
+		return Condition{}, fmt.Errorf("%q: %q is no finite number", s, strings.TrimSpace(rest))
 	}
 	if c.path == "" {
 		return Condition{}, fmt.Errorf("%q: a number's name is missing before %s", s, c.op)
@@ -178,7 +179,7 @@ func step(node any, path string) (child any, used int, names []string) {
 func ParseWhatIf(s string) (eaft.Cuts, error) {
 	t, err := eaft.ParseThresholds(strings.ReplaceAll(strings.ReplaceAll(s, "<=", "="), "=", "<="))
 	if err != nil || t.Quantile > 0 {
-		return eaft.Cuts{}, fmt.Errorf("%q: write p=0.1,h=0.05", s)
+		return eaft.Cuts{}, fmt.Errorf("%q: write p=0.1,h=0.05, both from 0 to 1", s)
 	}
 	return eaft.Cuts{Prob: t.Prob, H: t.H}, nil
 }

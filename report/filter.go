@@ -42,10 +42,11 @@ type Filtered struct {
 // Filter writes the tokens of the scores anew, without the rows or with masked
 // labels on the targets that where chooses. On an error nothing stays.
 func Filter(ctx context.Context, o Options, where Where, action Action, out string) (f Filtered, err error) {
-	s, err := newSelection(ctx, o, where)
+	s, err := newSelection(ctx, o, "filter", where, where.reasons())
 	if err != nil {
 		return f, err
 	}
+	defer s.done()
 	switch m := s.p.scores.Manifest; {
 	case s.p.tokens == nil:
 		return f, cli.Usagef("%s: the tokens were not found, and it is they that are filtered; give their folder with --tokens", o.Scores)
@@ -103,7 +104,9 @@ func (w *filterWriter) run(ctx context.Context) error {
 		}
 		m.Shards = append(m.Shards, info)
 		m.Ledger.Add(ledger)
-		first += w.p.scores.Manifest.Shards[i].Rows
+		rows := w.p.scores.Manifest.Shards[i].Rows
+		w.p.count(rows)
+		first += rows
 	}
 	for _, dir := range []string{w.p.tokens.Dir, w.p.scores.Dir} {
 		data, err := store.ReadFile(store.Join(dir, parquet.TokenizerName))

@@ -92,7 +92,7 @@ func writeTopK(t testing.TB, rows []testRow, targets string, n int) (scores, tok
 		must(t, err)
 		tm.Shards, sm.Shards = append(tm.Shards, ti), append(sm.Shards, si)
 	}
-	sm.Hashes, sm.ISA, sm.DType = map[string]string{"tokens": tm.ContentHash(), "model": "sha256:" + strings.Repeat("0123456789abcdef", 4)}, "generic", "f32"
+	sm.Hashes, sm.ISA, sm.DType, sm.Model = map[string]string{"tokens": tm.ContentHash(), "model": "sha256:" + strings.Repeat("0123456789abcdef", 4)}, "generic", "f32", "small\x1b.gguf"
 	must(t, parquet.WriteManifest(tokens, tm))
 	must(t, parquet.WriteManifest(scores, sm))
 	tok, err := os.ReadFile("testdata/tokenizer.json")

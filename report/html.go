@@ -72,7 +72,7 @@ func HTML(w io.Writer, r *Report) error {
 }
 
 func newPage(r *Report) *page {
-	p := &page{Report: r, Grid: r.grid, Classes: classNames[:], Reasons: append(whyNames[:len(whyNames):len(whyNames)], "unknown"), Means: whyMeanings,
+	p := &page{Report: r, Grid: r.grid, Classes: classNames[:], Reasons: whyNames[:], Means: whyMeanings,
 		Strings: []string{}, Rows: []pageRow{}}
 	index := map[string]uint32{}
 	text := func(s string) uint32 {

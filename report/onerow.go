@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"eaft/internal/cli"
@@ -47,7 +48,8 @@ type Likely struct {
 
 var errFound = errors.New("found")
 
-// FindRow looks for the row with an id. The cuts are those of the whole dataset.
+// FindRow looks for the row with an id, and if there is none takes that for the row's
+// number in the dataset, from 0. The cuts are those of the whole dataset.
 func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	p, err := open(o)
 	if err != nil {
@@ -57,22 +59,31 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil {
 		return nil, err
 	}
+	defer p.begin(o, "inspect", 1)()
 	k := p.scores.Manifest.K
+	number, notNumber := strconv.ParseInt(id, 10, 64)
 	var found *OneRow
 	var scores *parquet.ScoresRow
 	var tokens *parquet.TokensRow
+	rows, first := int64(0), ""
 	err = p.sequential(ctx, func(i int64, s *parquet.ScoresRow, t *parquet.TokensRow, _ []int) error {
-		if s.ID != id {
+		if rows++; i == 0 {
+			first = s.ID
+		}
+		if s.ID != id && (notNumber != nil || i != number) {
 			return nil
 		}
 		found, scores, tokens = &OneRow{Row: i, ID: Visible([]byte(s.ID)), Tokens: []RowToken{}}, s, t
-		return errFound
+		if s.ID == id {
+			return errFound
+		}
+		return nil
 	})
 	if err != nil && !errors.Is(err, errFound) {
 		return nil, err
 	}
 	if found == nil {
-		return nil, cli.Usagef("%s: no row has the id %q", o.Scores, id)
+		return nil, cli.Usagef("%s: no row has the id %q, nor is it a number below %d; ids are such as %q", o.Scores, id, rows, first)
 	}
 	cuts, err := findCuts(ctx, p, o, k)
 	if err != nil {
@@ -125,6 +136,7 @@ func (p *pass) sequential(ctx context.Context, f visit) error {
 		if err := p.shard(ctx, i, first, false, f); err != nil {
 			return err
 		}
+		p.count(p.scores.Manifest.Shards[i].Rows)
 		first += p.scores.Manifest.Shards[i].Rows
 	}
 	return nil

@@ -27,7 +27,7 @@ const share = (a, b) => b ? a / b : null;
 $("title").textContent = `${count(R.conflicts)} confident conflicts in ${count(R.targets)} trained tokens of ${count(R.rows)} rows`;
 $("lead").textContent = `Tokens to which the model gives little probability although it is sure of another one: probability ≤ ${num(R.cuts.prob)} and gate entropy ≤ ${num(R.cuts.h)}, with top-${R.k} mass ≥ ${num(R.cuts.min_mass)} (${R.cuts.thresholds}, h: ${R.cuts.estimator}).`;
 const brief = s => s.replace(/sha256:([0-9a-f]{12})[0-9a-f]*/g, "$1");
-if (R.made.model) $("made").textContent = `Scored by the model ${brief(R.made.model)} in ${R.made.dtype} on ${R.made.isa}, eaft ${R.made.version}; tokens ${brief(R.made.tokens)}.`;
+if (R.made.model) $("made").textContent = `Scored by the model ${R.made.name ? `${R.made.name} (${brief(R.made.model)})` : brief(R.made.model)} in ${R.made.dtype} on ${R.made.isa}, eaft ${R.made.version}; tokens ${brief(R.made.tokens)}.`;
 for (const [name, value] of [
   ["conflict rate", pct(R.conflict_rate) + (R.conflict_rate_low === null || !R.conflicts ? "" : ` (${pct(R.conflict_rate_low)} – ${pct(R.conflict_rate_high)})`)],
   ["rows with a conflict", `${count(R.conflict_rows)} (${pct(share(R.conflict_rows, R.rows))})`],

@@ -58,6 +58,23 @@ func (p *pass) run(ctx context.Context, light bool, begin func(shard int) visit,
 	})
 }
 
+// begin shows the progress of a pass that looks at each row so often, and twice more
+// where cuts are quantiles, until the function that it returns is called.
+func (p *pass) begin(o Options, name string, looks int64) (done func()) {
+	if o.Log == nil {
+		return func() {}
+	}
+	if p.looks = looks; o.Thresholds.Quantile > 0 {
+		p.looks += 2
+	}
+	var rows int64
+	for _, s := range p.scores.Manifest.Shards {
+		rows += s.Rows
+	}
+	p.progress = cli.NewProgress(o.Log, name, "rows", rows, 0)
+	return p.progress.Done
+}
+
 // count adds looks at rows. A row that is looked at three times is one row.
 func (p *pass) count(rows int64) {
 	if p.progress == nil {

@@ -3,7 +3,9 @@ package report
 import (
 	"bytes"
 	"fmt"
+	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -39,13 +41,24 @@ func terminal(t *testing.T) (f *os.File, said func() string) {
 // looked at.
 func TestProgressCountsRows(t *testing.T) {
 	scores, _ := write(t, random(21), "trained")
+	uses := map[string]func(o Options) error{
+		"inspect": func(o Options) error { _, err := Build(t.Context(), o); return err },
+		"diff":    func(o Options) error { _, err := BuildDiff(t.Context(), o, scores); return err },
+		"export":  func(o Options) error { return Export(t.Context(), io.Discard, o, Where{}, "jsonl") },
+		"filter": func(o Options) error {
+			_, err := Filter(t.Context(), o, Where{}, MaskTokens, filepath.Join(t.TempDir(), "out"))
+			return err
+		},
+	}
 	for _, thresholds := range []string{"q=0.15", "p<=0.05,h<=0.1"} {
-		f, said := terminal(t)
-		o := options(t, scores, thresholds)
-		o.Log = f
-		build(t, o)
-		if out := said(); !strings.Contains(out, "inspect 100%  21/21 rows") {
-			t.Errorf("%s: the bar is %q", thresholds, out)
+		for name, use := range uses {
+			f, said := terminal(t)
+			o := options(t, scores, thresholds)
+			o.Log = f
+			must(t, use(o))
+			if out := said(); !strings.Contains(out, name+" 100%  21/21 rows") {
+				t.Errorf("%s: the bar is %q", thresholds, out)
+			}
 		}
 	}
 }

@@ -22,7 +22,7 @@ type Options struct {
 	Calibration string          // folder of scores of ordinary text by the same model; "": none
 	WhatIf      []eaft.Cuts     // other cuts to count with; MinMass is Thresholds'
 	Shown       int             // rows to keep whole for HTML
-	Log         io.Writer       // for Build's progress; nil: none
+	Log         io.Writer       // for the progress; nil: none
 }
 
 // Num is a float64 that is null in JSON where it is undefined.
@@ -110,7 +110,8 @@ type Report struct {
 
 // Made says what the scores were made of and by what, as their manifest has it.
 type Made struct {
-	Model     string `json:"model"` // hashes
+	Name      string `json:"name,omitempty"` // of the model's file or folder; "" where it is not said
+	Model     string `json:"model"`          // hashes
 	Tokens    string `json:"tokens"`
 	Tokenizer string `json:"tokenizer"`
 	DType     string `json:"dtype"`

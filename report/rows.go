@@ -56,7 +56,7 @@ func (c *candidate) whole(t *tally) shownRow {
 		}
 		done = int(pos) + 1
 		prob, h, _ := point(s, j, t.o.Estimator, t.k)
-		given, class := t.class(s, c.tokens, j)
+		_, class := t.class(s, c.tokens, j)
 		g := shownTarget{given: t.vocab.token(s.Token[j]), expected: t.vocab.token(s.Top1ID[j]), prob: prob, h: h, mass: s.TopKMass[j],
 			expectedProb: float32(math.Exp(float64(s.Top1LogProb[j]))), class: class, why: whyUndecided, rank: s.Rank[j]}
 		likeliest, logProbs := s.TopK(j)
@@ -65,12 +65,7 @@ func (c *candidate) whole(t *tally) shownRow {
 			g.likeliestProbs = append(g.likeliestProbs, float32(math.Exp(float64(logProbs[n]))))
 		}
 		if t.vocab.t != nil {
-			g.why = why(given, t.vocab.info(s.Top1ID[j]), outside(pos))
-			if g.why == whyContent && ids != nil {
-				if r := t.repeats.entries[contextKey(ids[max(0, pos-contextSize):pos], s.Token[j])]; r != nil && r.rows >= repeatedRows {
-					g.why = whyRepeated
-				}
-			}
+			g.why = t.reason(s.Token[j], s.Top1ID[j], outside(pos), ids, pos)
 		}
 		r.Before, r.Targets = append(r.Before, before), append(r.Targets, g)
 	}

@@ -42,7 +42,7 @@ type tally struct {
 	whatIf           []whatIf
 	sure, flat       int64
 	spare, markup    float64 // sum of 1-h, and of the markup tokens' part
-	why              [len(whyNames) + 1]whySum
+	why              [len(whyNames)]whySum
 	repeats          *frequent[uint64, repeat]
 	pairs            *frequent[[2]int32, pairSum]
 	worst, shown     worstRows
@@ -341,6 +341,18 @@ func (t *tally) explain(i int64, s *parquet.ScoresRow, tok *parquet.TokensRow, j
 		}
 	}
 	t.why[w].add(e, w)
+}
+
+// reason is why the target at pos conflicts, once t has seen all rows; ids are the
+// row's tokens, nil where they are not known.
+func (t *tally) reason(given, expected int32, outside bool, ids []int32, pos int32) int {
+	w := why(t.vocab.info(given), t.vocab.info(expected), outside)
+	if w == whyContent && ids != nil {
+		if r := t.repeats.entries[contextKey(ids[max(0, pos-contextSize):pos], given)]; r != nil && r.rows >= repeatedRows {
+			return whyRepeated
+		}
+	}
+	return w
 }
 
 // contextKey is FNV-1a over the tokens, by whole ids.

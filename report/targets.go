@@ -45,9 +45,13 @@ type selection struct {
 	cuts  eaft.Cuts
 	vocab *vocabulary
 	where Where
+	tally *tally // of all targets, or of none where no reason is asked for
+	done  func() // with its progress
 }
 
-func newSelection(ctx context.Context, o Options, where Where) (*selection, error) {
+// newSelection finds the cuts and, with reasons, what is repeated: the reason of a
+// target depends on the others. The progress of all that bears the command's name.
+func newSelection(ctx context.Context, o Options, name string, where Where, reasons bool) (s *selection, err error) {
 	p, err := open(o)
 	if err != nil {
 		return nil, err
@@ -56,18 +60,37 @@ func newSelection(ctx context.Context, o Options, where Where) (*selection, erro
 	if err != nil {
 		return nil, err
 	}
-	s := &selection{p: p, o: o, k: p.scores.Manifest.K, vocab: vocab, where: where}
-	s.cuts, err = findCuts(ctx, p, o, s.k)
+	looks := int64(1)
+	if reasons = reasons && p.tokens != nil && vocab.t != nil; reasons {
+		looks++
+	}
+	s = &selection{p: p, o: o, k: p.scores.Manifest.K, vocab: vocab, where: where, done: p.begin(o, name, looks)}
+	defer func() {
+		if err != nil {
+			s.done()
+		}
+	}()
+	if s.cuts, err = findCuts(ctx, p, o, s.k); err != nil {
+		return s, err
+	}
+	if reasons {
+		s.tally, err = count(ctx, p, &o, s.cuts, vocab)
+	} else {
+		s.tally = newTally(&o, s.k, s.cuts, vocab)
+	}
 	return s, err
 }
 
 // targets are the chosen targets of a row.
 func (s *selection) targets(i int64, scores *parquet.ScoresRow, tok *parquet.TokensRow, counted []int) []Target {
 	var list []Target
-	t := tally{vocab: s.vocab}
+	var ids []int32
+	if tok != nil {
+		ids = tok.InputIDs
+	}
 	for _, j := range counted {
 		prob, h, mass := point(scores, j, s.o.Estimator, s.k)
-		given, class := t.class(scores, tok, j)
+		_, class := s.tally.class(scores, tok, j)
 		x := Target{Row: i, ID: scores.ID, Pos: scores.Pos[j], Token: scores.Token[j], Text: string(s.vocab.bytes(scores.Token[j])), Class: classNames[class],
 			LogProb: scores.LogProb[j], Prob: Num32(prob), Entropy: scores.Entropy[j], TopKEntropy: scores.TopKEntropy[j], Mass: scores.TopKMass[j], H: Num32(h),
 			Rank: scores.Rank[j], Expected: scores.Top1ID[j], ExpectedText: string(s.vocab.bytes(scores.Top1ID[j])), ExpectedProb: Num32(math.Exp(float64(scores.Top1LogProb[j]))),
@@ -88,10 +111,7 @@ func (s *selection) targets(i int64, scores *parquet.ScoresRow, tok *parquet.Tok
 			}
 		}
 		if x.Conflict && s.vocab.t != nil {
-			x.Why = "unknown"
-			if w := why(given, s.vocab.info(x.Expected), outside); w < len(whyNames) {
-				x.Why = whyNames[w]
-			}
+			x.Why = whyNames[s.tally.reason(x.Token, x.Expected, outside, ids, x.Pos)]
 		}
 		if s.where.matches(&x) {
 			list = append(list, x)

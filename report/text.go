@@ -77,7 +77,11 @@ func (t *text) header(r *Report) {
 	t.f("probability <= %s and gate entropy <= %s, with top-%d mass >= %s  (%s, h: %s).\n",
 		num(r.Cuts.Prob), num(r.Cuts.H), r.K, num(r.Cuts.MinMass), r.Cuts.Thresholds, r.Cuts.Estimator)
 	if r.Made.Model != "" {
-		t.f("Scored by the model %s in %s on %s, eaft %s.\n", brief(r.Made.Model), r.Made.DType, r.Made.ISA, r.Made.Version)
+		model := brief(r.Made.Model)
+		if r.Made.Name != "" {
+			model = r.Made.Name + " (" + model + ")"
+		}
+		t.f("Scored by the model %s in %s on %s, eaft %s.\n", model, r.Made.DType, r.Made.ISA, r.Made.Version)
 	}
 	t.f("\n")
 	t.f("  mean log-probability     %9s   (perplexity %s)\n", num(r.MeanLogProb), num(Num(math.Exp(-float64(r.MeanLogProb)))))

@@ -2,6 +2,7 @@ package report
 
 import (
 	"fmt"
+	"math"
 	"slices"
 	"strconv"
 	"strings"
@@ -66,8 +67,8 @@ func parseTerm(s string) (term, error) {
 		return term{}, fmt.Errorf("%q: write !=", s)
 	case slices.Contains(whereNumbers, t.field):
 		var err error
-		if t.number, err = strconv.ParseFloat(t.value, 64); err != nil || t.number != t.number || t.op == "~" {
-			return term{}, fmt.Errorf("%q: %s is a number, to compare with <, <=, >, >=, = or !=", s, t.field)
+		if t.number, err = strconv.ParseFloat(t.value, 64); err != nil || math.IsNaN(t.number) || math.IsInf(t.number, 0) || t.op == "~" {
+			return term{}, fmt.Errorf("%q: %s is a finite number, to compare with <, <=, >, >=, = or !=", s, t.field)
 		}
 	case slices.Contains(whereTexts, t.field):
 		if t.op != "=" && t.op != "!=" && t.op != "~" {
@@ -76,13 +77,18 @@ func parseTerm(s string) (term, error) {
 		if t.field == "class" && t.op != "~" && !slices.Contains(classNames[:], t.value) {
 			return term{}, fmt.Errorf("%q: the classes are %s", s, strings.Join(classNames[:], ", "))
 		}
-		if t.field == "why" && t.op != "~" && !slices.Contains(whyNames[:], t.value) || t.field == "why" && t.value == whyNames[whyRepeated] {
-			return term{}, fmt.Errorf("%q: a target's reasons are format, tokenization, variant, number and content; repeated takes a whole report", s)
+		if t.field == "why" && t.op != "~" && !slices.Contains(whyNames[:], t.value) {
+			return term{}, fmt.Errorf("%q: the reasons are %s", s, strings.Join(whyNames[:], ", "))
 		}
 	default:
 		return term{}, fmt.Errorf("%q: there is no %q; there are conflict, %s, %s", s, t.field, strings.Join(whereNumbers, ", "), strings.Join(whereTexts, ", "))
 	}
 	return t, nil
+}
+
+// reasons reports whether why conflicts are there decides something.
+func (w Where) reasons() bool {
+	return slices.ContainsFunc(w.terms, func(t term) bool { return t.field == "why" })
 }
 
 // matches reports whether a target is chosen.

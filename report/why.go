@@ -119,7 +119,7 @@ func (t *tally) reasons() []Why {
 	slices.SortFunc(repeated, func(a, b *repeat) int {
 		return cmp.Or(-cmp.Compare(a.rows, b.rows), a.first.compare(b.first))
 	})
-	for i, name := range append(slices.Clone(whyNames[:]), "unknown") {
+	for i, name := range whyNames {
 		n, loss := t.why[i].n, t.why[i].loss
 		examples := []Example{}
 		if i == whyRepeated {
@@ -142,7 +142,7 @@ func (t *tally) reasons() []Why {
 				loss -= r.loss
 			}
 		}
-		if i == len(whyNames) && n == 0 {
+		if i == whyUndecided && n == 0 {
 			continue
 		}
 		if n == 0 {

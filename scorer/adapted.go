@@ -1,8 +1,11 @@
 package scorer
 
 import (
+	"path/filepath"
+
 	"eaft/compute"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
@@ -22,6 +25,26 @@ func identity(c, adapter *weights.Checkpoint) (string, error) {
 		return "", unusable(err)
 	}
 	return parquet.AdaptedHash(base, hash), nil
+}
+
+// modelName is what people call the model: the name of its file or folder, without
+// the way there, which is other on every machine, and that of the adapter.
+func modelName(c, adapter *weights.Checkpoint) string {
+	name := baseName(c.Ref())
+	if adapter != nil {
+		name += "+" + baseName(adapter.Ref())
+	}
+	return name
+}
+
+func baseName(ref string) string {
+	if store.IsURL(ref) {
+		return store.Base(ref)
+	}
+	if abs, err := filepath.Abs(store.Local(ref)); err == nil { // of . and ..
+		ref = abs
+	}
+	return filepath.Base(ref)
 }
 
 // load brings a model into memory, with its adapter if there is one.

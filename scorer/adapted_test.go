@@ -3,6 +3,7 @@ package scorer
 import (
 	"context"
 	"encoding/json"
+	"io"
 	"math"
 	"os"
 	"os/exec"
@@ -112,9 +113,9 @@ func recompute(t *testing.T, a *weights.Checkpoint, scores string) (Verified, er
 	if err != nil {
 		t.Fatal(err)
 	}
-	v, err := Verify(context.Background(), scores, "")
+	v, err := Verify(context.Background(), scores, "", io.Discard)
 	if err == nil {
-		err = Recompute(context.Background(), dev, open(t, llama), a, scores, "", 14, &v)
+		err = Recompute(context.Background(), dev, open(t, llama), a, scores, "", 14, &v, io.Discard)
 	}
 	return v, err
 }

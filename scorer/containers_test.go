@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
+	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
@@ -183,7 +184,7 @@ func TestContainersOfOneModel(t *testing.T) {
 		if h["tokenizer"] != c.hash || h["model_tokenizer"] != c.modelsHash || of["tokenizer"] != c.hash {
 			t.Errorf("the merged scores have %v, the tokens %v", h, of)
 		}
-		if v, err := Verify(context.Background(), out, ""); err != nil || v.Rows != int64(2*len(want)-1) {
+		if v, err := Verify(context.Background(), out, "", io.Discard); err != nil || v.Rows != int64(2*len(want)-1) {
 			t.Errorf("%d rows, error %v", v.Rows, err)
 		}
 		if _, _, _, err := scoreWith(t, gguf, tokensOut, filepath.Join(t.TempDir(), "again")); err != nil {

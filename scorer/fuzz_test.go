@@ -65,7 +65,7 @@ func FuzzKept(f *testing.F) {
 			if err := sum.WriteText(io.Discard); err != nil {
 				t.Fatal(err)
 			}
-			Verify(context.Background(), o.Out, tokens)
+			Verify(context.Background(), o.Out, tokens, io.Discard)
 		}
 		// The same as of a finished run, which says this of it.
 		if err := os.WriteFile(path, shard, 0o666); err != nil {
@@ -86,7 +86,7 @@ func FuzzKept(f *testing.F) {
 				t.Fatal(err)
 			}
 		}
-		Verify(context.Background(), o.Out, tokens)
+		Verify(context.Background(), o.Out, tokens, io.Discard)
 	})
 }
 

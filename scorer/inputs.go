@@ -1,6 +1,7 @@
 package scorer
 
 import (
+	"cmp"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -153,6 +154,7 @@ func (r *run) same(where string, have parquet.Meta) error {
 		{"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(want.StoreTopK), fmt.Sprintf("use --store-topk %d, ", have.StoreTopK)},
 		{"isa", have.ISA, want.ISA, fmt.Sprintf("set EAFT_CPU=%s, ", have.ISA)},
 		{"dtype", have.DType, want.DType, fmt.Sprintf("use --dtype %s (and EAFT_CPU=%s), ", have.DType, have.ISA)},
+		{"numerics", fmt.Sprint(have.Numerics), fmt.Sprint(want.Numerics), fmt.Sprintf("scores of the two differ in their last bits; go on with the eaft that began (%s), ", cmp.Or(have.Version, "which is not said"))},
 		{"targets", have.Targets, want.Targets, ""},
 		{"model", have.Hashes["model"], want.Hashes["model"], ""},
 		{"tokens", have.Hashes["tokens"], want.Hashes["tokens"], ""},
@@ -167,14 +169,15 @@ func (r *run) same(where string, have parquet.Meta) error {
 	return nil
 }
 
-// finished checks a dataset that is complete and returns its summary.
+// finished checks a dataset that is complete and returns its summary. Other numerics
+// are of no consequence to it: nothing is added.
 func (r *run) finished(m *parquet.Manifest) (sum Summary, err error) {
 	where := store.Join(r.o.Out, parquet.ManifestName)
 	if m.Schema == r.meta.Schema && m.Limit != r.o.Limit {
 		return sum, cli.Usagef("%s: limit is %d, this run has --limit %d (0: all rows); choose another --out or remove the folder", where, m.Limit, r.o.Limit)
 	}
 	if err := r.same(where, parquet.Meta{Schema: m.Schema, Hashes: m.Hashes,
-		K: m.K, StoreTopK: m.StoreTopK, ISA: m.ISA, DType: m.DType, Targets: m.Targets}); err != nil {
+		K: m.K, StoreTopK: m.StoreTopK, ISA: m.ISA, DType: m.DType, Numerics: r.meta.Numerics, Targets: m.Targets}); err != nil {
 		return sum, err
 	}
 	if _, err := parquet.OpenDataset(r.o.Out, parquet.SchemaScores); err != nil {

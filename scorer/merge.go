@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"io"
 	"io/fs"
 	"slices"
@@ -20,13 +21,12 @@ type part struct{ scores, tokens *parquet.Dataset }
 
 // Merge writes the annotations of parts of a corpus, and the tokens they
 // annotate, as one of each, in the order given. On an error nothing stays. log is
-// told of parts whose tokenizers differ and whose vocabularies agree.
+// told of parts whose tokenizers differ and whose vocabularies agree, and how far it is.
 func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Writer) (sum Summary, err error) {
 	if len(parts) < 2 {
 		return sum, cli.Usagef("give two annotations at least to merge, got %d", len(parts))
 	}
 	var all []part
-	from := map[string]string{} // the rows of a part
 	for _, dir := range parts {
 		p, err := openPart(dir)
 		if err != nil {
@@ -37,11 +37,13 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 				return sum, err
 			}
 		}
-		rows := p.tokens.Manifest.ContentHash()
-		if first, ok := from[rows]; ok {
-			return sum, cli.Usagef("%s and %s annotate the same rows, which would be there twice: leave one out", first, dir)
+		for _, q := range all {
+			if same, err := p.sameRows(q); err != nil {
+				return sum, unusable(err)
+			} else if same {
+				return sum, cli.Usagef("%s and %s annotate the same rows, which would be there twice: leave one out", q.scores.Dir, dir)
+			}
 		}
-		from[rows] = dir
 		all = append(all, p)
 	}
 	if store.Same(out, tokensOut) {
@@ -68,7 +70,7 @@ func Merge(ctx context.Context, parts []string, out, tokensOut string, log io.Wr
 		}
 		undo = append(undo, dir)
 	}
-	return merge(ctx, all, out, tokensOut)
+	return merge(ctx, all, out, tokensOut, log)
 }
 
 func openPart(dir string) (p part, err error) {
@@ -91,11 +93,67 @@ func openPart(dir string) (p part, err error) {
 	return p, nil
 }
 
+// sameRows says whether two parts have the same rows, however they are sharded.
+func (p part) sameRows(q part) (bool, error) {
+	a, b := p.tokens.Manifest, q.tokens.Manifest
+	if a.ContentHash() == b.ContentHash() {
+		return true, nil
+	}
+	if a.Ledger.RowsOut != b.Ledger.RowsOut || a.Ledger.Tokens != b.Ledger.Tokens {
+		return false, nil
+	}
+	seed := maphash.MakeSeed()
+	have, err := p.rowsHash(seed)
+	if err != nil {
+		return false, err
+	}
+	want, err := q.rowsHash(seed)
+	return have == want, err
+}
+
+// rowsHash is the sum of the hashes of all rows, which their order does not change.
+func (p part) rowsHash(seed maphash.Seed) (sum uint64, err error) {
+	for _, path := range p.tokens.Shards {
+		n, err := shardHash(path, seed)
+		if err != nil {
+			return 0, err
+		}
+		sum += n
+	}
+	return sum, nil
+}
+
+func shardHash(path string, seed maphash.Seed) (sum uint64, err error) {
+	r, err := parquet.OpenTokens(path)
+	if err != nil {
+		return 0, err
+	}
+	defer r.Close()
+	for {
+		var row parquet.TokensRow
+		if err := r.Next(&row); errors.Is(err, io.EOF) {
+			return sum, nil
+		} else if err != nil {
+			return 0, err
+		}
+		var h maphash.Hash
+		h.SetSeed(seed)
+		h.WriteString(row.ID)
+		for _, ids := range [][]int32{row.InputIDs, row.Labels} {
+			maphash.WriteComparable(&h, len(ids))
+			for _, id := range ids {
+				maphash.WriteComparable(&h, id)
+			}
+		}
+		sum += h.Sum64()
+	}
+}
+
 // matches refuses a part that was made in another way.
 func (p part) matches(q part, log io.Writer) error {
 	m, n := p.scores.Manifest, q.scores.Manifest
 	for _, f := range []struct{ field, have, want string }{
-		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(n.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"targets", n.Targets, m.Targets},
+		{"k", fmt.Sprint(n.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(n.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", n.ISA, m.ISA}, {"dtype", n.DType, m.DType}, {"numerics", fmt.Sprint(n.Numerics), fmt.Sprint(m.Numerics)}, {"targets", n.Targets, m.Targets},
 		{"hashes.model", n.Hashes["model"], m.Hashes["model"]},
 		{"hashes.template of the tokens", q.tokens.Manifest.Hashes["template"], p.tokens.Manifest.Hashes["template"]},
 	} {
@@ -106,11 +164,14 @@ func (p part) matches(q part, log io.Writer) error {
 	return vocabulary.Same(p.scores, q.scores, log)
 }
 
-func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary, err error) {
-	n := 0
+func merge(ctx context.Context, all []part, out, tokensOut string, log io.Writer) (sum Summary, err error) {
+	n, rows := 0, int64(0)
 	for _, p := range all {
 		n += len(p.scores.Shards)
+		rows += rowsOf(p.scores)
 	}
+	progress := cli.NewProgress(log, "merge", "rows", rows, 0)
+	defer progress.Done()
 	first := all[0]
 	tm := &parquet.Manifest{Schema: parquet.SchemaTokens, Version: version.Version, Hashes: common(all, func(p part) *parquet.Manifest { return p.tokens.Manifest })}
 	for _, p := range all {
@@ -124,7 +185,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 			tm.Shards = append(tm.Shards, info)
 		}
 	}
-	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, StoreTopK: first.scores.Manifest.StoreTopK, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType,
+	m := &parquet.Manifest{Schema: parquet.SchemaScores, Version: version.Version, K: first.scores.Manifest.K, StoreTopK: first.scores.Manifest.StoreTopK, ISA: first.scores.Manifest.ISA, DType: first.scores.Manifest.DType, Numerics: first.scores.Manifest.Numerics, Model: first.scores.Manifest.Model,
 		Targets: first.scores.Manifest.Targets, Hashes: common(all, func(p part) *parquet.Manifest { return p.scores.Manifest })}
 	m.Hashes["tokens"] = tm.ContentHash()
 	if m.Tokens, err = relative(out, tokensOut); err != nil {
@@ -141,6 +202,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 			}
 			m.Shards = append(m.Shards, info)
 			m.Ledger.Add(ledger)
+			progress.Add(ledger.RowsOut, "")
 		}
 	}
 	for _, dir := range []string{out, tokensOut} {
@@ -158,7 +220,7 @@ func merge(ctx context.Context, all []part, out, tokensOut string) (sum Summary,
 	if err := parquet.WriteManifest(tokensOut, tm); err != nil {
 		return sum, err
 	}
-	r := &run{inputs: &inputs{data: &parquet.Dataset{}}, o: &Options{Out: out, K: m.K}}
+	r := &run{inputs: &inputs{data: &parquet.Dataset{}}, o: &Options{Out: out, K: m.K, Targets: Targets(m.Targets)}}
 	for _, s := range tm.Shards {
 		r.data.Shards = append(r.data.Shards, store.Join(tokensOut, s.Name))
 	}
@@ -227,6 +289,6 @@ func rewrite(from, to string, m *parquet.Manifest) (info parquet.ShardInfo, l pa
 			return info, l, err
 		}
 	}
-	info, err = w.Commit(parquet.Meta{Schema: m.Schema, Version: m.Version, Hashes: m.Hashes, K: m.K, ISA: m.ISA, DType: m.DType, Targets: m.Targets, Ledger: meta.Ledger})
+	info, err = w.Commit(parquet.Meta{Schema: m.Schema, Version: m.Version, Hashes: m.Hashes, K: m.K, ISA: m.ISA, DType: m.DType, Numerics: m.Numerics, Targets: m.Targets, Ledger: meta.Ledger})
 	return info, meta.Ledger, err
 }

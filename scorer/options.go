@@ -68,7 +68,7 @@ func (o *Options) check() error {
 	case o.StoreTopK < 0 || o.StoreTopK > o.K:
 		return cli.Usagef("--store-topk %d: use 1 to %d, which is --k, or 0 to store none", o.StoreTopK, o.K)
 	case o.Limit < 0:
-		return cli.Usagef("--limit %d: use the number of rows to score, or 0 for all", o.Limit)
+		return cli.Usagef("--limit %d: use 1 or more rows, or 0 for all", o.Limit)
 	}
 	if o.Budget <= 0 {
 		o.Budget = DefaultBudget

@@ -35,13 +35,15 @@ func (c *countdown) Err() error {
 	return context.Canceled
 }
 
+// until stops a run that has asked left times whether it is to stop since it looked at
+// the rows of its one shard.
 func until(t *testing.T, o Options, left int, then func()) (Summary, error) {
 	t.Helper()
 	dev, err := cpu.New(1)
 	if err != nil {
 		t.Fatal(err)
 	}
-	sum, _, err := Run(&countdown{t.Context(), left, then}, dev, open(t, llama), o)
+	sum, _, err := Run(&countdown{t.Context(), left + 1, then}, dev, open(t, llama), o)
 	return sum, err
 }
 
@@ -160,7 +162,8 @@ func TestKilledInsideAShard(t *testing.T) {
 	}
 }
 
-// A worker goes on with what another has left of its shard, and leaves others' alone.
+// A worker goes on with what another has left of its shard, says so, and leaves
+// others' alone.
 func TestWorkerGoesOn(t *testing.T) {
 	o := options(dataset(t, many(vocab(t)), 2, ""), t.TempDir())
 	o.Budget = 3
@@ -174,16 +177,33 @@ func TestWorkerGoesOn(t *testing.T) {
 		}
 	}
 	for shard := range 2 {
-		o.Shards = []int{shard}
+		var log bytes.Buffer
+		o.Log, o.Shards = &log, []int{shard}
 		if _, _, err := run1(t, 1, o); err != nil {
 			t.Fatal(err)
+		}
+		var done, of int
+		if _, err := fmt.Sscanf(log.String(), "going on: %d of %d rows are scored\n", &done, &of); err != nil || done < 1 || done >= of {
+			t.Errorf("shard %d: %v: the worker says %q", shard, err, &log)
 		}
 		// The folder stays, where others may be about to save.
 		if left, err := os.ReadDir(filepath.Join(o.Out, parquet.PartialName)); err != nil || (len(left) > 0) != (shard == 0) {
 			t.Errorf("after shard %d: %v, %v", shard, left, err)
 		}
 	}
-	o.Shards = nil
+	// Of a shard that is whole all rows are, and of one that a worker begins none.
+	for _, c := range []struct {
+		out  string
+		want string
+	}{{o.Out, "going on: 35 of 35 rows are scored\n"}, {t.TempDir(), ""}} {
+		var log bytes.Buffer
+		other := o
+		other.Out, other.Log = c.out, &log
+		if _, _, err := run1(t, 1, other); err != nil || log.String() != c.want {
+			t.Errorf("%v: the worker says %q, not %q", err, &log, c.want)
+		}
+	}
+	o.Shards, o.Log = nil, nil
 	score(t, 1, o)
 	sameFiles(t, "two workers", files(t, o.Out), want)
 }

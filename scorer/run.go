@@ -38,8 +38,8 @@ func Run(ctx context.Context, dev compute.Device, c *weights.Checkpoint, o Optio
 	if err != nil {
 		return sum, false, err
 	}
-	r := &run{inputs: in, o: &o, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
-		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Targets: string(o.Targets)}}
+	r := &run{inputs: in, o: &o, spec: spec, meta: parquet.Meta{Schema: parquet.SchemaScores, Version: version.Version,
+		Hashes: in.hashes, K: o.K, StoreTopK: o.StoreTopK, ISA: dev.ISA(), DType: o.DType.String(), Numerics: Numerics, Targets: string(o.Targets)}}
 	if err := refuseOther(o.Out); err != nil {
 		return sum, false, err
 	}
@@ -91,6 +91,7 @@ func unusable(err error) error { return &cli.Error{Code: cli.ExitUsage, Err: err
 type run struct {
 	*inputs
 	o     *Options
+	spec  model.Spec
 	meta  parquet.Meta // of every shard, but for the ledger
 	model *model.Model // loaded when the first shard is missing
 	work  Work
@@ -99,7 +100,7 @@ type run struct {
 
 func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint) (sum Summary, err error) {
 	m := &parquet.Manifest{Schema: r.meta.Schema, Version: r.meta.Version, Hashes: r.meta.Hashes, Tokens: r.relative,
-		K: r.meta.K, StoreTopK: r.meta.StoreTopK, ISA: r.meta.ISA, DType: r.meta.DType, Targets: r.meta.Targets, Limit: r.o.Limit}
+		K: r.meta.K, StoreTopK: r.meta.StoreTopK, ISA: r.meta.ISA, DType: r.meta.DType, Numerics: r.meta.Numerics, Model: modelName(c, r.o.Adapter), Targets: r.meta.Targets, Limit: r.o.Limit}
 	// All shards are looked at before the first is made: a folder of something
 	// else is refused now and not after hours.
 	infos := make([]*parquet.ShardInfo, len(r.data.Shards))
@@ -118,11 +119,12 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 			done += r.take[i]
 		} else {
 			done += begun[i]
+			if err := r.check(ctx, i); err != nil {
+				return sum, err
+			}
 		}
 	}
-	if done > 0 {
-		fmt.Fprintf(r.o.Log, "going on: %d of %d rows are scored\n", done, total)
-	}
+	r.goingOn(done, total)
 	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	defer func() {
 		if errors.Is(err, context.Canceled) {
@@ -147,6 +149,13 @@ func (r *run) all(ctx context.Context, dev compute.Device, c *weights.Checkpoint
 	return r.finish(m)
 }
 
+// goingOn says how many of the rows that a run is to score an earlier one has scored.
+func (r *run) goingOn(done, total int64) {
+	if done > 0 {
+		fmt.Fprintf(r.o.Log, "going on: %d of %d rows are scored\n", done, total)
+	}
+}
+
 // load brings the model into memory when it is first needed.
 func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	if r.model != nil {
@@ -154,6 +163,30 @@ func (r *run) load(dev compute.Device, c *weights.Checkpoint) (err error) {
 	}
 	r.model, err = load(dev, c, r.o.Adapter, r.o.DType)
 	return err
+}
+
+// check refuses a shard with a row that the model cannot score, before hours are
+// spent on the rows in front of it.
+func (r *run) check(ctx context.Context, i int) error {
+	path := r.data.Shards[i]
+	in, err := parquet.OpenTokens(path)
+	if err != nil {
+		return unusable(err)
+	}
+	defer in.Close()
+	for range r.take[i] {
+		var row parquet.TokensRow
+		if err := in.Next(&row); err != nil {
+			if errors.Is(err, io.EOF) {
+				err = fmt.Errorf("%s: has fewer rows than %s says", path, parquet.ManifestName)
+			}
+			return unusable(err)
+		}
+		if err := checkRow(path, &row, r.spec); err != nil {
+			return err
+		}
+	}
+	return ctx.Err()
 }
 
 // shard scores one shard; on any error nothing has its name, and of what was scored
@@ -205,9 +238,6 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 				err = fmt.Errorf("%s: has fewer rows than its footer says", path)
 			}
 			return info, ledger, unusable(err)
-		}
-		if err := checkRow(path, &row, r.model.Spec()); err != nil {
-			return info, ledger, err
 		}
 		ahead.add(newTask(&row, r.o.positions(&row)))
 		ledger.Add(parquet.Ledger{RowsIn: 1, RowsOut: 1, Tokens: int64(len(row.InputIDs)), Targets: trained(&row)})

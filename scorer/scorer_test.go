@@ -341,9 +341,15 @@ func TestRefusals(t *testing.T) {
 	}
 	long.InputIDs = make([]int32, spec.MaxPositions+1)
 	long.Labels = make([]int32, spec.MaxPositions+1)
-	o = options(dataset(t, []parquet.TokensRow{long}, 1, ""), t.TempDir())
-	if _, _, err := run1(t, 1, o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "--max-length") {
-		t.Errorf("a row longer than the model: %v", err)
+	o = options(dataset(t, append(rows(vocab(t)), long), 3, ""), t.TempDir())
+	for _, o.Shards = range [][]int{nil, {0, 2}} { // before anything is scored, a worker's own shards included
+		o.ShardsOf = 3
+		if _, _, err := run1(t, 1, o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), `row "long"`) || !strings.Contains(err.Error(), "--max-length") {
+			t.Errorf("a row longer than the model: %v", err)
+		}
+		if left, err := filepath.Glob(filepath.Join(o.Out, "part-*")); err != nil || len(left) > 0 {
+			t.Errorf("shards are scored before a row longer than the model is found: %v, %v", left, err)
+		}
 	}
 }
 

@@ -19,23 +19,40 @@ func (r *run) some(ctx context.Context, dev compute.Device, c *weights.Checkpoin
 	if err != nil {
 		return err
 	}
+	missing := map[int]bool{}
 	var total, done int64
-	for _, i := range r.o.Shards {
-		total += r.take[i]
-		done += begun[i]
-	}
-	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
 	for _, i := range r.o.Shards {
 		info, _, err := r.kept(i)
 		if err != nil {
 			return err
 		}
+		total += r.take[i]
 		if info != nil {
-			progress.Add(r.take[i]-begun[i], "")
+			done += r.take[i]
+		} else {
+			missing[i] = true
+			done += begun[i]
+			if err := r.data.VerifyShard(i); err != nil {
+				return unusable(err)
+			}
+			if err := r.check(ctx, i); err != nil {
+				return err
+			}
+		}
+	}
+	r.goingOn(done, total)
+	progress := cli.NewProgress(r.o.Log, "score", "rows", total, done)
+	for _, i := range r.o.Shards {
+		if !missing[i] {
 			continue
 		}
-		if err := r.data.VerifyShard(i); err != nil {
-			return unusable(err)
+		info, _, err := r.kept(i)
+		if err != nil {
+			return err
+		}
+		if info != nil { // another has made it meanwhile
+			progress.Add(r.take[i]-begun[i], "")
+			continue
 		}
 		if err := r.load(dev, c); err != nil {
 			return err

@@ -71,38 +71,70 @@ func number(x *float64) string {
 	return fmt.Sprintf("%.4f", *x)
 }
 
-// stats gathers the trained targets.
+// stats gathers the trained targets of scores, in memory that does not grow with
+// them: cuts are quantiles, for which all scores are looked at three times.
 type stats struct {
-	k                 int
-	rows              int64
-	probs, hs, masses []float32
-	logProb, h, mass  float64 // sums
-	corr              eaft.Correlation
+	k              int
+	targets        Targets // trained: every score is one of a trained target
+	scores, tokens []string
+
+	rows, n          int64
+	logProb, h, mass float64 // sums
+	corr             eaft.Correlation
 }
 
-func (a *stats) add(s *parquet.ScoresRow, i int) {
-	lp, mass := float64(s.LogProb[i]), float64(s.TopKMass[i])
-	h := eaft.GateEntropy(eaft.Renorm, float64(s.TopKEntropy[i]), mass, float64(s.Entropy[i]), a.k)
-	a.probs, a.hs = append(a.probs, float32(math.Exp(lp))), append(a.hs, float32(h))
-	a.masses = append(a.masses, s.TopKMass[i])
-	a.logProb, a.h, a.mass = a.logProb+lp, a.h+h, a.mass+mass
-	a.corr.Add(float64(s.TopKEntropy[i]), float64(s.Entropy[i]))
-}
+// visit is shown target i of a row.
+type visit func(s *parquet.ScoresRow, i int)
 
 // summarize reads all shards back, so that it cannot depend on which of them
 // this run made.
 func (r *run) summarize() (Summary, error) {
-	a := &stats{k: r.o.K}
+	a := &stats{k: r.o.K, targets: r.o.Targets, tokens: r.data.Shards}
 	for _, path := range r.data.Shards {
-		if err := a.shard(path, store.Join(r.o.Out, store.Base(path))); err != nil {
-			return Summary{}, err
-		}
+		a.scores = append(a.scores, store.Join(r.o.Out, store.Base(path)))
 	}
-	return a.summary(), nil
+	return a.summary()
 }
 
-// shard adds the trained targets of a shard; the labels are in the tokens.
-func (a *stats) shard(tokens, scores string) error {
+// look shows f the trained targets. Where only these are scored their tokens need
+// not be looked at again.
+func (a *stats) look(again bool, f visit) error {
+	a.rows = 0
+	for i := range a.scores {
+		var err error
+		if again && a.targets == Trained {
+			err = alone(a.scores[i], f)
+		} else {
+			err = a.beside(a.tokens[i], a.scores[i], f)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func alone(path string, f visit) error {
+	s, err := parquet.OpenScores(path)
+	if err != nil {
+		return err
+	}
+	defer s.Close()
+	for {
+		var row parquet.ScoresRow
+		if err := s.Next(&row); errors.Is(err, io.EOF) {
+			return nil
+		} else if err != nil {
+			return err
+		}
+		for i := range row.Pos {
+			f(&row, i)
+		}
+	}
+}
+
+// beside looks at the labels of the tokens.
+func (a *stats) beside(tokens, scores string, f visit) error {
 	t, err := parquet.OpenTokens(tokens)
 	if err != nil {
 		return err
@@ -133,31 +165,55 @@ func (a *stats) shard(tokens, scores string) error {
 				return fmt.Errorf("%s: row %q scores position %d of the %d that %s has; remove the shard and run again", scores, score.ID, p, len(row.Labels), tokens)
 			}
 			if row.Labels[p] != parquet.Ignore {
-				a.add(&score, i)
+				f(&score, i)
 			}
 		}
 	}
 }
 
-func (a *stats) summary() Summary {
-	n := float64(len(a.probs))
-	s := Summary{Rows: a.rows, Targets: int64(len(a.probs))}
-	if len(a.probs) == 0 {
-		return s
+// gate is the normalised entropy of a target by the estimator renorm.
+func (a *stats) gate(s *parquet.ScoresRow, i int) float64 {
+	return eaft.GateEntropy(eaft.Renorm, float64(s.TopKEntropy[i]), float64(s.TopKMass[i]), float64(s.Entropy[i]), a.k)
+}
+
+func prob(s *parquet.ScoresRow, i int) float32 { return float32(math.Exp(float64(s.LogProb[i]))) }
+
+func (a *stats) summary() (Summary, error) {
+	var probs, hs eaft.Sketch
+	err := a.look(false, func(s *parquet.ScoresRow, i int) {
+		a.n++
+		h := a.gate(s, i)
+		probs.Add(prob(s, i))
+		hs.Add(float32(h))
+		a.logProb, a.h, a.mass = a.logProb+float64(s.LogProb[i]), a.h+h, a.mass+float64(s.TopKMass[i])
+		a.corr.Add(float64(s.TopKEntropy[i]), float64(s.Entropy[i]))
+	})
+	sum := Summary{Rows: a.rows, Targets: a.n}
+	if err != nil || a.n == 0 {
+		return sum, err
 	}
-	// Cuts sorts what it is given, and the pairs must stay together.
-	cuts := eaft.DefaultThresholds().Cuts(append([]float32(nil), a.probs...), append([]float32(nil), a.hs...))
-	for i, p := range a.probs {
-		if cuts.Conflict(float64(p), float64(a.hs[i]), float64(a.masses[i])) {
-			s.Conflicts++
+	thresholds := eaft.DefaultThresholds()
+	p, h := probs.Exact(thresholds.Quantile), hs.Exact(thresholds.Quantile)
+	err = a.look(true, func(s *parquet.ScoresRow, i int) {
+		p.Add(prob(s, i))
+		h.Add(float32(a.gate(s, i)))
+	})
+	if err != nil {
+		return sum, err
+	}
+	cuts := eaft.Cuts{Prob: p.Value(), H: h.Value(), MinMass: thresholds.MinMass}
+	err = a.look(true, func(s *parquet.ScoresRow, i int) {
+		if cuts.Conflict(float64(prob(s, i)), float64(float32(a.gate(s, i))), float64(s.TopKMass[i])) {
+			sum.Conflicts++
 		}
-	}
-	s.Cuts = &cuts
-	s.MeanLogProb, s.MeanH, s.MeanMass, s.Rate = ratio(a.logProb, n), ratio(a.h, n), ratio(a.mass, n), ratio(float64(s.Conflicts), n)
+	})
+	n := float64(sum.Targets)
+	sum.Cuts = &cuts
+	sum.MeanLogProb, sum.MeanH, sum.MeanMass, sum.Rate = ratio(a.logProb, n), ratio(a.h, n), ratio(a.mass, n), ratio(float64(sum.Conflicts), n)
 	if c := a.corr.Value(); !math.IsNaN(c) {
-		s.Correlation = &c
+		sum.Correlation = &c
 	}
-	return s
+	return sum, err
 }
 
 func ratio(sum, n float64) *float64 {

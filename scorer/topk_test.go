@@ -2,6 +2,7 @@ package scorer
 
 import (
 	"context"
+	"io"
 	"reflect"
 	"slices"
 	"strings"
@@ -82,9 +83,9 @@ func TestStoreTopK(t *testing.T) {
 		}
 	}
 	ctx := context.Background()
-	v, err := Verify(ctx, o.Out, "")
+	v, err := Verify(ctx, o.Out, "", io.Discard)
 	if err == nil {
-		err = Recompute(ctx, dev, open(t, llama), nil, o.Out, "", 14, &v)
+		err = Recompute(ctx, dev, open(t, llama), nil, o.Out, "", 14, &v, io.Discard)
 	}
 	if err != nil || v.Recomputed != 14 {
 		t.Errorf("verify: %+v, %v", v, err)

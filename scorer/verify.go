@@ -34,8 +34,9 @@ const slack = 1e-4
 
 // Verify checks a scores dataset against its manifest, its metadata, the ranges
 // of its quantities, and its tokens where it finds them: tokens is their
-// folder, "" where the manifest says. The first thing wrong is the error.
-func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
+// folder, "" where the manifest says. The first thing wrong is the error. log is told
+// how far it is.
+func Verify(ctx context.Context, dir, tokens string, log io.Writer) (v Verified, err error) {
 	d, err := parquet.OpenDataset(dir, parquet.SchemaScores)
 	if err != nil {
 		return v, unusable(err)
@@ -48,8 +49,9 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		return v, err
 	}
 	v.Aligned = t != nil
-	sum := &stats{k: d.Manifest.K}
 	var ledger parquet.Ledger
+	progress := cli.NewProgress(log, "verify", "rows", rowsOf(d), 0)
+	defer progress.Done()
 	for i, path := range d.Shards {
 		if err := ctx.Err(); err != nil {
 			return v, err
@@ -65,18 +67,18 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		if err := v.shard(d, t, i, meta); err != nil {
 			return v, err
 		}
-		if t != nil {
-			if err := sum.shard(t.Shards[i], path); err != nil {
-				return v, unusable(err)
-			}
-		}
+		progress.Add(d.Manifest.Shards[i].Rows, "")
 	}
 	where := store.Join(dir, parquet.ManifestName)
 	if have, want := d.Manifest.Ledger, ledger; have.RowsIn != want.RowsIn || have.RowsOut != want.RowsOut || have.Tokens != want.Tokens || have.Targets != want.Targets {
 		return v, cli.Usagef("%s: the ledger is %+v, but the shards' add up to %+v; score again in an empty folder", where, have, want)
 	}
 	if t != nil && d.Manifest.Summary != nil {
-		want, err := sum.summary().json()
+		sum, err := (&stats{k: d.Manifest.K, targets: Targets(d.Manifest.Targets), scores: d.Shards, tokens: t.Shards}).summary()
+		if err != nil {
+			return v, unusable(err)
+		}
+		want, err := sum.json()
 		if err != nil {
 			return v, err
 		}
@@ -89,6 +91,14 @@ func Verify(ctx context.Context, dir, tokens string) (v Verified, err error) {
 		}
 	}
 	return v, nil
+}
+
+// rowsOf is how many rows a dataset with a manifest has.
+func rowsOf(d *parquet.Dataset) (n int64) {
+	for _, s := range d.Manifest.Shards {
+		n += s.Rows
+	}
+	return n
 }
 
 // tokensOf opens the tokens of scores; nil where the manifest names none that exist.
@@ -130,7 +140,7 @@ func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 // sameMeta compares what a shard and the manifest say of how they were made.
 func sameMeta(path string, have parquet.Meta, m *parquet.Manifest) error {
 	fields := []struct{ name, have, want string }{
-		{"schema", have.Schema, m.Schema}, {"k", fmt.Sprint(have.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", have.ISA, m.ISA}, {"dtype", have.DType, m.DType}, {"targets", have.Targets, m.Targets},
+		{"schema", have.Schema, m.Schema}, {"k", fmt.Sprint(have.K), fmt.Sprint(m.K)}, {"store_topk", fmt.Sprint(have.StoreTopK), fmt.Sprint(m.StoreTopK)}, {"isa", have.ISA, m.ISA}, {"dtype", have.DType, m.DType}, {"numerics", fmt.Sprint(have.Numerics), fmt.Sprint(m.Numerics)}, {"targets", have.Targets, m.Targets},
 	}
 	names := map[string]bool{}
 	for n := range have.Hashes {
@@ -246,7 +256,7 @@ func inRange(s *parquet.ScoresRow, k int) error {
 
 // Recompute scores n rows again, spread evenly, and compares bit for bit. adapter
 // is nil where the scores are of the model alone.
-func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Checkpoint, dir, tokens string, n int64, v *Verified) error {
+func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Checkpoint, dir, tokens string, n int64, v *Verified, log io.Writer) error {
 	d, err := parquet.OpenDataset(dir, parquet.SchemaScores)
 	if err != nil {
 		return unusable(err)
@@ -271,6 +281,8 @@ func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Chec
 	switch {
 	case hash != m.Hashes["model"]:
 		return cli.Usagef("%s: hashes.model is %s, but %s is %s; give the model that scored with --model, and its --adapter if it had one", where, m.Hashes["model"], c.Ref(), hash)
+	case m.Numerics != Numerics:
+		return cli.Usagef("%s: numerics is %d, this program has %d, whose scores differ in their last bits; verify with the eaft that scored (%s)", where, m.Numerics, Numerics, m.Version)
 	case dev.ISA() != m.ISA:
 		return cli.Usagef("%s: isa is %q, this run has %q, whose scores differ in their last bits; set EAFT_CPU=%s", where, m.ISA, dev.ISA(), m.ISA)
 	}
@@ -280,6 +292,8 @@ func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Chec
 	}
 	rows, at := v.Rows, int64(0)
 	n = min(n, rows)
+	progress := cli.NewProgress(log, "score again", "rows", n, 0)
+	defer progress.Done()
 	for i, path := range d.Shards {
 		s, err := parquet.OpenScores(path)
 		if err != nil {
@@ -306,6 +320,7 @@ func Recompute(ctx context.Context, dev compute.Device, c, adapter *weights.Chec
 					return err
 				}
 				v.Recomputed++
+				progress.Add(1, "")
 			}
 			at++
 		}

@@ -184,6 +184,7 @@ type detector struct {
 	best   *layout
 	fits   bool
 	reason string // why the first record is of no use
+	kind   string // of a reject
 	fields map[string]bool
 	open   bool // the first record is a JSON object that goes on behind its line
 }
@@ -226,6 +227,9 @@ func (d *detector) see(raw []byte, m mapping) {
 			fields = fmt.Sprintf("; the record's fields are %s, read as %s", strings.Join(record.Keys, ", "), l)
 		}
 		d.reason = fmt.Sprintf("record %d: %v%s", n, err, fields)
+		if why != nil {
+			d.kind = why.reason
+		}
 	}
 }
 
@@ -238,7 +242,14 @@ func (d *detector) layout() (*layout, error) {
 	if d.open {
 		return nil, fmt.Errorf("%s: the file is neither JSON Lines, one object a line, nor an object whose values are all records: where each record stands on several lines, put it on one, as with jq -c . FILE; where the records are a list in it, take that out, as with jq .FIELD FILE", d.reason)
 	}
-	return nil, fmt.Errorf("%s (nor does any of the first %d records fit). Name the fields: --map user=FIELD,assistant=FIELD, --map messages=FIELD, --map text=FIELD or --map input_ids=FIELD", d.reason, d.seen)
+	remedy := "Name the fields: --map user=FIELD,assistant=FIELD, --map messages=FIELD, --map text=FIELD or --map input_ids=FIELD"
+	switch d.kind {
+	case invalidUTF8:
+		remedy = "Make UTF-8 of the file, as with iconv -f LATIN1 -t UTF-8 where it is that"
+	case malformedJSON:
+		remedy = "Mend the file: a record is a JSON object, which has neither NaN nor single quotes"
+	}
+	return nil, fmt.Errorf("%s (nor does any of the first %d records fit). %s", d.reason, d.seen, remedy)
 }
 
 // decode reads a record as a JSON object.

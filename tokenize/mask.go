@@ -1,6 +1,7 @@
 package tokenize
 
 import (
+	"fmt"
 	"strings"
 
 	"eaft/internal/cli"
@@ -83,6 +84,19 @@ func role(message any) string {
 	return s
 }
 
+// noText names the first content that is no text, at which templates fail that
+// take it for one; "" if all are.
+func noText(messages []any) string {
+	for i, m := range messages {
+		switch v := m.(*template.Dict).Values["content"].(type) {
+		case nil, string:
+		default:
+			return fmt.Sprintf("; messages[%d].content is %s, not a text", i, kindOf(v))
+		}
+	}
+	return ""
+}
+
 // fillConversation renders messages once, encodes the text once, and labels by
 // position: of a trained assistant's turn all that follows its header, through
 // its end of turn; or what the template's own generation blocks hold.
@@ -93,7 +107,7 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 	}
 	out, err := l.chat.render(messages, tools, false)
 	if err != nil {
-		return rejectf(templateError, "%v", err)
+		return rejectf(templateError, "%v%s", err, noText(messages))
 	}
 	turns := newTurns(out, len(messages))
 	l.encodeText(row, out.Text.S)

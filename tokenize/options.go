@@ -69,7 +69,7 @@ func (o *Options) check() error {
 	case o.Only != nil && o.Dedup != nil:
 		return cli.Usagef("--shard: whether a row repeats another is known when all before it are read; leave --dedup out, or --shard")
 	case o.MaxLength < 0 || o.MaxLength == 1:
-		return cli.Usagef("--max-length %d: use at least 2 tokens", o.MaxLength)
+		return cli.Usagef("--max-length %d: use 2 or more tokens, or 0 for no limit", o.MaxLength)
 	case !(o.MaxReject >= 0 && o.MaxReject <= 1):
 		return cli.Usagef("--max-reject %v: use a share between 0 and 1", o.MaxReject)
 	}

@@ -202,29 +202,31 @@ type dropped struct {
 	Example Example `json:"example"`
 }
 
-// WriteJSON prints the same as one JSON object a line for each dataset.
-func WriteJSON(w io.Writer, d Made) error {
+// summary is a dataset's ledger and report in JSON.
+type summary struct {
+	Dataset      string    `json:"dataset"`
+	RowsIn       int64     `json:"rows_in"`
+	RowsOut      int64     `json:"rows_out"`
+	SplitRows    int64     `json:"split"`
+	Truncated    int64     `json:"truncated"`
+	Tokens       int64     `json:"tokens"`
+	Targets      int64     `json:"targets"`
+	TrainedShare float64   `json:"trained_share"`
+	Turns        int64     `json:"trained_turns"`
+	EndShare     float64   `json:"end_of_turn_trained_share"`
+	Longest      int64     `json:"longest"`
+	Weights      *Weights  `json:"weights,omitempty"`
+	Lengths      []length  `json:"lengths"`
+	Dropped      []dropped `json:"dropped"`
+}
+
+func (d Made) summary() (*summary, error) {
 	r, err := d.report()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	g := &d.Manifest.Ledger
-	out := struct {
-		Dataset      string    `json:"dataset"`
-		RowsIn       int64     `json:"rows_in"`
-		RowsOut      int64     `json:"rows_out"`
-		SplitRows    int64     `json:"split"`
-		Truncated    int64     `json:"truncated"`
-		Tokens       int64     `json:"tokens"`
-		Targets      int64     `json:"targets"`
-		TrainedShare float64   `json:"trained_share"`
-		Turns        int64     `json:"trained_turns"`
-		EndShare     float64   `json:"end_of_turn_trained_share"`
-		Longest      int64     `json:"longest"`
-		Weights      *Weights  `json:"weights,omitempty"`
-		Lengths      []length  `json:"lengths"`
-		Dropped      []dropped `json:"dropped"`
-	}{d.Dir, g.RowsIn, g.RowsOut, g.Split, g.Truncated, g.Tokens, g.Targets, share(g.Targets, g.Tokens), r.Turns, share(r.Ended, r.Turns), r.Longest, r.Weights,
+	out := &summary{d.Dir, g.RowsIn, g.RowsOut, g.Split, g.Truncated, g.Tokens, g.Targets, share(g.Targets, g.Tokens), r.Turns, share(r.Ended, r.Turns), r.Longest, r.Weights,
 		[]length{}, []dropped{}}
 	for i, n := range r.Lengths {
 		if n > 0 {
@@ -233,6 +235,24 @@ func WriteJSON(w io.Writer, d Made) error {
 	}
 	for _, reason := range slices.Sorted(maps.Keys(g.Dropped)) {
 		out.Dropped = append(out.Dropped, dropped{reason, g.Dropped[reason], r.Examples[reason]})
+	}
+	return out, nil
+}
+
+// LogJSON makes one record of what WriteText prints.
+func LogJSON(log *cli.Log, d Made) error {
+	out, err := d.summary()
+	if err == nil {
+		log.Info("dataset", "report", out)
+	}
+	return err
+}
+
+// WriteJSON prints the same as one JSON object a line for each dataset.
+func WriteJSON(w io.Writer, d Made) error {
+	out, err := d.summary()
+	if err != nil {
+		return err
 	}
 	enc := json.NewEncoder(w)
 	enc.SetEscapeHTML(false)

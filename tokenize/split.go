@@ -36,7 +36,7 @@ func ParseSplit(args []string) ([]Share, error) {
 			}
 			switch {
 			case !ok || err != nil || !(share > 0 && share < 1):
-				return nil, cli.Usagef("--split %q: use NAME=SHARE, such as held-out=2%%", part)
+				return nil, cli.Usagef("--split %q: use NAME=SHARE, such as held-out=2%%, a share above 0%% and below 100%%", part)
 			case name == "" || name == trainSplit || strings.Trim(name, "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-") != "":
 				return nil, cli.Usagef("--split %q: a name has letters, digits and hyphens, and is not %q, which is the rest", part, trainSplit)
 			case slices.ContainsFunc(out, func(s Share) bool { return s.Name == name }):

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -194,15 +195,29 @@ func results(t *testing.T, dir string) map[string]string {
 	return out
 }
 
+// firstWrite tells of the first thing that is written to it.
+type firstWrite struct {
+	said chan struct{}
+	once sync.Once
+}
+
+func (f *firstWrite) Write(b []byte) (int, error) {
+	f.once.Do(func() { close(f.said) })
+	return len(b), nil
+}
+
 // TestStopped: SIGTERM is exit code 75, nothing is left running, and a run goes on.
 func TestStopped(t *testing.T) {
 	dir := workspace(t)
 	stopped := 0
 	for i := range 6 {
 		cmd := pipelineRun(dir, "--workers", strconv.Itoa(1+2*(i%2)))
+		begun := &firstWrite{said: make(chan struct{})}
+		cmd.Stderr = begun
 		if err := cmd.Start(); err != nil {
 			t.Fatal(err)
 		}
+		<-begun.said // before, it may not listen to signals yet
 		time.Sleep(time.Duration(40+60*i) * time.Millisecond)
 		cmd.Process.Signal(syscall.SIGTERM)
 		err := cmd.Wait()

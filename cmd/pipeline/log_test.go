@@ -51,7 +51,7 @@ func TestLogFormatJSON(t *testing.T) {
 		says    string // in one of the messages; "": nothing is said
 		level   string // of that
 	}{
-		{0, "tokenize --model demo --out tok corpus.jsonl", "rows          60 of 60", "INFO"},
+		{0, "tokenize --model demo --out tok corpus.jsonl", "dataset", "INFO"},
 		{0, "tokenize --model demo --out tok corpus.jsonl", "tok is finished already", "INFO"},
 		{2, "tokenize --model demo --out tok2 none.jsonl", "none.jsonl", "ERROR"},
 		{2, "tokenize --model demo --out tok2 --nothing corpus.jsonl", "unknown flag: --nothing", "ERROR"},

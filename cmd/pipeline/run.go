@@ -47,12 +47,6 @@ func (c *command) open(args []string, std cli.IO, usage string) (*pipeline.Pipel
 	if err != nil {
 		return nil, err
 	}
-	// A worker is told on its command line what was said on this one; the
-	// environment it has anyway.
-	var again []string
-	for _, s := range *c.set {
-		again = append(again, "--set", s)
-	}
 	over = append(pipeline.FromEnvironment(os.Environ()), over...)
 	if c.jobs != nil && c.fs.Changed("workers") {
 		over = append(over, pipeline.Override{Path: []string{"workers"}, Value: strconv.Itoa(*c.jobs), Where: "--workers"})
@@ -65,7 +59,7 @@ func (c *command) open(args []string, std cli.IO, usage string) (*pipeline.Pipel
 	if err != nil {
 		return nil, err
 	}
-	p := &pipeline.Pipeline{Config: config, Runner: r, ISA: isa, ModelHash: func(ref string) (string, error) { return modelHash(config.Dir, ref) }, Args: again}
+	p := &pipeline.Pipeline{Config: config, Runner: r, ISA: isa, ModelHash: func(ref string) (string, error) { return modelHash(config.Dir, ref) }, Set: *c.set}
 	if c.wait != nil {
 		p.Wait = *c.wait
 	}

@@ -70,7 +70,6 @@ func runSubmit(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	s.SetList = p.Args
 	s.Command = "pipeline submit " + store.Base(p.Path) + " --executor " + *executor
 	if s.Program == "" {
 		s.Program = filepath.Join(p.Runner.Dir, "pipeline")

@@ -41,8 +41,8 @@ func runBench(ctx context.Context, args []string, std cli.IO) error {
 	if fs.NArg() > 0 {
 		return cli.Usagef("unexpected argument %q; see scorer bench --help", fs.Arg(0))
 	}
-	if *threads < 0 {
-		return cli.Usagef("--threads %d: use at least 1, or 0 for all cores", *threads)
+	if err := checkThreads(*threads); err != nil {
+		return err
 	}
 	var err error
 	if o.DType, err = compute.ParseDType(*dtype); err != nil {

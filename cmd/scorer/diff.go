@@ -20,7 +20,7 @@ precisions, two models. Conflicts are counted at the cuts of A in both.
 func runDiff(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer diff", pflag.ContinueOnError)
 	asJSON := fs.Bool("json", false, "print JSON instead of text")
-	common := cutFlags(fs)
+	common := cutFlags(fs, std.Err)
 	worst := fs.Int("worst", 10, "tokens and rows to show that B likes less")
 	if err := cli.Parse(fs, args, std, diffUsage); err != nil {
 		return err

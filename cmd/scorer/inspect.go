@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"io"
 	"strings"
 
 	"github.com/spf13/pflag"
@@ -23,7 +24,7 @@ Example:
   scorer inspect scores --json | jq .conflict_rate
   scorer inspect scores --html report.html
   scorer inspect scores --fail-if "conflict_rate>0.03"    exit code 3 if it is
-  scorer inspect scores --row train.jsonl:15              one row, token by token
+  scorer inspect scores --row train.jsonl:15              one row (or --row 15), token by token
 
 The numbers of --fail-if are those of --json, by their names: by_class.digit.conflict_rate,
 gates.eaft.loss_kept, why.content.share. All are explained in docs/report.md.`
@@ -31,7 +32,7 @@ gates.eaft.loss_kept, why.content.share. All are explained in docs/report.md.`
 func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer inspect", pflag.ContinueOnError)
 	asJSON := fs.Bool("json", false, "print JSON instead of text")
-	common := cutFlags(fs)
+	common := cutFlags(fs, std.Err)
 	worst := fs.Int("worst", 10, "rows to show")
 	pairs := fs.Int("pairs", 20, "pairs of expected and given tokens to show")
 	html := fs.String("html", "", "write the report as a page to this file, too")
@@ -39,7 +40,7 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	calibration := fs.String("calibration", "", "scores of ordinary text by the same model, to say how well it is calibrated")
 	whatIf := fs.StringArray("what-if", nil, `other cuts to count with, "p=0.1,h=0.05"; may be given several times`)
 	failIf := fs.StringArray("fail-if", nil, `exit with code 3 if this holds, "conflict_rate>0.03"; may be given several times`)
-	rowID := fs.String("row", "", "show one row instead, by its id: each token's p, h, rank and what was expected")
+	rowID := fs.String("row", "", "show one row instead, by its id or number: each token's p, h, rank and what was expected")
 	if err := cli.Parse(fs, args, std, inspectUsage); err != nil {
 		return err
 	}
@@ -93,7 +94,6 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 	} else if fs.Changed("html-rows") {
 		return cli.Usagef("--html-rows needs --html FILE")
 	}
-	o.Log = std.Err
 	r, err := report.Build(ctx, o)
 	if err != nil {
 		return err
@@ -125,13 +125,13 @@ func runInspect(ctx context.Context, args []string, std cli.IO) error {
 
 // cutFlags are the flags of all commands that look for conflicts; the function
 // it returns checks them.
-func cutFlags(fs *pflag.FlagSet) func(scores string) (report.Options, error) {
+func cutFlags(fs *pflag.FlagSet, log io.Writer) func(scores string) (report.Options, error) {
 	tokens := fs.String("tokens", "", "folder of the tokens that were scored (default: where the scores' manifest says)")
 	thresholds := fs.String("thresholds", eaft.DefaultThresholds().String(), `cuts of a conflict: "p<=0.05,h<=0.1", or the lowest "q=0.15" of each`)
 	minMass := fs.Float64("min-mass", eaft.DefaultMinMass, "smallest top-K mass that counts as confidence, from 0 to 1")
 	estimator := fs.String("estimator", string(eaft.Renorm), "gate entropy h: renorm, trunc or full")
 	return func(scores string) (o report.Options, err error) {
-		o = report.Options{Scores: scores, Tokens: *tokens}
+		o = report.Options{Scores: scores, Tokens: *tokens, Log: log}
 		if o.Thresholds, err = eaft.ParseThresholds(*thresholds); err != nil {
 			return o, cli.Usagef("--thresholds: %w", err)
 		}

@@ -67,10 +67,11 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("--sample needs --model, the one that scored")
 	case *sample == 0 && (*ref != "" || *with != "" || *threads != 0):
 		return cli.Usagef("--model, --adapter and --threads are for --sample; say how many rows to score again")
-	case *threads < 0:
-		return cli.Usagef("--threads %d: use at least 1, or 0 for all cores", *threads)
 	}
-	v, err := scorer.Verify(ctx, fs.Arg(0), *tokens)
+	if err := checkThreads(*threads); err != nil {
+		return err
+	}
+	v, err := scorer.Verify(ctx, fs.Arg(0), *tokens, std.Err)
 	if err != nil {
 		return err
 	}
@@ -84,7 +85,7 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 			return err
 		}
 		defer done()
-		if err := scorer.Recompute(ctx, dev, c, adapter, fs.Arg(0), *tokens, *sample, &v); err != nil {
+		if err := scorer.Recompute(ctx, dev, c, adapter, fs.Arg(0), *tokens, *sample, &v, std.Err); err != nil {
 			return err
 		}
 	}

@@ -34,19 +34,19 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	case "score":
 		return runScore(ctx, args[1:], std)
 	case "inspect":
-		return runInspect(ctx, args[1:], std)
+		return cli.StartsOver(runInspect(ctx, args[1:], std))
 	case "diff":
-		return runDiff(ctx, args[1:], std)
+		return cli.StartsOver(runDiff(ctx, args[1:], std))
 	case "export":
-		return runExport(ctx, args[1:], std)
+		return cli.StartsOver(runExport(ctx, args[1:], std))
 	case "filter":
-		return runFilter(ctx, args[1:], std)
+		return cli.StartsOver(runFilter(ctx, args[1:], std))
 	case "merge":
-		return runMerge(ctx, args[1:], std)
+		return cli.StartsOver(runMerge(ctx, args[1:], std))
 	case "verify":
-		return runVerify(ctx, args[1:], std)
+		return cli.StartsOver(runVerify(ctx, args[1:], std))
 	case "bench":
-		return runBench(ctx, args[1:], std)
+		return cli.StartsOver(runBench(ctx, args[1:], std))
 	case "--help", "-h", "help":
 		_, err := fmt.Fprint(std.Out, usage)
 		return err

@@ -50,8 +50,8 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	if *ref == "" {
 		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
 	}
-	if *threads < 0 {
-		return cli.Usagef("--threads %d: use at least 1, or 0 for all cores", *threads)
+	if err := checkThreads(*threads); err != nil {
+		return err
 	}
 	var err error
 	if o.DType, err = compute.ParseDType(*dtype); err != nil {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"os"
 	"slices"
 	"strings"
@@ -11,6 +12,7 @@ import (
 	"golang.org/x/term"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/report"
 )
 
@@ -22,18 +24,21 @@ A filter is comparisons joined by and:
 
 const exportUsage = `Usage: scorer export SCORES --format arrow|jsonl|csv [flags]
 
-Writes the trained targets to stdout, one record each, with everything that is
-known of them: an Arrow IPC stream for pandas, polars and DuckDB, JSON lines, or CSV.
+Writes the trained targets, one record each, with everything that is known of
+them: an Arrow IPC stream for pandas, polars and DuckDB, JSON lines, or CSV. A
+file of --out is there when it is whole; without, they go to stdout, and where
+that ends early, by damage that is met late, the exit code and a message say so.
 
-  scorer export scores --format arrow > targets.arrow
-  scorer export scores --format csv --where "conflict and class=digit"
+  scorer export scores --format arrow --out targets.arrow
+  scorer export scores --format csv --where "conflict and class=digit" | head
 ` + whereHelp
 
 func runExport(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer export", pflag.ContinueOnError)
 	format := fs.String("format", "", "arrow, jsonl or csv")
 	where := fs.String("where", "", "only the targets that this filter chooses")
-	common := cutFlags(fs)
+	out := fs.String("out", "", "write to this file instead of stdout")
+	common := cutFlags(fs, std.Err)
 	if err := cli.Parse(fs, args, std, exportUsage); err != nil {
 		return err
 	}
@@ -51,10 +56,52 @@ func runExport(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	if f, ok := std.Out.(*os.File); ok && *format == "arrow" && term.IsTerminal(int(f.Fd())) {
-		return cli.Usagef("an Arrow stream is nothing for a terminal; send it to a file or a program")
+	if *out != "" {
+		return exportTo(ctx, *out, o, w, *format)
 	}
-	return report.Export(ctx, std.Out, o, w, *format)
+	if f, ok := std.Out.(*os.File); ok && term.IsTerminal(int(f.Fd())) {
+		if *format == "arrow" {
+			return cli.Usagef("an Arrow stream is nothing for a terminal; write it to a file with --out, or send it to a program")
+		}
+		o.Log = nil // a bar among the records
+	}
+	stdout := &counter{w: std.Out}
+	err = report.Export(ctx, stdout, o, w, *format)
+	if err != nil && stdout.n > 0 {
+		err = fmt.Errorf("%w; the %d bytes on standard output are not all, do not use them", err, stdout.n)
+	}
+	return err
+}
+
+// exportTo writes a file that has its name when it is whole.
+func exportTo(ctx context.Context, name string, o report.Options, w report.Where, format string) error {
+	if name == "-" {
+		return cli.Usagef("--out -: name a file, or leave it out for standard output")
+	}
+	if err := store.Creatable(name); err != nil {
+		return cli.Usagef("--out: %w", err)
+	}
+	f, err := store.Create(name)
+	if err != nil {
+		return err
+	}
+	if err := report.Export(ctx, f, o, w, format); err != nil {
+		f.Abort()
+		return err
+	}
+	return f.Commit()
+}
+
+// counter counts the bytes that were written.
+type counter struct {
+	w io.Writer
+	n int64
+}
+
+func (c *counter) Write(b []byte) (int, error) {
+	n, err := c.w.Write(b)
+	c.n += int64(n)
+	return n, err
 }
 
 const filterUsage = `Usage: scorer filter SCORES --where W --action drop|keep|mask --out DIR [flags]
@@ -72,7 +119,7 @@ func runFilter(ctx context.Context, args []string, std cli.IO) error {
 	out := fs.String("out", "", "folder for the tokens")
 	where := fs.String("where", "", "the targets that are meant")
 	action := fs.String("action", "", "drop, keep or mask")
-	common := cutFlags(fs)
+	common := cutFlags(fs, std.Err)
 	if err := cli.Parse(fs, args, std, filterUsage); err != nil {
 		return err
 	}

@@ -34,6 +34,9 @@ missing is made.`
 
 func main() { os.Exit(cli.Main("tokenize", run)) }
 
+// maxThreads is more than machines have; each takes memory.
+const maxThreads = 4096
+
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -71,8 +74,8 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return err
 	}
 	o.TrainOn = tokenize.TrainOn(*trainOn)
-	if o.Threads < 1 {
-		return cli.Usagef("--threads %d: use at least 1", o.Threads)
+	if o.Threads < 1 || o.Threads > maxThreads {
+		return cli.Usagef("--threads %d: use 1 to %d", o.Threads, maxThreads)
 	}
 	for _, short := range [][2]string{{"user", *prompt}, {"assistant", *completion}, {"text", *text}, {"messages", *messages}} {
 		if short[1] != "" {
@@ -113,10 +116,14 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if again {
 		fmt.Fprintf(std.Err, "%s is finished already; nothing to do\n", o.Out)
 	}
+	log, logs := std.Err.(*cli.Log)
 	for _, d := range made {
-		if *asJSON {
+		switch {
+		case *asJSON:
 			err = tokenize.WriteJSON(std.Out, d)
-		} else {
+		case logs:
+			err = tokenize.LogJSON(log, d)
+		default:
 			err = tokenize.WriteText(std.Err, d)
 		}
 		if err != nil {

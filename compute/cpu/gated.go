@@ -6,10 +6,6 @@ import (
 	"eaft/compute"
 )
 
-// gatedPanels is how many panels of each weight a tile of rows is multiplied by
-// before the factors are joined: they stay in the first caches.
-const gatedPanels = 4
-
 // GatedLinear: act = silu(g) * u with g = x gate^T and u = x up^T, tile by tile;
 // see compute.Device.
 func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.Weight, gateBias, upBias compute.Tensor) {
@@ -38,7 +34,7 @@ func (e *engine[F]) GatedLinear(act, g, u, x compute.Tensor, gate, up compute.We
 	left, done := e.halfOperand(a)
 	defer done()
 	h, pairs := &e.k.half, ws[0].half.pairs
-	const wide = gatedPanels * halfPanel
+	wide := h.least * halfPanel // of each weight, before the factors are joined: they stay in the first caches
 	ld := apart(wide)
 	e.tasks(d.rows, d.cols, wide, func(t task) {
 		j, n := t.j, t.n

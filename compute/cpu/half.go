@@ -98,14 +98,16 @@ type halfTile struct {
 // halfKernels multiplies and packs bfloat16. Without micro the operands are
 // widened and multiplied by the float32 kernel.
 type halfKernels struct {
-	rows   int              // of the largest tile
-	even   bool             // rows are cut into blocks of equal height; otherwise full ones and a rest
-	step   int              // pairs that micro takes at once; longer sums are cut there
-	panels int              // of one call of micro, at most
-	ahead  int              // lines that micro reads ahead for each 16 pairs of a panel
-	tile   int              // bytes of the panels of a tile, see tilePanels
-	micro  func(t halfTile) // by value: a pointer would put each on the heap
-	row    func(t halfTile) // four panels of one row; nil: micro is as good
+	rows     int              // of the largest tile
+	even     bool             // rows are cut into blocks of equal height; otherwise full ones and a rest
+	step     int              // pairs that micro takes at once; longer sums are cut there
+	panels   int              // of one call of micro, at most
+	least    int              // panels that rows of A pass one after another: of a task at least, and of a tile of gate and up
+	nextRows bool             // the first panel's call reads the next rows of A ahead, those of the others panels of B
+	ahead    int              // lines that micro reads ahead for each 16 pairs of a panel
+	tile     int              // bytes of the panels of a tile, see tilePanels
+	micro    func(t halfTile) // by value: a pointer would put each on the heap
+	row      func(t halfTile) // four panels of one row; nil: micro is as good
 
 	// interleave: dst[i][c] = (src[2i][c], src[2i+1][c]) for pairs i and 32
 	// columns c; rows of src are ld apart.

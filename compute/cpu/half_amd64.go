@@ -52,7 +52,7 @@ func withHalf(k *kernels[float32]) {
 	k.swigluHalf = swigluHalfWith(swigluBF16)
 	k.swigluBackHalf = swigluBackHalfWith(swigluBackBF16)
 	k.half = halfKernels{
-		rows: halfTileRows, even: true, step: 768, panels: 16, ahead: 16, tile: 256 << 10,
+		rows: halfTileRows, even: true, nextRows: true, least: 4, step: 768, panels: 16, ahead: 16, tile: 256 << 10,
 		micro: func(t halfTile) { microBF16(&t) }, row: func(t halfTile) { rowBF16(&t) },
 	}
 	packAVX512(&k.half)
@@ -64,6 +64,7 @@ const halfTileRows = 14
 // withAMX puts AMX in the place of VDPBF16PS.
 func withAMX(k *kernels[float32]) {
 	k.half.rows, k.half.even, k.half.step, k.half.panels, k.half.ahead, k.half.row = 32, false, 288, 16, 2, nil
+	k.half.nextRows = false
 	k.half.tile = 640 << 10 // its machines have second caches of 2 MiB
 	k.half.micro = func(t halfTile) {
 		t.cfg = unsafe.Pointer(&tileConfigs[t.rows])

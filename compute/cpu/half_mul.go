@@ -128,7 +128,7 @@ func (h *halfKernels) rowsBlock(c unsafe.Pointer, ldc, rows, panels int, a leftH
 		}
 		for p := 0; p < panels; p += t.panels {
 			t.b, t.c = unsafe.Pointer(&b[p*size+k*2*halfPanel]), unsafe.Add(c, p*halfPanel*4)
-			if h.even && p == 0 && more {
+			if h.nextRows && p == 0 && more {
 				t.panels, t.next = 1, uintptr(unsafe.Pointer(&a.data[rows*a.ld+2*k]))
 			} else {
 				t.panels = min(h.panels, panels-p)
@@ -177,7 +177,7 @@ func (e *engine[F]) tasks(m, n, wide int, f func(t task)) {
 // read again for little.
 func (e *engine[F]) taskPanels(m, n int) int {
 	panels := (n + halfPanel - 1) / halfPanel
-	return max(min(4, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
+	return max(min(e.k.half.least, panels), min(halfTaskPanels, panels*((m+halfTaskRows-1)/halfTaskRows)/(8*e.pool.threads)))
 }
 
 // tilePanels is how many panels of k rows a tile has whose rows are joined with

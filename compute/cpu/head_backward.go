@@ -78,6 +78,8 @@ func (h *headGrad[F]) run(gx, gw, x *matrix[F]) {
 	e.packAll(packed, right[F]{f: data, ld: d}, 0, d, n)
 	dl := e.buf.get(n * headGradTile)
 	defer e.buf.put(dl)
+	part := e.buf.get(n * d) // of a tile: one sum over the whole vocabulary would lose digits
+	defer e.buf.put(part)
 	var baseX, base []F
 	if h.reg.hasBase() {
 		var done func()
@@ -104,7 +106,8 @@ func (h *headGrad[F]) run(gx, gw, x *matrix[F]) {
 				e.k.round(row, row)
 			}
 		})
-		e.mul(gx.data, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, true)
+		e.mul(part, d, n, d, left[F]{dl, headGradTile, 1}, rightOf(w, lo, false), cols, false)
+		e.spans(n*d, func(lo, hi int) { e.k.axpy(gx.data[lo:hi], part[lo:hi], 1) })
 		if gw != nil {
 			e.mulPacked(gw.data[lo*d:], d, cols, d, left[F]{dl, 1, headGradTile}, packed, n, !h.set)
 		}

@@ -13,6 +13,12 @@ func microWideAVX2(t *halfTile)
 //go:noescape
 func microWideAVX512(t *halfTile)
 
+//go:noescape
+func widenRowsAVX2(dst *float32, src *uint16, lines, rows, dstRow, srcRow, ahead int)
+
+//go:noescape
+func widenRowsAVX512(dst *float32, src *uint16, lines, rows, dstRow, srcRow, ahead int)
+
 const (
 	widePairs = 144 // pairs that a kernel takes at once, so that its rows of A stay in the first cache
 	wideRows  = 14  // of a kernel, at most
@@ -23,20 +29,18 @@ const (
 var wideA = sync.Pool{New: func() any { return new([wideRows * wideRow]float32) }}
 
 // withWide gives k the products of bfloat16 by float32 instructions: B is widened
-// in registers, A, of which single numbers are broadcast, before. A call of rows
-// is cut into tiles of at most tile.
-func withWide(k *kernels[float32], rows, tile int, micro func(t halfTile)) {
+// in registers, A, of which single numbers are broadcast, before, with the rows
+// behind read ahead. A call of rows is cut into tiles of at most tile.
+func withWide(k *kernels[float32], rows, tile int, micro func(t halfTile), widenRows func(dst *float32, src *uint16, lines, rows, dstRow, srcRow, ahead int)) {
 	h, widen := &k.half, k.widen
-	h.rows, h.even, h.step, h.panels, h.ahead, h.tile = rows, true, widePairs, 8, 16, 256<<10
+	h.rows, h.even, h.step, h.panels, h.least, h.ahead, h.tile = rows, true, widePairs, 8, 8, 16, 256<<10
 	h.micro = func(t halfTile) {
 		wide := wideA.Get().(*[wideRows * wideRow]float32)
-		a, c, rs, m, n := t.a, t.c, t.rs, t.rows, 2*t.pairs
+		a, c, rs, m, lines := t.a, t.c, t.rs, t.rows, 2*t.pairs/lineHalf
 		tiles := (m + tile - 1) / tile
 		for i := range tiles {
 			lo, hi := cut(i, tiles, m, 1), cut(i+1, tiles, m, 1)
-			for r := lo; r < hi; r++ {
-				widen(wide[(r-lo)*wideRow:][:n], unsafe.Slice((*uint16)(unsafe.Add(a, r*rs)), n))
-			}
+			widenRows(&wide[0], (*uint16)(unsafe.Add(a, lo*rs)), lines, hi-lo, 4*wideRow, rs, (hi-lo)*rs)
 			t.a, t.rs, t.rows = unsafe.Pointer(wide), 4*wideRow, hi-lo
 			t.c = unsafe.Add(c, lo*t.ldc)
 			micro(t)
@@ -59,12 +63,12 @@ func withWide(k *kernels[float32], rows, tile int, micro func(t halfTile)) {
 }
 
 func wideAVX2(k *kernels[float32]) {
-	withWide(k, 24, 6, func(t halfTile) { microWideAVX2(&t) })
+	withWide(k, 24, 6, func(t halfTile) { microWideAVX2(&t) }, widenRowsAVX2)
 	packAVX2(&k.half)
 }
 
 func wideAVX512(k *kernels[float32]) {
-	withWide(k, 14, 14, func(t halfTile) { microWideAVX512(&t) })
+	withWide(k, 14, 14, func(t halfTile) { microWideAVX512(&t) }, widenRowsAVX512)
 	if cpu.X86.HasAVX512BW {
 		packAVX512(&k.half)
 	}

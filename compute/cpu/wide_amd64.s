@@ -989,6 +989,43 @@ loop1_0:
 	VZEROUPPER
 	RET
 
+// func widenRowsAVX2(dst *float32, src *uint16, lines, rows, dstRow, srcRow, ahead int)
+TEXT ·widenRowsAVX2(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ rows+24(FP), DX
+	MOVQ dstRow+32(FP), R8
+	MOVQ srcRow+40(FP), R9
+	MOVQ ahead+48(FP), R10
+row:
+	MOVQ lines+16(FP), CX
+	MOVQ DI, AX
+	MOVQ SI, BX
+line:
+	PREFETCHT1 (BX)(R10*1)
+	VPMOVZXWD 0(BX), Y0
+	VPSLLD $16, Y0, Y0
+	VMOVUPS Y0, 0(AX)
+	VPMOVZXWD 16(BX), Y1
+	VPSLLD $16, Y1, Y1
+	VMOVUPS Y1, 32(AX)
+	VPMOVZXWD 32(BX), Y2
+	VPSLLD $16, Y2, Y2
+	VMOVUPS Y2, 64(AX)
+	VPMOVZXWD 48(BX), Y3
+	VPSLLD $16, Y3, Y3
+	VMOVUPS Y3, 96(AX)
+	ADDQ $64, BX
+	ADDQ $128, AX
+	DECQ CX
+	JNZ line
+	ADDQ R8, DI
+	ADDQ R9, SI
+	DECQ DX
+	JNZ row
+	VZEROUPPER
+	RET
+
 // func microWideAVX512(t *halfTile)
 TEXT ·microWideAVX512(SB), NOSPLIT, $0-8
 	MOVQ t+0(FP), DI
@@ -3048,5 +3085,36 @@ loop1_0:
 	ADDQ $128, DX
 	DECQ R15
 	JNZ panel1
+	VZEROUPPER
+	RET
+
+// func widenRowsAVX512(dst *float32, src *uint16, lines, rows, dstRow, srcRow, ahead int)
+TEXT ·widenRowsAVX512(SB), NOSPLIT, $0-56
+	MOVQ dst+0(FP), DI
+	MOVQ src+8(FP), SI
+	MOVQ rows+24(FP), DX
+	MOVQ dstRow+32(FP), R8
+	MOVQ srcRow+40(FP), R9
+	MOVQ ahead+48(FP), R10
+row:
+	MOVQ lines+16(FP), CX
+	MOVQ DI, AX
+	MOVQ SI, BX
+line:
+	PREFETCHT1 (BX)(R10*1)
+	VPMOVZXWD 0(BX), Z0
+	VPSLLD $16, Z0, Z0
+	VMOVUPS Z0, 0(AX)
+	VPMOVZXWD 32(BX), Z1
+	VPSLLD $16, Z1, Z1
+	VMOVUPS Z1, 64(AX)
+	ADDQ $64, BX
+	ADDQ $128, AX
+	DECQ CX
+	JNZ line
+	ADDQ R8, DI
+	ADDQ R9, SI
+	DECQ DX
+	JNZ row
 	VZEROUPPER
 	RET

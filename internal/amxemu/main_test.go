@@ -32,14 +32,15 @@ func build(t *testing.T, args ...string) {
 	}
 }
 
-// What the instructions do is in package tiles, whose tests also run on a CPU that
-// has them.
-func TestTiles(t *testing.T) {
+// What the instructions do is in package instructions, whose tests also run on a CPU
+// that has them.
+func TestInstructions(t *testing.T) {
 	path, _ := emulator(t)
-	test := filepath.Join(t.TempDir(), "tiles.test")
-	build(t, "test", "-c", "-o", test, "eaft/internal/amxemu/tiles")
+	test := filepath.Join(t.TempDir(), "instructions.test")
+	build(t, "test", "-c", "-o", test, "eaft/internal/amxemu/instructions")
 	out, err := exec.Command(path, test, "-test.v").CombinedOutput()
-	if err != nil || bytes.Contains(out, []byte("--- SKIP")) || !bytes.Contains(out, []byte("--- PASS: TestProduct")) {
+	if err != nil || bytes.Contains(out, []byte("--- SKIP")) ||
+		!bytes.Contains(out, []byte("--- PASS: TestProduct")) || !bytes.Contains(out, []byte("--- PASS: TestVectors")) {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }

@@ -27,66 +27,82 @@ var cpuidCode = []byte{
 
 const breakpoint = 0xcc // INT3
 
-// cpuidReturns finds where the program that a process has just become returns
-// from cpuid. A program that is not Go's, or may lie at any address, has no such place.
-func cpuidReturns(pid int) ([]uint64, error) {
-	f, err := elf.Open(fmt.Sprintf("/proc/%d/exe", pid))
+// segment is a piece of a program's code.
+type segment struct {
+	address uint64
+	bytes   []byte
+}
+
+// programCode reads that of the program that a process has just become. There is
+// none of one that may lie at any address, as Go's do not.
+func programCode(program *elf.File) ([]segment, error) {
+	var code []segment
+	for _, p := range program.Progs {
+		if program.Type != elf.ET_EXEC || p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
+			continue
+		}
+		s := segment{p.Vaddr, make([]byte, p.Filesz)}
+		if _, err := p.ReadAt(s.bytes, 0); err != nil {
+			return nil, err
+		}
+		code = append(code, s)
+	}
+	return code, nil
+}
+
+// prepare makes the program that a process has just become one that stops where it
+// returns from cpuid, and says where that is.
+func prepare(pid int) (map[uint64]bool, error) {
+	program, err := elf.Open(fmt.Sprintf("/proc/%d/exe", pid))
 	if err != nil {
 		return nil, nil // a script's interpreter may be anything
 	}
-	defer f.Close()
-	var found []uint64
-	for _, p := range f.Progs {
-		if f.Type != elf.ET_EXEC || p.Type != elf.PT_LOAD || p.Flags&elf.PF_X == 0 {
-			continue
-		}
-		code := make([]byte, p.Filesz)
-		if _, err := p.ReadAt(code, 0); err != nil {
-			return nil, err
-		}
-		for at := 0; ; at++ {
-			i := bytes.Index(code[at:], cpuidCode)
-			if i < 0 {
-				break
-			}
-			at += i
-			found = append(found, p.Vaddr+uint64(at+len(cpuidCode)-1))
-		}
-	}
-	return found, nil
-}
-
-// breakAtCPUID puts breakpoints where the program returns from cpuid.
-func breakAtCPUID(pid int) (map[uint64]bool, error) {
-	at, err := cpuidReturns(pid)
+	defer program.Close()
+	code, err := programCode(program)
 	if err != nil {
 		return nil, err
 	}
 	sites := map[uint64]bool{}
-	for _, a := range at {
-		if _, err := unix.PtracePokeText(pid, uintptr(a), []byte{breakpoint}); err != nil {
-			return nil, fmt.Errorf("process %d: breakpoint at %#x: %w", pid, a, err)
+	for _, s := range code {
+		for at := 0; ; at++ {
+			i := bytes.Index(s.bytes[at:], cpuidCode)
+			if i < 0 {
+				break
+			}
+			at += i
+			a := s.address + uint64(at+len(cpuidCode)-1)
+			if _, err := unix.PtracePokeText(pid, uintptr(a), []byte{breakpoint}); err != nil {
+				return nil, fmt.Errorf("process %d: breakpoint at %#x: %w", pid, a, err)
+			}
+			sites[a] = true
 		}
-		sites[a] = true
 	}
-	return sites, nil
+	if len(sites) == 0 {
+		return sites, nil
+	}
+	return sites, roundInPlace(pid, program, code)
 }
 
-// returnFromCPUID adds AMX-TILE and AMX-BF16 to what CPUID said and does the
-// RET that the breakpoint took the place of.
-func returnFromCPUID(tid int, r *unix.PtraceRegs) error {
-	const amxBF16, amxTile = 1 << 22, 1 << 24 // leaf 7.0, EDX
-	m := memory(tid)
+// returnFromCPUID adds AMX-TILE, AMX-BF16 and AVX512-BF16 to what CPUID said and
+// does the RET that the breakpoint took the place of.
+func returnFromCPUID(r *unix.PtraceRegs, m *memory) error {
+	const amxBF16, amxTile, avx512BF16 = 1 << 22, 1 << 24, 1 << 5
 	var frame [32]byte // return address, 2 arguments, 4 results
 	if err := m.read(r.Rsp, frame[:]); err != nil {
 		return err
 	}
-	word := func(i int) []byte { return frame[i : i+4] }
-	if le := binary.LittleEndian; le.Uint32(word(8)) == 7 && le.Uint32(word(12)) == 0 {
-		le.PutUint32(word(28), le.Uint32(word(28))|amxBF16|amxTile)
-		if err := m.write(r.Rsp, frame[:]); err != nil {
-			return err
-		}
+	word := func(i int) uint32 { return binary.LittleEndian.Uint32(frame[i:]) }
+	put := func(i int, x uint32) { binary.LittleEndian.PutUint32(frame[i:], x) }
+	eax, edx := word(16), word(28)
+	switch leaf, sub := word(8), word(12); {
+	case leaf == 7 && sub == 0:
+		put(16, max(eax, 1)) // the last subleaf
+		put(28, edx|amxBF16|amxTile)
+	case leaf == 7 && sub == 1:
+		put(16, eax|avx512BF16)
+	}
+	if err := m.write(r.Rsp, 0, frame[:]); err != nil {
+		return err
 	}
 	r.Rip = binary.LittleEndian.Uint64(frame[:])
 	r.Rsp += 8

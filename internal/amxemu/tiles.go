@@ -14,11 +14,13 @@ const (
 	lineBytes = 64
 )
 
+// line is what a row of a tile holds, or a vector register.
+type line [lineBytes]byte
+
 // tile is a register; bytes outside its configured shape are 0.
 type tile struct {
 	rows, bytes int // 0: it may not be used
-	data        [tileRows][lineBytes]byte
-	factors     operands // data as TDPBF16PS takes it
+	data        [tileRows]line
 }
 
 // tiles is a thread's TILECFG and TILEDATA. Without a configuration, as at the
@@ -36,50 +38,52 @@ var errUndefined = errors.New("undefined instruction")
 // chapter 18. r are the registers with RIP behind the instruction. On an error
 // nothing has changed, but what TILESTORED wrote before it. A CPU would go on at
 // the row that failed (TILECFG.start_row) and here starts over, to the same end.
-func (t *tiles) execute(in instruction, r [17]uint64, m memory) error {
-	at := in.address.start(r) + in.address.stride(r)
+func (t *tiles) execute(in *instruction, r *[17]uint64, m *memory) error {
+	at := in.address.at(r)
 	switch in.op {
-	case prefetch:
-		return nil
 	case tilerelease:
 		*t = tiles{}
 		return nil
 	case ldtilecfg:
-		var c [lineBytes]byte
+		var c line
 		if err := m.read(at, c[:]); err != nil {
 			return err
 		}
 		return t.configure(&c)
 	case sttilecfg:
 		c := t.configuration()
-		return m.write(at, c[:])
+		return m.write(at, 0, c[:])
 	case tdpbf16ps:
-		c, a, b := &t.tile[in.tile], &t.tile[in.a], &t.tile[in.b]
+		c, a, b := &t.tile[in.reg], &t.tile[in.a], &t.tile[in.b]
 		if !fit(c, a, b) {
 			return errUndefined
 		}
-		product(c, a, b)
+		product(&c.data, &a.data, &b.data, c.rows, b.rows, 1<<(c.bytes/4)-1)
 		return nil
 	}
-	reg := &t.tile[in.tile]
+	reg := &t.tile[in.reg]
 	if reg.rows == 0 {
 		return errUndefined
 	}
 	start, stride := in.address.start(r), in.address.stride(r)
 	switch {
 	case in.op == tilezero:
-		reg.data, reg.factors.ready = [tileRows][lineBytes]byte{}, false
+		reg.data = [tileRows]line{}
 		return nil
 	case reg.bytes%4 != 0:
 		return errUndefined
 	case in.op == tilestored:
-		return m.writeRows(reg.data[:reg.rows], reg.bytes, start, stride)
+		pieces := make([][]byte, reg.rows)
+		for i := range pieces {
+			pieces[i] = reg.data[i][:reg.bytes]
+		}
+		return m.write(start, stride, pieces...)
 	}
-	var rows [tileRows][lineBytes]byte
+	var rows [tileRows]line
 	if err := m.readRows(rows[:reg.rows], reg.bytes, start, stride); err != nil {
 		return err
 	}
-	reg.data, reg.factors.ready = rows, false
+	reg.data = rows
 	return nil
 }
 
@@ -93,7 +97,7 @@ const (
 
 // configure is LDTILECFG: palette 0 releases the tiles, 1 gives them shapes and
 // zeros; anything else is #GP.
-func (t *tiles) configure(c *[lineBytes]byte) error {
+func (t *tiles) configure(c *line) error {
 	wrong := &fault{code: fromKernel}
 	if c[cfgPalette] > 1 {
 		return wrong
@@ -111,7 +115,7 @@ func (t *tiles) configure(c *[lineBytes]byte) error {
 			next.tile[i] = tile{rows: int(rows), bytes: int(b)}
 			left[cfgBytes+2*i], left[cfgBytes+2*i+1], left[cfgRows+i] = 0, 0, 0
 		}
-		if left != [lineBytes]byte{} { // reserved
+		if left != (line{}) { // reserved
 			return wrong
 		}
 	}
@@ -120,7 +124,7 @@ func (t *tiles) configure(c *[lineBytes]byte) error {
 }
 
 // configuration is what STTILECFG writes; all 0 without one.
-func (t *tiles) configuration() (c [lineBytes]byte) {
+func (t *tiles) configuration() (c line) {
 	c[cfgPalette] = t.palette
 	for i := range t.tile {
 		binary.LittleEndian.PutUint16(c[cfgBytes+2*i:], uint16(t.tile[i].bytes))

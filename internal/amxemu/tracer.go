@@ -32,10 +32,11 @@ type tracer struct {
 	main      int
 	processes map[int]*process
 	threads   map[int]*thread
+	machine   *machine
 }
 
 func newTracer(pid int) *tracer {
-	return &tracer{pid, map[int]*process{}, map[int]*thread{}}
+	return &tracer{main: pid, processes: map[int]*process{}, threads: map[int]*thread{}, machine: newMachine()}
 }
 
 // run answers every stop until the first process has ended. A child of it that
@@ -83,7 +84,7 @@ func (t *tracer) stopped(tid int, status unix.WaitStatus) error {
 			return nil
 		})
 	case event != 0: // a new thread or process, and that one's first stop
-	case sig == unix.SIGILL && th.process.permitted:
+	case sig == unix.SIGILL:
 		return t.illegal(tid, th)
 	case sig == unix.SIGTRAP && len(th.process.sites) > 0:
 		err = onRegisters(tid, func(r *unix.PtraceRegs) error {
@@ -91,7 +92,8 @@ func (t *tracer) stopped(tid int, status unix.WaitStatus) error {
 				return nil
 			}
 			sig = 0
-			return returnFromCPUID(tid, r)
+			t.machine.memory.of(tid)
+			return returnFromCPUID(r, &t.machine.memory)
 		})
 		if err == nil {
 			return unix.PtraceCont(tid, int(sig))
@@ -162,43 +164,17 @@ func (t *tracer) became(pid int, th *thread) error {
 	if int(former) != pid {
 		delete(t.threads, int(former))
 	}
-	sites, err := breakAtCPUID(pid)
+	sites, err := prepare(pid)
 	*th = thread{process: &process{sites: sites}}
 	t.processes[pid] = th.process
 	return err
 }
 
-// illegal emulates the instructions from where the thread stands on while they
-// are AMX's, or hands SIGILL on if none is.
+// illegal emulates the instructions from where the thread stands on, or hands SIGILL
+// on if the first is not known.
 func (t *tracer) illegal(tid int, th *thread) error {
-	var r unix.PtraceRegs
-	if err := unix.PtraceGetRegs(tid, &r); err != nil {
-		return err
-	}
-	m := memory(tid)
-	var code [256]byte
-	n, err := m.readSome(r.Rip, code[:])
-	if err != nil {
-		return err
-	}
-	done := 0
-	for rest := code[:n]; ; {
-		in, ok := decode(rest)
-		if !ok || in.op == prefetch && done == 0 {
-			break
-		}
-		next := r
-		next.Rip += uint64(in.length)
-		if err = th.tiles.execute(in, registers(&next), m); err != nil {
-			break
-		}
-		r, rest, done = next, rest[in.length:], done+1
-	}
-	// What fails later in the run fails again as its first, with its own address.
-	if done > 0 {
-		if err := unix.PtraceSetRegs(tid, &r); err != nil {
-			return err
-		}
+	done, err := t.machine.run(tid, th)
+	if done {
 		return unix.PtraceCont(tid, 0)
 	}
 	var f *fault
@@ -207,6 +183,9 @@ func (t *tracer) illegal(tid int, th *thread) error {
 			return err
 		}
 		return unix.PtraceCont(tid, int(unix.SIGSEGV))
+	}
+	if err != nil && !errors.Is(err, errUndefined) {
+		return err
 	}
 	return unix.PtraceCont(tid, int(unix.SIGILL))
 }
@@ -219,10 +198,4 @@ func setFault(tid int, f *fault) error {
 	binary.LittleEndian.PutUint64(info[16:], f.address)
 	_, _, errno := unix.Syscall6(unix.SYS_PTRACE, unix.PTRACE_SETSIGINFO, uintptr(tid), 0, uintptr(unsafe.Pointer(&info)), 0, 0)
 	return asError(errno)
-}
-
-// registers are the general ones by their number in an instruction; 16 is RIP.
-func registers(r *unix.PtraceRegs) [17]uint64 {
-	return [17]uint64{r.Rax, r.Rcx, r.Rdx, r.Rbx, r.Rsp, r.Rbp, r.Rsi, r.Rdi,
-		r.R8, r.R9, r.R10, r.R11, r.R12, r.R13, r.R14, r.R15, r.Rip}
 }

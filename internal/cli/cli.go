@@ -75,6 +75,16 @@ func Code(err error) int {
 	return ExitFailed
 }
 
+var startsOver = &Error{ExitStopped, errors.New("stopped; nothing is kept: run again, the same command starts over")}
+
+// StartsOver is err of a command that keeps nothing when it is stopped, which is then said.
+func StartsOver(err error) error {
+	if Code(err) == ExitStopped {
+		return startsOver
+	}
+	return err
+}
+
 // Main runs a command until it ends or SIGINT or SIGTERM cancels its context,
 // prints its error, and returns the exit code. --version and help are of every
 // program.
@@ -104,6 +114,9 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 	level, message := slog.LevelError, ""
 	if code == ExitStopped {
 		level, message = slog.LevelWarn, "stopped; run the same command again: what is finished is kept"
+		if errors.Is(err, startsOver) {
+			message = startsOver.Error()
+		}
 	} else {
 		message = Redact(err.Error())
 	}

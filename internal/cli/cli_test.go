@@ -29,6 +29,18 @@ func TestCode(t *testing.T) {
 	}
 }
 
+// A command that keeps nothing does not promise to go on; its other errors stay.
+func TestStartsOver(t *testing.T) {
+	if err := StartsOver(fmt.Errorf("row 3: %w", context.Canceled)); Code(err) != ExitStopped || !strings.Contains(err.Error(), "starts over") {
+		t.Errorf("stopped: %v", err)
+	}
+	for _, err := range []error{nil, Usagef("x"), errors.New("x")} {
+		if got := StartsOver(err); got != err {
+			t.Errorf("%v became %v", err, got)
+		}
+	}
+}
+
 func TestMeant(t *testing.T) {
 	names := []string{"out", "max-length", "lr", "k"}
 	for name, want := range map[string]string{"output": "out", "maxlength": "max-length", "max_length": "max-length", "max": "max-length",

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"io/fs"
 	"os"
@@ -237,4 +238,63 @@ func must[T any](v T, err error) T {
 		panic(err)
 	}
 	return v
+}
+
+// TestCleanTempsLeavesWriters: what a killed run left is removed, and not what a live
+// writer, of this process or another, is at: such as a worker's shard, beside which a
+// run of all shards begins.
+func TestCleanTempsLeavesWriters(t *testing.T) {
+	dir := t.TempDir()
+	live, err := Create(filepath.Join(dir, "live"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead, err := Create(filepath.Join(dir, "dead"))
+	if err != nil {
+		t.Fatal(err)
+	}
+	dead.f.Close() // as the end of its process does
+	if err := CleanTemps(dir); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(dead.f.Name()); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("the file of a dead writer: %v", err)
+	}
+	if _, err := live.Write([]byte("whole")); err != nil {
+		t.Fatal(err)
+	}
+	if err := live.Commit(); err != nil {
+		t.Fatal(err)
+	}
+	if data, err := os.ReadFile(filepath.Join(dir, "live")); err != nil || string(data) != "whole" {
+		t.Errorf("the file of a live writer: %q, %v", data, err)
+	}
+}
+
+// TestCleanTempsBesideWriters: whenever temporary files are removed, no writer loses its.
+func TestCleanTempsBesideWriters(t *testing.T) {
+	dir := t.TempDir()
+	end, ended := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(ended)
+		for {
+			select {
+			case <-end:
+				return
+			default:
+			}
+			if err := CleanTemps(dir); err != nil {
+				t.Error(err)
+				return
+			}
+		}
+	}()
+	for i := range 300 {
+		if err := WriteFile(filepath.Join(dir, fmt.Sprint(i%7)), []byte(fmt.Sprint(i))); err != nil {
+			t.Errorf("write %d: %v", i, err)
+			break
+		}
+	}
+	close(end)
+	<-ended
 }

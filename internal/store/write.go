@@ -56,13 +56,41 @@ func Create(name string) (*Writer, error) {
 		return w, nil
 	}
 	name = Local(name)
-	var nonce [8]byte
-	rand.Read(nonce[:])
-	temp := fmt.Sprintf(".%s.%x%s", filepath.Base(name), nonce, tempSuffix)
-	if w.f, err = os.OpenFile(filepath.Join(filepath.Dir(name), temp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666); err != nil {
-		return nil, err
+	for {
+		var nonce [8]byte
+		rand.Read(nonce[:])
+		temp := fmt.Sprintf(".%s.%x%s", filepath.Base(name), nonce, tempSuffix)
+		if w.f, err = os.OpenFile(filepath.Join(filepath.Dir(name), temp), os.O_WRONLY|os.O_CREATE|os.O_EXCL, 0o666); err != nil {
+			return nil, err
+		}
+		if alive(w.f) {
+			return w, nil
+		}
+		w.Abort() // CleanTemps was there between the two
 	}
-	return w, nil
+}
+
+// alive locks a temporary file for as long as its writer has it open, by which CleanTemps
+// sees that it lives, and reports whether it still has its name. On a file system without
+// locks nothing is seen.
+func alive(f *os.File) bool {
+	if flock(f) == syscall.EWOULDBLOCK {
+		return false
+	}
+	a, err := f.Stat()
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(f.Name())
+	return err == nil && os.SameFile(a, b)
+}
+
+// flock tries to lock an open file alone; syscall.EWOULDBLOCK: another has it.
+func flock(f *os.File) (err error) {
+	for err = syscall.EINTR; err == syscall.EINTR; {
+		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
+	}
+	return err
 }
 
 // Name is what Create was given.
@@ -93,15 +121,12 @@ func (w *Writer) Commit() error {
 		w.Abort()
 		return err
 	}
-	if err := w.f.Close(); err != nil {
-		os.Remove(w.f.Name())
-		return err
-	}
 	name := Local(w.name)
 	if err := os.Rename(w.f.Name(), name); err != nil {
-		os.Remove(w.f.Name())
+		w.Abort()
 		return err
 	}
+	w.f.Close() // after the rename, for the lock ends here; what Sync wrote is written
 	return syncDir(filepath.Dir(name))
 }
 
@@ -283,9 +308,9 @@ func WriteFile(name string, data []byte) error {
 	return w.Commit()
 }
 
-// CleanTemps removes the unfinished files that killed runs left in dir. A
-// folder that does not exist is clean, and so is a bucket, where nothing
-// unfinished is.
+// CleanTemps removes the unfinished files that killed runs left in dir, and leaves those
+// of writers that live. A folder that does not exist is clean, and so is a bucket, where
+// nothing unfinished is.
 func CleanTemps(dir string) error {
 	if IsURL(dir) {
 		return nil
@@ -300,10 +325,22 @@ func CleanTemps(dir string) error {
 	}
 	for _, e := range entries {
 		if n := e.Name(); e.Type().IsRegular() && strings.HasPrefix(n, ".") && strings.HasSuffix(n, tempSuffix) {
-			if err := RemoveIfThere(filepath.Join(dir, n)); err != nil {
+			if err := removeDead(filepath.Join(dir, n)); err != nil {
 				return err
 			}
 		}
 	}
 	return nil
+}
+
+// removeDead removes a temporary file unless its writer lives.
+func removeDead(path string) error {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err == nil {
+		defer f.Close()
+		if flock(f) == syscall.EWOULDBLOCK {
+			return nil
+		}
+	}
+	return RemoveIfThere(path)
 }

@@ -1,5 +1,7 @@
 # Written by: {{.Command}}
-# A driver for Ray: python FILE, where the cluster is, or with RAY_ADDRESS.
+# A driver for Ray: python FILE (not called ray.py), where the cluster is, or with RAY_ADDRESS.
+# A task that fails is tried again and goes on, but for exit codes 2 (wrong use or unusable input) and
+# 3 (a gate said no), which another try would end with, too.
 import subprocess
 
 import ray
@@ -9,14 +11,21 @@ RUN = {{json .File}}
 SET = {{json .SetList}}
 
 
-@ray.remote(num_cpus=1, max_retries=3, retry_exceptions=True)
+def call(command, *args):
+    done = subprocess.run([PIPELINE, command, RUN, *args, *SET])
+    if done.returncode in (2, 3):
+        raise RuntimeError(f"pipeline {command}: exit code {done.returncode}")
+    done.check_returncode()
+
+
+@ray.remote(num_cpus=1, max_retries=3, retry_exceptions=[subprocess.CalledProcessError])
 def work(stage, shard, of):
-    subprocess.run([PIPELINE, "work", RUN, "--stage", stage, "--shard", f"{shard}/{of}", *SET], check=True)
+    call("work", "--stage", stage, "--shard", f"{shard}/{of}")
 
 
-@ray.remote(num_cpus=1, max_retries=3, retry_exceptions=True)
+@ray.remote(num_cpus=1, max_retries=3, retry_exceptions=[subprocess.CalledProcessError])
 def run(until):
-    subprocess.run([PIPELINE, "run", RUN, *(["--until", until] if until else []), *SET], check=True)
+    call("run", *(["--until", until] if until else []))
 
 
 ray.init()

@@ -33,15 +33,18 @@ func DefaultOptions() Options {
 	return Options{Model: "demo", DType: compute.BF16, Tokens: 1024, RowLength: 222, Passes: 5}
 }
 
+// maxTokens is far more than shows a machine's speed; memory grows with a batch.
+const maxTokens = 1 << 20
+
 // Check reports a value that no run can have.
 func (o *Options) Check() error {
 	switch {
-	case o.Tokens < 2:
-		return cli.Usagef("--tokens %d: at least 2", o.Tokens)
-	case o.RowLength < 2:
-		return cli.Usagef("--row-length %d: at least 2; the first token of a row has nothing before it", o.RowLength)
+	case o.Tokens < 2 || o.Tokens > maxTokens:
+		return cli.Usagef("--tokens %d: use 2 to %d", o.Tokens, maxTokens)
+	case o.RowLength < 2 || o.RowLength > maxTokens:
+		return cli.Usagef("--row-length %d: use 2 to %d; the first token of a row has nothing before it", o.RowLength, maxTokens)
 	case o.Passes < 1:
-		return cli.Usagef("--passes %d: at least 1", o.Passes)
+		return cli.Usagef("--passes %d: use 1 or more", o.Passes)
 	}
 	return nil
 }

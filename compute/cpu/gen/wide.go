@@ -105,10 +105,28 @@ func (s isa) microWide() {
 	}
 }
 
+// widenRows writes rows of whole cache lines of bfloat16 as float32, and brings
+// as much of the rows that lie ahead bytes behind to the second cache.
+func (s isa) widenRows() {
+	p("\n// func widenRows%s(dst *float32, src *uint16, lines, rows, dstRow, srcRow, ahead int)", s.name)
+	p("TEXT ·widenRows%s(SB), NOSPLIT, $0-56", s.name)
+	p("\tMOVQ dst+0(FP), DI\n\tMOVQ src+8(FP), SI\n\tMOVQ rows+24(FP), DX")
+	p("\tMOVQ dstRow+32(FP), R8\n\tMOVQ srcRow+40(FP), R9\n\tMOVQ ahead+48(FP), R10")
+	p("row:\n\tMOVQ lines+16(FP), CX\n\tMOVQ DI, AX\n\tMOVQ SI, BX\nline:\n\tPREFETCHT1 (BX)(R10*1)")
+	for i := range 128 / s.bytes {
+		p("\tVPMOVZXWD %d(BX), %s%d", i*s.bytes/2, s.r, i)
+		s.op("VPSLLD", "$16", i, i)
+		s.store(i, fmt.Sprintf("%d(AX)", i*s.bytes))
+	}
+	p("\tADDQ $64, BX\n\tADDQ $128, AX\n\tDECQ CX\n\tJNZ line")
+	p("\tADDQ R8, DI\n\tADDQ R9, SI\n\tDECQ DX\n\tJNZ row\n\tVZEROUPPER\n\tRET")
+}
+
 func wideKernels() {
 	header()
 	for _, s := range sets {
 		s.microWide()
+		s.widenRows()
 	}
 	save("wide_amd64.s")
 }

@@ -1,8 +1,4 @@
-// Package tiles holds what the CPU's AMX instructions, or amxemu in their place,
-// are tested with. Its tests need one or the other:
-//
-//	go test -exec "$PWD/bin/test/amxemu" ./internal/amxemu/tiles
-package tiles
+package instructions
 
 import "unsafe"
 
@@ -26,7 +22,7 @@ type matrix struct {
 //go:noescape
 func multiply(cfg *config, c, a, b matrix)
 
-// zero loads tile 3 from m, makes it 0 and stores it.
+// zero loads tile 3 from m, makes it 0 and stores it, loads it again and stores that.
 //
 //go:noescape
 func zero(cfg *config, m matrix)

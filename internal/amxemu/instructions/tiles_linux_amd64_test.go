@@ -1,4 +1,4 @@
-package tiles
+package instructions
 
 import (
 	"bytes"
@@ -20,12 +20,16 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// misuse names, in a process that is to die, what does that.
-const misuse = "AMXEMU_MISUSE"
+// misuse names, in a process that is to die, what does that, and firstUse makes one
+// that shows what a register holds that no instruction wrote before.
+const (
+	misuse   = "AMXEMU_MISUSE"
+	firstUse = "first use of Z31"
+)
 
 func TestMain(m *testing.M) {
 	cfg := shapes(16, 16, 16)
-	switch os.Getenv(misuse) {
+	switch name := os.Getenv(misuse); name {
 	case "":
 		os.Exit(m.Run())
 	case "no permission":
@@ -54,6 +58,16 @@ func TestMain(m *testing.M) {
 		permit()
 		cfg.bytes[3] = 62
 		zero(cfg, matrix{unsafe.Pointer(new([4096]byte)), 64})
+	case firstUse:
+		x, z := float32(1.5), [64]byte{}
+		unused(&x, &z)
+		fmt.Printf("%x", z)
+	default:
+		mem, err := unix.Mmap(-1, 0, 4096, unix.PROT_READ|unix.PROT_WRITE|unix.PROT_EXEC, unix.MAP_ANON|unix.MAP_PRIVATE)
+		if err != nil {
+			panic(err)
+		}
+		program(mem).run(&state{flags: usualFlags, mxcsr: usualMXCSR}, misencoded[name])
 	}
 }
 

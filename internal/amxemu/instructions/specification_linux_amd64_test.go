@@ -1,4 +1,4 @@
-package tiles
+package instructions
 
 import (
 	"math"
@@ -50,4 +50,37 @@ func daz(x float32) float32 {
 		return float32(math.Copysign(0, float64(x)))
 	}
 	return x
+}
+
+// pairs is VDPBF16PS's of an element, in exact arithmetic: the second halves first.
+func pairs(c float32, a, b uint32) float32 {
+	c = sum(half(a&0xffff0000), half(b&0xffff0000), c)
+	return sum(half(a<<16), half(b<<16), c)
+}
+
+// nearest is VCVTNEPS2BF16's of an element: of the two bfloat16 numbers that enclose
+// it the nearer one, or the even one of two as near; what lies behind the largest
+// counts as 2^128. Denormal numbers are 0, and NaN is cut off and made quiet.
+func nearest(x uint32) uint16 {
+	v := half(x)
+	below := uint16(x >> 16) // towards 0
+	switch {
+	case v != v:
+		return below | 0x40
+	case daz(v) == 0:
+		return below & 0x8000
+	case math.IsInf(float64(v), 0):
+		return below
+	}
+	above := below + 1
+	beyond := math.Abs(float64(half(uint32(above) << 16)))
+	if math.IsInf(beyond, 0) {
+		beyond = 0x1p128
+	}
+	size := math.Abs(float64(v))
+	down, up := size-math.Abs(float64(half(uint32(below)<<16))), beyond-size
+	if up < down || up == down && above%2 == 0 {
+		return above
+	}
+	return below
 }

@@ -1,0 +1,57 @@
+package report
+
+import (
+	"bytes"
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"eaft/internal/cli"
+)
+
+// A shard that is not the one of its manifest is refused by everything that reads
+// scores or their tokens, though it can be read.
+func TestDamagedShard(t *testing.T) {
+	scores, tokens := write(t, random(60), "trained")
+	whole, _ := write(t, random(60), "trained")
+	uses := map[string]func(scores string) error{
+		"inspect": func(scores string) error { _, err := Build(t.Context(), options(t, scores, "")); return err },
+		"row": func(scores string) error {
+			_, err := FindRow(t.Context(), options(t, scores, ""), "row0")
+			return err
+		},
+		"diff from": func(scores string) error { _, err := BuildDiff(t.Context(), options(t, scores, ""), whole); return err },
+		"diff to":   func(scores string) error { _, err := BuildDiff(t.Context(), options(t, whole, ""), scores); return err },
+		"export": func(scores string) error {
+			return Export(t.Context(), io.Discard, options(t, scores, ""), Where{}, "jsonl")
+		},
+		"filter": func(scores string) error {
+			_, err := Filter(t.Context(), options(t, scores, ""), Where{}, MaskTokens, filepath.Join(t.TempDir(), "out"))
+			return err
+		},
+	}
+	for _, dir := range []string{scores, tokens} {
+		shards, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
+		must(t, err)
+		path := shards[0]
+		data, err := os.ReadFile(path)
+		must(t, err)
+		// Who wrote the file is in its footer, and no reader minds.
+		changed := bytes.Replace(data, []byte("(build "), []byte("(Build "), 1)
+		if bytes.Equal(data, changed) {
+			t.Fatalf("%s: nothing to change", path)
+		}
+		must(t, os.WriteFile(path, changed, 0o666))
+		for name, use := range uses {
+			if name == "diff to" && dir == tokens { // the first annotation's tokens
+				continue
+			}
+			if err := use(scores); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path+": content has the hash") {
+				t.Errorf("%s: %v", name, err)
+			}
+		}
+		must(t, os.WriteFile(path, data, 0o666))
+	}
+}
