@@ -5,10 +5,10 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"path/filepath"
 
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/internal/store"
 	"eaft/parquet"
 )
 
@@ -22,7 +22,7 @@ func (in *inputs) openScores(o *Options) error {
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	file := filepath.Join(o.Scores, parquet.ManifestName)
+	file := store.Join(o.Scores, parquet.ManifestName)
 	if ds.Manifest == nil {
 		return cli.Usagef("%s is missing: score the tokens again", file)
 	}

@@ -274,3 +274,15 @@ func TestInputsThatDoNotFit(t *testing.T) {
 	w.o.FromScratch = true
 	refused("--from-scratch")
 }
+
+// Scores are found by URL, and named in errors as what lies there.
+func TestScoresByURL(t *testing.T) {
+	w := newWorld(t)
+	plain := w.o.Scores
+	w.o.Scores = "file://" + filepath.ToSlash(plain)
+	must(t, w.run(t.Context()))
+	w.o.K, w.o.Out = 10, filepath.Join(w.dir, "other")
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), filepath.Join(plain, parquet.ManifestName)+": k is 20") || strings.Contains(err.Error(), "file:") {
+		t.Errorf("%v", err)
+	}
+}
