@@ -89,7 +89,7 @@ func golden(t *testing.T) reference {
 // A log-probability is a difference of float32 numbers of a size up to some 30, which
 // are spacing apart. The roundings before it, ours and torch's, may move it by eight
 // of these, and the mean over many tokens, in which they average, by one. Seen are 0.9
-// in each token of a choice, and 0.1 in the mean.
+// in each token of a choice, and 0.1 in the mean, of SmolLM2-135M 0.4.
 const (
 	spacing      = 1.0 / (1 << 19)
 	logprobBound = 8 * spacing
