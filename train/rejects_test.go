@@ -91,7 +91,7 @@ func TestMaxRejectInBucket(t *testing.T) {
 	isRejects(t, w)
 	objects, err := s.Objects("run/")
 	must(t, err)
-	if names := slices.Collect(maps.Keys(objects)); slices.Contains(names, "run/"+unfinishedName) || !slices.Contains(names, "run/"+RecordName) {
+	if names := slices.Collect(maps.Keys(objects)); slices.Contains(names, unfinishedName) || !slices.Contains(names, RecordName) {
 		t.Errorf("the bucket has %v", names)
 	}
 }
