@@ -96,75 +96,57 @@ func (r *run) summarize() (Summary, error) {
 	return a.summary()
 }
 
-// look shows f the trained targets. Where only these are scored their tokens need
-// not be looked at again.
+// look shows f the trained targets, which the tokens' labels name. Where only these
+// are scored the tokens need not be looked at again.
 func (a *stats) look(again bool, f visit) error {
 	a.rows = 0
-	for i := range a.scores {
-		var err error
+	for i, scores := range a.scores {
+		tokens := a.tokens[i]
 		if again && a.targets == Trained {
-			err = alone(a.scores[i], f)
-		} else {
-			err = a.beside(a.tokens[i], a.scores[i], f)
+			tokens = ""
 		}
-		if err != nil {
+		if err := a.shard(tokens, scores, f); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
-func alone(path string, f visit) error {
-	s, err := parquet.OpenScores(path)
-	if err != nil {
-		return err
-	}
-	defer s.Close()
-	for {
-		var row parquet.ScoresRow
-		if err := s.Next(&row); errors.Is(err, io.EOF) {
-			return nil
-		} else if err != nil {
-			return err
-		}
-		for i := range row.Pos {
-			f(&row, i)
-		}
-	}
-}
-
-// beside looks at the labels of the tokens.
-func (a *stats) beside(tokens, scores string, f visit) error {
-	t, err := parquet.OpenTokens(tokens)
-	if err != nil {
-		return err
-	}
-	defer t.Close()
+func (a *stats) shard(tokens, scores string, f visit) error {
 	s, err := parquet.OpenScores(scores)
 	if err != nil {
 		return err
 	}
 	defer s.Close()
+	var t *parquet.TokensReader
+	if tokens != "" {
+		if t, err = parquet.OpenTokens(tokens); err != nil {
+			return err
+		}
+		defer t.Close()
+	}
 	for {
-		var row parquet.TokensRow
 		var score parquet.ScoresRow
 		if err := s.Next(&score); errors.Is(err, io.EOF) {
 			return nil
 		} else if err != nil {
 			return err
 		}
-		if err := t.Next(&row); err != nil {
-			return fmt.Errorf("%s: row %q has no tokens: %w", scores, score.ID, err)
-		}
-		if row.ID != score.ID {
-			return fmt.Errorf("%s: row %q stands where %s has %q", scores, score.ID, tokens, row.ID)
-		}
 		a.rows++
+		var row parquet.TokensRow
+		if t != nil {
+			if err := t.Next(&row); err != nil {
+				return fmt.Errorf("%s: row %q has no tokens: %w", scores, score.ID, err)
+			}
+			if row.ID != score.ID {
+				return fmt.Errorf("%s: row %q stands where %s has %q", scores, score.ID, tokens, row.ID)
+			}
+		}
 		for i, p := range score.Pos {
-			if int(p) >= len(row.Labels) {
+			if t != nil && int(p) >= len(row.Labels) {
 				return fmt.Errorf("%s: row %q scores position %d of the %d that %s has; remove the shard and run again", scores, score.ID, p, len(row.Labels), tokens)
 			}
-			if row.Labels[p] != parquet.Ignore {
+			if t == nil || row.Labels[p] != parquet.Ignore {
 				f(&score, i)
 			}
 		}
