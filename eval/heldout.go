@@ -31,12 +31,6 @@ type Result struct {
 	Dropped  map[string]int64 `json:"dropped,omitempty"` // rows that are not, by reason
 }
 
-// Reasons for which a row is not measured, those for which it is not trained on.
-const (
-	noTarget = "no trained target"
-	tooLong  = "longer than the model's positions"
-)
-
 // LeftOut says how many rows are not measured, and why; "" if all are.
 func (r *Result) LeftOut() string {
 	var why []string
@@ -111,10 +105,10 @@ func (e *heldOut) add(t *parquet.TokensRow, file string, n int) error {
 	}
 	switch {
 	case !slices.ContainsFunc(t.Labels[min(1, len(t.Labels)):], func(label int32) bool { return label != parquet.Ignore }):
-		e.Dropped[noTarget]++
+		e.Dropped[parquet.NoTarget]++
 		return nil
 	case spec.MaxPositions > 0 && len(t.InputIDs) > spec.MaxPositions:
-		e.Dropped[tooLong]++
+		e.Dropped[parquet.TooLong]++
 		return nil
 	}
 	if len(e.b.IDs) > 0 && len(e.b.IDs)+len(t.InputIDs) > batchTokens {

@@ -22,6 +22,12 @@ const PartialName = "_partial"
 // TokenizerName is the file beside it with the tokenizer that made the ids.
 const TokenizerName = "_tokenizer.json"
 
+// Reasons for which a row of tokens is neither trained on nor measured.
+const (
+	NoTarget = "no trained target"
+	TooLong  = "longer than the model's positions"
+)
+
 // Ledger accounts for every row of a stage: in + split = out + dropped.
 type Ledger struct {
 	RowsIn    int64            `json:"rows_in"`

@@ -2,13 +2,11 @@ package scorer
 
 import (
 	"cmp"
-	"crypto/sha256"
 	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
 	"os"
-	"strings"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
@@ -56,11 +54,8 @@ func openInputs(c *weights.Checkpoint, o *Options) (*inputs, error) {
 	}
 	if data.Foreign {
 		fmt.Fprintf(o.Log, "warning: %s has no manifest: whether these tokens were made for this model cannot be verified\n", o.Tokens)
-		in.hashes["tokens"], err = hashFiles(data.Shards)
-	} else {
-		in.hashes["tokens"] = data.Manifest.ContentHash()
 	}
-	if err != nil {
+	if in.hashes["tokens"], err = data.ContentHash(); err != nil {
 		return nil, unusable(err)
 	}
 	return in, in.takeTokenizer(c, o)
@@ -129,19 +124,6 @@ func shares(data *parquet.Dataset, limit int64) ([]int64, error) {
 		before += n
 	}
 	return take, nil
-}
-
-// hashFiles identifies foreign shards, which have no manifest, by their bytes.
-func hashFiles(paths []string) (string, error) {
-	var all strings.Builder
-	for _, path := range paths {
-		h, err := store.Hash(path)
-		if err != nil {
-			return "", err
-		}
-		fmt.Fprintln(&all, h)
-	}
-	return fmt.Sprintf("sha256:%x", sha256.Sum256([]byte(all.String()))), nil
 }
 
 // same refuses what was made from other inputs or with other options. where is

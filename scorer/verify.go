@@ -120,13 +120,9 @@ func tokensOf(d *parquet.Dataset, dir string) (*parquet.Dataset, error) {
 	if err := t.Verify(); err != nil {
 		return nil, unusable(err)
 	}
-	have := ""
-	if t.Foreign {
-		if have, err = hashFiles(t.Shards); err != nil {
-			return nil, unusable(err)
-		}
-	} else {
-		have = t.Manifest.ContentHash()
+	have, err := t.ContentHash()
+	if err != nil {
+		return nil, unusable(err)
 	}
 	if want := d.Manifest.Hashes["tokens"]; want != "" && have != want {
 		return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens", store.Join(d.Dir, parquet.ManifestName), want, dir, have)

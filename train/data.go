@@ -101,7 +101,7 @@ func (s *rowSet) nothingToTrain(dir string) error {
 // dropped are the reasons for which rows are left out.
 func dropped(l parquet.Ledger) string {
 	var why []string
-	for _, reason := range []string{droppedNoTarget, droppedTooLong} {
+	for _, reason := range []string{parquet.NoTarget, parquet.TooLong} {
 		if n := l.Dropped[reason]; n > 0 {
 			why = append(why, fmt.Sprintf("%d %s", n, reason))
 		}

@@ -23,12 +23,6 @@ type reject struct {
 	Detail string `json:"detail"`
 }
 
-// Reasons for which a row is not trained on.
-const (
-	droppedNoTarget = "no trained target"
-	droppedTooLong  = "longer than the model's positions"
-)
-
 // unusable is why row n of the shard at path, with so many trained targets, cannot
 // be trained on; nil if it can.
 func unusable(t *parquet.TokensRow, path string, n int64, targets, maxPositions int) *reject {
@@ -38,9 +32,9 @@ func unusable(t *parquet.TokensRow, path string, n int64, targets, maxPositions 
 	}
 	switch {
 	case targets == 0:
-		r.Reason, r.Detail = droppedNoTarget, fmt.Sprintf("%d tokens", len(t.InputIDs))
+		r.Reason, r.Detail = parquet.NoTarget, fmt.Sprintf("%d tokens", len(t.InputIDs))
 	case maxPositions > 0 && len(t.InputIDs) > maxPositions:
-		r.Reason, r.Detail = droppedTooLong, fmt.Sprintf("%d tokens, the model has %d positions", len(t.InputIDs), maxPositions)
+		r.Reason, r.Detail = parquet.TooLong, fmt.Sprintf("%d tokens, the model has %d positions", len(t.InputIDs), maxPositions)
 	default:
 		return nil
 	}

@@ -157,7 +157,7 @@ func TestRun(t *testing.T) {
 	data, err = os.ReadFile(filepath.Join(w.o.Out, RecordName))
 	must(t, err)
 	must(t, json.Unmarshal(data, &rec))
-	if l := rec.Ledger; l.RowsIn != 11 || l.RowsOut != 9 || l.Dropped[droppedNoTarget] != 1 || l.Dropped[droppedTooLong] != 1 {
+	if l := rec.Ledger; l.RowsIn != 11 || l.RowsOut != 9 || l.Dropped[parquet.NoTarget] != 1 || l.Dropped[parquet.TooLong] != 1 {
 		t.Errorf("ledger: %+v", rec.Ledger)
 	}
 	metrics, err := os.ReadFile(filepath.Join(w.o.Out, MetricsName))

@@ -41,7 +41,7 @@ func runBench(ctx context.Context, args []string, std cli.IO) error {
 	if fs.NArg() > 0 {
 		return cli.Usagef("unexpected argument %q; see scorer bench --help", fs.Arg(0))
 	}
-	if err := checkThreads(*threads); err != nil {
+	if err := cli.CheckThreads(*threads); err != nil {
 		return err
 	}
 	var err error

@@ -68,7 +68,7 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 	case *sample == 0 && (*ref != "" || *with != "" || *threads != 0):
 		return cli.Usagef("--model, --adapter and --threads are for --sample; say how many rows to score again")
 	}
-	if err := checkThreads(*threads); err != nil {
+	if err := cli.CheckThreads(*threads); err != nil {
 		return err
 	}
 	v, err := scorer.Verify(ctx, fs.Arg(0), *tokens, std.Err)

@@ -5,16 +5,6 @@ import (
 	"eaft/model/weights"
 )
 
-// maxThreads is more than machines have; each takes memory.
-const maxThreads = 4096
-
-func checkThreads(n int) error {
-	if n < 0 || n > maxThreads {
-		return cli.Usagef("--threads %d: use 1 to %d, or 0 for all cores", n, maxThreads)
-	}
-	return nil
-}
-
 // openModel opens the model that --model names and the adapter of --adapter, nil
 // where that is empty. done closes both.
 func openModel(ref, dir string) (c, adapter *weights.Checkpoint, done func(), err error) {

@@ -50,7 +50,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	if *ref == "" {
 		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
 	}
-	if err := checkThreads(*threads); err != nil {
+	if err := cli.CheckThreads(*threads); err != nil {
 		return err
 	}
 	var err error

@@ -34,9 +34,6 @@ missing is made.`
 
 func main() { os.Exit(cli.Main("tokenize", run)) }
 
-// maxThreads is more than machines have; each takes memory.
-const maxThreads = 4096
-
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 {
 		switch args[0] {
@@ -74,8 +71,8 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		return err
 	}
 	o.TrainOn = tokenize.TrainOn(*trainOn)
-	if o.Threads < 1 || o.Threads > maxThreads {
-		return cli.Usagef("--threads %d: use 1 to %d", o.Threads, maxThreads)
+	if o.Threads < 1 || o.Threads > cli.MaxThreads {
+		return cli.Usagef("--threads %d: use 1 to %d", o.Threads, cli.MaxThreads)
 	}
 	for _, short := range [][2]string{{"user", *prompt}, {"assistant", *completion}, {"text", *text}, {"messages", *messages}} {
 		if short[1] != "" {

@@ -167,7 +167,7 @@ func (e *evaluation) check() (run func(*evaluation) error, err error) {
 	case e.batch < 1:
 		return nil, cli.Usagef("--batch %d: at least 1", e.batch)
 	}
-	if err := checkThreads(e.threads); err != nil {
+	if err := cli.CheckThreads(e.threads); err != nil {
 		return nil, err
 	}
 	return run, eval.CheckPrompt(e.prompt)

@@ -108,7 +108,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if err := train.CheckExportType(*exportType); err != nil {
 		return err
 	}
-	if err := checkThreads(*threads); err != nil {
+	if err := cli.CheckThreads(*threads); err != nil {
 		return err
 	}
 	if o.Merge {

@@ -45,6 +45,17 @@ func Gatef(format string, a ...any) error {
 	return &Error{ExitGate, fmt.Errorf(format, a...)}
 }
 
+// MaxThreads is more than machines have; each takes memory.
+const MaxThreads = 4096
+
+// CheckThreads refuses what --threads cannot be; 0 stands for all cores.
+func CheckThreads(n int) error {
+	if n < 0 || n > MaxThreads {
+		return Usagef("--threads %d: use 1 to %d, or 0 for all cores", n, MaxThreads)
+	}
+	return nil
+}
+
 // Unavailable is an error of a service that may be over when the command is run
 // again: exit code 1, whatever the error is wrapped in.
 type Unavailable interface {
