@@ -13,6 +13,7 @@ import (
 	"syscall"
 
 	"eaft/internal/cli"
+	"eaft/internal/store"
 )
 
 // Held is the error of a lock that somebody else has.
@@ -57,21 +58,11 @@ func Folder(dir string) (*os.File, error) {
 func File(path string, shared bool) (*os.File, error) {
 	for {
 		f, err := file(path, shared)
-		if err != nil || there(f) {
+		if err != nil || store.HasName(f) {
 			return f, err
 		}
 		f.Close() // who had it has removed it since it was opened
 	}
-}
-
-// there reports that a file still has its name.
-func there(f *os.File) bool {
-	a, err := f.Stat()
-	if err != nil {
-		return false
-	}
-	b, err := os.Stat(f.Name())
-	return err == nil && os.SameFile(a, b)
 }
 
 func file(path string, shared bool) (*os.File, error) {
@@ -83,10 +74,7 @@ func file(path string, shared bool) (*os.File, error) {
 	if shared {
 		how = syscall.LOCK_SH
 	}
-	for err = syscall.EINTR; errors.Is(err, syscall.EINTR); {
-		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
-	}
-	switch {
+	switch err = store.Flock(f, how); {
 	case errors.Is(err, syscall.EWOULDBLOCK):
 		err = &Held{path, said(f)}
 	case err != nil:
@@ -115,7 +103,7 @@ func Holder(path string) *Owner {
 		return nil
 	}
 	defer f.Close()
-	if syscall.Flock(int(f.Fd()), syscall.LOCK_SH|syscall.LOCK_NB) == nil {
+	if store.Flock(f, syscall.LOCK_SH) == nil {
 		return nil
 	}
 	o := said(f)

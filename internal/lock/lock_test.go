@@ -4,6 +4,8 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+
+	"eaft/internal/store"
 )
 
 // A lock's file that lost its name while somebody waited for it is not that lock.
@@ -14,19 +16,19 @@ func TestThere(t *testing.T) {
 		t.Fatal(err)
 	}
 	defer f.Close()
-	if !there(f) {
+	if !store.HasName(f) {
 		t.Error("a file that has its name")
 	}
 	if err := os.Remove(path); err != nil {
 		t.Fatal(err)
 	}
-	if there(f) {
+	if store.HasName(f) {
 		t.Error("a file that was removed")
 	}
 	if err := os.WriteFile(path, nil, 0o666); err != nil {
 		t.Fatal(err)
 	}
-	if there(f) {
+	if store.HasName(f) {
 		t.Error("another file has the name")
 	}
 }

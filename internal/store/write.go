@@ -74,23 +74,26 @@ func Create(name string) (*Writer, error) {
 // sees that it lives, and reports whether it still has its name. On a file system without
 // locks nothing is seen.
 func alive(f *os.File) bool {
-	if flock(f) == syscall.EWOULDBLOCK {
-		return false
+	return Flock(f, syscall.LOCK_EX) != syscall.EWOULDBLOCK && HasName(f)
+}
+
+// Flock tries to lock an open file as flock(2) does: how is syscall.LOCK_EX or
+// LOCK_SH. syscall.EWOULDBLOCK: another has it.
+func Flock(f *os.File, how int) (err error) {
+	for err = syscall.EINTR; err == syscall.EINTR; {
+		err = syscall.Flock(int(f.Fd()), how|syscall.LOCK_NB)
 	}
+	return err
+}
+
+// HasName reports that an open file still has its name: nobody has removed or replaced it.
+func HasName(f *os.File) bool {
 	a, err := f.Stat()
 	if err != nil {
 		return false
 	}
 	b, err := os.Stat(f.Name())
 	return err == nil && os.SameFile(a, b)
-}
-
-// flock tries to lock an open file alone; syscall.EWOULDBLOCK: another has it.
-func flock(f *os.File) (err error) {
-	for err = syscall.EINTR; err == syscall.EINTR; {
-		err = syscall.Flock(int(f.Fd()), syscall.LOCK_EX|syscall.LOCK_NB)
-	}
-	return err
 }
 
 // Name is what Create was given.
@@ -338,7 +341,7 @@ func removeDead(path string) error {
 	f, err := os.OpenFile(path, os.O_RDWR, 0)
 	if err == nil {
 		defer f.Close()
-		if flock(f) == syscall.EWOULDBLOCK {
+		if Flock(f, syscall.LOCK_EX) == syscall.EWOULDBLOCK {
 			return nil
 		}
 	}

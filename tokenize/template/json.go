@@ -268,7 +268,7 @@ func (d *decoder) escaped(start int) string {
 	return ""
 }
 
-// unicode reads \uXXXX from its u on, or two of them that are a pair.
+// unicode reads an escape, a u and four hexadecimal digits, or two of them that are a pair.
 func (d *decoder) unicode() rune {
 	hex := func() rune {
 		if d.i+5 > len(d.s) {
