@@ -80,7 +80,7 @@ func (c *Config) heldOut(name string) *Eval {
 func (c *Config) check(r *reader) error {
 	switch {
 	case c.Model == "":
-		return cli.Usagef("%s: model is missing: a Hugging Face folder, a .gguf file, or demo", c.Path)
+		return cli.Usagef("%s: model is missing: %s", c.Path, cli.Models)
 	case len(c.Corpora) == 0:
 		return cli.Usagef("%s: corpora is missing: the files to tokenize", c.Path)
 	case slices.Contains(c.Corpora, "-"):

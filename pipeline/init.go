@@ -15,7 +15,7 @@ import (
 // runs as it is. Every flag that a stage has stands in it, as a comment with its default.
 func Init(path, model string, corpora []string, flags Flags) error {
 	if model == "" {
-		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
+		return cli.Usagef("--model is missing: %s", cli.Models)
 	}
 	if len(corpora) == 0 {
 		return cli.Usagef("--corpus is missing: a file, a folder or a pattern; may be given several times")

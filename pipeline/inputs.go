@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
@@ -8,10 +9,12 @@ import (
 	"io/fs"
 	"path"
 	"path/filepath"
+	"slices"
 	"sort"
 	"strings"
 
 	"eaft/internal/cli"
+	"eaft/internal/hub"
 	"eaft/internal/store"
 )
 
@@ -137,6 +140,17 @@ func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, e
 		}
 		return h, err
 	}
+	if id, ok := c.onHub(); ok {
+		dir, err := hub.Find(id, true)
+		if err != nil {
+			return "", err
+		}
+		paths, err := filepath.Glob(filepath.Join(dir, "*"))
+		if err != nil {
+			return "", err
+		}
+		return m.hash("model "+c.Model, paths, take)
+	}
 	if _, err := store.Stat(c.at(c.Model)); err != nil || c.Model == "demo" {
 		return take()
 	}
@@ -145,6 +159,41 @@ func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, e
 		return "", err
 	}
 	return m.hash("model "+c.at(c.Model), paths, take)
+}
+
+// onHub is the model if it is one of the Hub.
+func (c *Config) onHub() (hub.ID, bool) {
+	if store.IsURL(c.Dir) {
+		if id, ok := hub.Parse(c.Model); ok && !c.isThere(c.Model) && !c.isThere(id.Owner) {
+			return id, true
+		}
+		return hub.ID{}, false
+	}
+	return hub.Of(c.Dir, c.Model)
+}
+
+// fetch brings the model here, if it is one of the Hub, and names it by its commit from
+// then on: whatever happens to the branch, a run works with that.
+func (p *Pipeline) fetch(ctx context.Context, weights bool) error {
+	id, ok := p.onHub()
+	if !ok {
+		return nil
+	}
+	if err := hub.Fetch(ctx, id, weights, p.Runner.Err); err != nil {
+		return &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("%s: %w", p.place("model"), err)}
+	}
+	p.Model = hub.Pinned(id).String()
+	return nil
+}
+
+// told are the flags that make a worker read the same Config, whatever has happened to
+// the model's branch meanwhile.
+func (p *Pipeline) told() []string {
+	set := p.Set
+	if _, ok := p.onHub(); ok {
+		set = append(slices.Clone(set), "model="+p.Model)
+	}
+	return setFlags(set)
 }
 
 // isThere reports whether a path in the run's file is of something.

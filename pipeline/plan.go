@@ -154,6 +154,9 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.fetch(ctx, true); err != nil {
+		return nil, err
+	}
 	m := openMemo(p.at(p.Out, hashesName))
 	if p.Verify {
 		m.known = nil

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"context"
 	"embed"
 	"encoding/json"
 	"fmt"
@@ -62,7 +63,7 @@ var plain = regexp.MustCompile(`^[A-Za-z0-9_./@:+-]+$`)
 
 // Submit writes what the scheduler runs: an array of workers for every stage
 // that has shards, and a run that closes it, each after the one before.
-func (p *Pipeline) Submit(w io.Writer, executor string, s Submission) error {
+func (p *Pipeline) Submit(ctx context.Context, w io.Writer, executor string, s Submission) error {
 	name, ok := Executors[executor]
 	if !ok {
 		return cli.Usagef("--executor %q: use slurm, ray, airflow or kubernetes; for processes on this machine, pipeline run --workers N", executor)
@@ -95,7 +96,10 @@ func (p *Pipeline) Submit(w io.Writer, executor string, s Submission) error {
 	if s.Dir == "" && s.Claim != "" {
 		return cli.Usagef("--claim %s: the run's file %s is in a bucket, and no volume is needed; leave it out", s.Claim, s.File)
 	}
-	s.SetList = setFlags(p.Set)
+	if err := p.fetch(ctx, false); err != nil {
+		return err
+	}
+	s.SetList = p.told()
 	add := func(stage string, array int) {
 		j := job{Stage: stage, Array: array, Last: array - 1}
 		what := "finish"

@@ -11,6 +11,7 @@ import (
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/internal/hub"
 	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/pipeline"
@@ -216,7 +217,7 @@ every stage stands in it as a comment.
 
 func runInit(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("pipeline init", pflag.ContinueOnError)
-	model := fs.String("model", "", "a Hugging Face folder, a .gguf file, or demo")
+	model := fs.String("model", "", cli.Models)
 	corpora := fs.StringArray("corpus", nil, "a file, a folder or a pattern of files; may be given several times")
 	if err := cli.Parse(fs, args, std, initUsage); err != nil {
 		return err
@@ -230,7 +231,10 @@ func runInit(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("want one file to write, got %d arguments; see pipeline init --help", fs.NArg())
 	}
 	if *model != "" && !store.IsURL(*model) { // of a bucket all would be fetched; plan looks
-		c, err := weights.Open(*model)
+		if err := hub.Get(ctx, *model, false, std.Err); err != nil {
+			return &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("--model: %w", err)}
+		}
+		c, err := weights.OpenSideFiles(*model)
 		if err != nil {
 			return cli.Usagef("--model: %w", err)
 		}

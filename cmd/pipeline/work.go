@@ -80,5 +80,5 @@ func runSubmit(ctx context.Context, args []string, std cli.IO) error {
 	if s.File, err = store.Abs(s.File); err != nil {
 		return err
 	}
-	return p.Submit(std.Out, *executor, s)
+	return p.Submit(ctx, std.Out, *executor, s)
 }

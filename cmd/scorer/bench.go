@@ -8,7 +8,6 @@ import (
 	"eaft/compute"
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
-	"eaft/model/weights"
 	"eaft/scorer/bench"
 )
 
@@ -27,7 +26,7 @@ EAFT_CPU (generic, avx2, avx512, avx512bf16, amx) chooses the instruction set.`
 func runBench(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer bench", pflag.ContinueOnError)
 	o := bench.DefaultOptions()
-	fs.StringVar(&o.Model, "model", o.Model, "a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&o.Model, "model", o.Model, cli.Models)
 	dtype := fs.String("dtype", o.DType.String(), "precision of the operands of products: bf16 or f32")
 	threads := fs.Int("threads", 0, "threads; 0: all cores")
 	fs.IntVar(&o.Tokens, "tokens", o.Tokens, "tokens of a batch")
@@ -55,11 +54,11 @@ func runBench(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	c, err := weights.Open(o.Model)
+	c, _, done, err := openModel(ctx, o.Model, "", std)
 	if err != nil {
-		return &cli.Error{Code: cli.ExitUsage, Err: err}
+		return err
 	}
-	defer c.Close()
+	defer done()
 	r, err := bench.Run(ctx, dev, c, o)
 	if err != nil {
 		return err

@@ -80,7 +80,7 @@ func runVerify(ctx context.Context, args []string, std cli.IO) error {
 		if err != nil {
 			return &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
-		c, adapter, done, err := openModel(*ref, *with)
+		c, adapter, done, err := openModel(ctx, *ref, *with, std)
 		if err != nil {
 			return err
 		}

@@ -28,7 +28,7 @@ chooses the instruction set.`
 func runScore(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("scorer score", pflag.ContinueOnError)
 	o := scorer.Options{Log: std.Err}
-	ref := fs.String("model", "", "a Hugging Face folder, a .gguf file, or demo")
+	ref := fs.String("model", "", cli.Models)
 	adapter := fs.String("adapter", "", "folder of a LoRA adapter, as PEFT and train --lora write it, to score the model with")
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of the tokens dataset")
 	fs.StringVar(&o.Out, "out", "", "folder for the scores")
@@ -48,7 +48,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 		return cli.Usagef("unexpected argument %q; see scorer score --help", fs.Arg(0))
 	}
 	if *ref == "" {
-		return cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
+		return cli.Usagef("--model is missing: %s", cli.Models)
 	}
 	if err := cli.CheckThreads(*threads); err != nil {
 		return err
@@ -67,7 +67,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	c, with, done, err := openModel(*ref, *adapter)
+	c, with, done, err := openModel(ctx, *ref, *adapter, std)
 	if err != nil {
 		return err
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"io"
 
@@ -60,7 +61,7 @@ Special tokens in the text are recognised; no BOS is added.
 
   echo '"Hello world"' | tokenize encode --model M.gguf`
 
-func encode(args []string, std cli.IO) error {
+func encode(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("tokenize encode", pflag.ContinueOnError)
 	lang := languageFlags(fs)
 	if err := cli.Parse(fs, args, std, encodeUsage); err != nil {
@@ -79,7 +80,7 @@ func encode(args []string, std cli.IO) error {
 			return cli.Usagef("%s: %w", *lang.tokenizer, err)
 		}
 	} else {
-		l, err := lang.load()
+		l, err := lang.load(ctx, std)
 		if err != nil {
 			return err
 		}

@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/hub"
 	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/tokenize"
@@ -38,9 +39,9 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 {
 		switch args[0] {
 		case "encode":
-			return encode(args[1:], std)
+			return encode(ctx, args[1:], std)
 		case "render":
-			return render(args[1:], std)
+			return render(ctx, args[1:], std)
 		case "show":
 			return show(args[1:], std)
 		}
@@ -102,7 +103,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		}
 	}
 	o.Inputs, o.Overlong, o.Stdin = fs.Args(), tokenize.Overlong(*overlong), std.In
-	l, err := lang.load()
+	l, err := lang.load(ctx, std)
 	if err != nil {
 		return err
 	}
@@ -135,20 +136,23 @@ type language struct{ model, tokenizer, template *string }
 
 func languageFlags(fs *pflag.FlagSet) language {
 	return language{
-		fs.String("model", "", "model whose tokenizer and chat template are used: a Hugging Face folder, a .gguf file, or demo"),
+		fs.String("model", "", "model whose tokenizer and chat template are used: "+cli.Models),
 		fs.String("tokenizer", "", "tokenizer.json to use instead of the model's"),
 		fs.String("template", "", "chat template (Jinja) to use instead of the model's"),
 	}
 }
 
-func (f language) load() (*tokenize.Language, error) {
+func (f language) load(ctx context.Context, std cli.IO) (*tokenize.Language, error) {
 	if *f.model == "" && *f.tokenizer == "" {
 		return nil, cli.Usagef("--model or --tokenizer is missing")
 	}
 	var source, bos, eos string
 	var tok *tokenizer.Tokenizer
 	if *f.model != "" {
-		c, err := weights.Open(*f.model)
+		if err := hub.Get(ctx, *f.model, false, std.Err); err != nil {
+			return nil, err
+		}
+		c, err := weights.OpenSideFiles(*f.model)
 		if err != nil {
 			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
+	"eaft/internal/hub"
 	"eaft/internal/store"
 	"eaft/model/weights"
 	"eaft/tokenize"
@@ -29,14 +31,14 @@ UTF-8) from the first to the last that come from the message, its role aside.
 
   echo '{"messages":[{"role":"user","content":"Hi"}]}' | tokenize render --model M.gguf`
 
-func render(args []string, std cli.IO) error {
+func render(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("tokenize render", pflag.ContinueOnError)
-	model := fs.String("model", "", "model whose chat template and special tokens are used: a Hugging Face folder, a .gguf file, or demo")
+	model := fs.String("model", "", "model whose chat template and special tokens are used: "+cli.Models)
 	file := fs.String("template", "", "chat template (Jinja) to use instead of the model's")
 	if err := cli.Parse(fs, args, std, renderUsage); err != nil {
 		return err
 	}
-	t, bos, eos, err := chatTemplate(*model, *file)
+	t, bos, eos, err := chatTemplate(ctx, *model, *file, std)
 	if err != nil {
 		return err
 	}
@@ -77,10 +79,10 @@ func render(args []string, std cli.IO) error {
 
 // chatTemplate is the template of file, else of the model, and the model's
 // special tokens; without a model these are "".
-func chatTemplate(model, file string) (t *template.Template, bos, eos string, err error) {
+func chatTemplate(ctx context.Context, model, file string, std cli.IO) (t *template.Template, bos, eos string, err error) {
 	var source string
 	if model != "" {
-		if source, bos, eos, err = modelTemplate(model); err != nil {
+		if source, bos, eos, err = modelTemplate(ctx, model, std); err != nil {
 			return nil, "", "", err
 		}
 	}
@@ -102,8 +104,11 @@ func chatTemplate(model, file string) (t *template.Template, bos, eos string, er
 	return t, bos, eos, nil
 }
 
-func modelTemplate(model string) (source, bos, eos string, err error) {
-	c, err := weights.Open(model)
+func modelTemplate(ctx context.Context, model string, std cli.IO) (source, bos, eos string, err error) {
+	if err := hub.Get(ctx, model, false, std.Err); err != nil {
+		return "", "", "", err
+	}
+	c, err := weights.OpenSideFiles(model)
 	if err != nil {
 		return "", "", "", &cli.Error{Code: cli.ExitUsage, Err: err}
 	}

@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"io"
 	"os"
 	"path/filepath"
@@ -27,7 +28,7 @@ func TestRenderCompressed(t *testing.T) {
 	}
 	renders := func(in []byte, args ...string) (string, error) {
 		var out bytes.Buffer
-		err := render(append([]string{"--model", "demo"}, args...), cli.IO{In: bytes.NewReader(in), Out: &out, Err: io.Discard})
+		err := render(context.Background(), append([]string{"--model", "demo"}, args...), cli.IO{In: bytes.NewReader(in), Out: &out, Err: io.Discard})
 		return out.String(), err
 	}
 	want, err := renders([]byte(asked))
@@ -60,7 +61,7 @@ func TestRenderAnswersEachLine(t *testing.T) {
 	answers, out := io.Pipe()
 	done := make(chan error, 1)
 	go func() {
-		done <- render([]string{"--model", "demo"}, cli.IO{In: in, Out: out, Err: io.Discard})
+		done <- render(context.Background(), []string{"--model", "demo"}, cli.IO{In: in, Out: out, Err: io.Discard})
 		out.Close()
 	}()
 	for range 2 {

@@ -82,7 +82,7 @@ type evaluation struct {
 func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	e := &evaluation{ctx: ctx, std: std, fs: pflag.NewFlagSet("train eval", pflag.ContinueOnError)}
 	fs := e.fs
-	fs.StringVar(&e.model, "model", "", "model: a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&e.model, "model", "", "model: "+cli.Models)
 	fs.StringVar(&e.adapter, "adapter", "", "PEFT adapter folder beside the model")
 	fs.StringVar(&e.task, "task", "heldout", "heldout, mc, generate or perplexity")
 	fs.StringVar(&e.tokens, "tokens", "", "heldout: folder of tokens")
@@ -186,7 +186,7 @@ func (e *evaluation) load() error {
 }
 
 func (e *evaluation) heldOut() (err error) {
-	if e.c, err = open(e.model); err != nil {
+	if e.c, err = open(e.ctx, e.model, e.std); err != nil {
 		return err
 	}
 	defer e.c.Close()

@@ -24,7 +24,7 @@ func (e *evaluation) withModel(run func(l *eval.Language, lang *tokenize.Languag
 	if _, err := store.Stat(e.data); err != nil {
 		return cli.Usagef("--data: %w; give the file to measure with", err)
 	}
-	if e.c, err = open(e.model); err != nil {
+	if e.c, err = open(e.ctx, e.model, e.std); err != nil {
 		return err
 	}
 	defer e.c.Close()

@@ -28,9 +28,9 @@ chat template.
   train export --model run/model --out model.gguf --export-type bf16
   train export --model M --adapter run/adapter --out merged`
 
-func runExport(_ context.Context, args []string, std cli.IO) error {
+func runExport(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("train export", pflag.ContinueOnError)
-	ref := fs.String("model", "", "model: a Hugging Face folder, a .gguf file, or demo")
+	ref := fs.String("model", "", "model: "+cli.Models)
 	adapter := fs.String("adapter", "", "PEFT adapter folder to merge into the model")
 	out := fs.String("out", "", "what to write: a file whose name ends in .gguf, or a folder")
 	typ := fs.String("export-type", "f32", "matrices of what is written: f32, bf16 or f16")
@@ -49,7 +49,7 @@ func runExport(_ context.Context, args []string, std cli.IO) error {
 	if err := checkOut(*ref, *out); err != nil {
 		return err
 	}
-	return export(*ref, *adapter, *out, *typ, std)
+	return export(ctx, *ref, *adapter, *out, *typ, std)
 }
 
 func isGGUF(name string) bool { return strings.HasSuffix(strings.ToLower(store.Base(name)), ".gguf") }
@@ -92,8 +92,8 @@ func checkOut(ref, out string) error {
 
 // export writes the model ref, with an adapter unless that is "", as a GGUF or a
 // folder. A GGUF that is there is replaced.
-func export(ref, adapter, out, typ string, std cli.IO) error {
-	c, err := open(ref)
+func export(ctx context.Context, ref, adapter, out, typ string, std cli.IO) error {
+	c, err := open(ctx, ref, std)
 	if err != nil {
 		return err
 	}

@@ -10,6 +10,7 @@ import (
 
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/internal/hub"
 	"eaft/internal/store"
 	"eaft/model"
 	"eaft/model/weights"
@@ -42,7 +43,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	o := train.DefaultOptions()
 	o.Stdout, o.Stderr = std.Out, std.Err
 	fs := pflag.NewFlagSet("train", pflag.ContinueOnError)
-	fs.StringVar(&o.Model, "model", "", "model to start from: a Hugging Face folder, a .gguf file, or demo")
+	fs.StringVar(&o.Model, "model", "", "model to start from: "+cli.Models)
 	fs.StringVar(&o.Tokens, "tokens", "", "folder of tokens to train on")
 	fs.StringVar(&o.Scores, "scores", "", "folder of scores of these tokens by this model")
 	fs.StringVar(&o.Out, "out", "", "folder for the model, the metrics and the audit, or a URL such as s3://BUCKET/RUN")
@@ -149,7 +150,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.Schedule == train.ScheduleWSD || fs.Changed("decay") {
 		o.Decay = *decay
 	}
-	c, err := open(o.Model)
+	c, err := open(ctx, o.Model, std)
 	if err != nil {
 		return err
 	}
@@ -176,12 +177,16 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.LoRA > 0 {
 		from, adapter = o.Model, store.Join(o.Out, train.AdapterName)
 	}
-	return export(from, adapter, gguf, *exportType, std)
+	return export(ctx, from, adapter, gguf, *exportType, std)
 }
 
-func open(ref string) (*weights.Checkpoint, error) {
+// open opens a model, which may have to be fetched.
+func open(ctx context.Context, ref string, std cli.IO) (*weights.Checkpoint, error) {
 	if ref == "" {
-		return nil, cli.Usagef("--model is missing: a Hugging Face folder, a .gguf file, or demo")
+		return nil, cli.Usagef("--model is missing: %s", cli.Models)
+	}
+	if err := hub.Get(ctx, ref, true, std.Err); err != nil {
+		return nil, err
 	}
 	c, err := weights.Open(ref)
 	if err != nil {

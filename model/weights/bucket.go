@@ -15,14 +15,13 @@ import (
 // openURL opens a model in a bucket. Its weights are read twice, to be hashed
 // and to be loaded, so they are copied once into files without a name in the
 // folder for temporary files (TMPDIR) and mapped from there.
-func openURL(ref string) (*Checkpoint, error) {
+func openURL(ref string, withWeights bool) (*Checkpoint, error) {
 	st, err := store.Stat(ref)
 	if err != nil {
 		return nil, fmt.Errorf("model %w", err)
 	}
 	if st.Dir {
-		fsys, load := folder(ref)
-		return openFolder(fsys, ref, true, load)
+		return openFolder(ref, ref, withWeights)
 	}
 	name := store.Base(ref)
 	if !strings.EqualFold(path.Ext(name), ".gguf") {

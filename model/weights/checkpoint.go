@@ -13,10 +13,10 @@ import (
 	"os"
 	"path"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strings"
 
+	"eaft/internal/hub"
 	"eaft/internal/store"
 	"eaft/model/demo"
 )
@@ -57,28 +57,36 @@ type weightFile struct {
 }
 
 // Open opens a Hugging Face folder (safetensors, sharded by
-// model.safetensors.index.json or not, or without weights), a .gguf file, or
-// "demo", the embedded model (a folder of that name is ./demo). The folder or
-// file may be in a bucket.
-func Open(ref string) (*Checkpoint, error) {
+// model.safetensors.index.json or not, or without weights), a .gguf file, a model on
+// the Hub that is in its cache (hub.Get brings it there), or "demo", the embedded
+// model (a folder of that name is ./demo). The folder or file may be in a bucket.
+func Open(ref string) (*Checkpoint, error) { return openRef(ref, true) }
+
+// OpenSideFiles is Open without the weights of a folder, which need not be there: for
+// the configuration, the tokenizer and the chat template. None are fetched.
+func OpenSideFiles(ref string) (*Checkpoint, error) { return openRef(ref, false) }
+
+func openRef(ref string, withWeights bool) (*Checkpoint, error) {
 	if ref == "demo" {
 		return OpenFS(demo.FS, ref)
 	}
 	if store.IsURL(ref) {
-		return openURL(ref)
+		return openURL(ref, withWeights)
 	}
 	ref = store.Local(ref)
 	st, err := os.Stat(ref)
-	if err != nil {
-		remedy := "give a Hugging Face folder or a .gguf file"
-		if isHubID(ref) {
-			remedy = fmt.Sprintf("models are not fetched from the Hugging Face Hub: get it with hf download %s --local-dir DIR, and give that folder", ref)
+	if id, ok := hub.Of("", ref); ok {
+		dir, err := hub.Find(id, withWeights)
+		if err != nil {
+			return nil, fmt.Errorf("model %w", err)
 		}
-		return nil, fmt.Errorf("model %q: no such file or folder; %s: %w", ref, remedy, err)
+		return openFolder(dir, ref, withWeights)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("model %q: no such file or folder; give a Hugging Face folder, a .gguf file or OWNER/NAME of the Hub: %w", ref, err)
 	}
 	if st.IsDir() {
-		fsys, load := folder(ref)
-		return openFolder(fsys, ref, true, load)
+		return openFolder(ref, ref, withWeights)
 	}
 	if !strings.EqualFold(filepath.Ext(ref), ".gguf") {
 		return nil, fmt.Errorf("model %s: a file must be a .gguf; for safetensors give the folder that holds config.json", ref)
@@ -95,22 +103,10 @@ func Open(ref string) (*Checkpoint, error) {
 	return c, nil
 }
 
-var hubID = regexp.MustCompile(`^[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*$`)
-
-// isHubID reports whether a path, of which nothing is there, may be meant as OWNER/NAME
-// of a model on the Hugging Face Hub: not where its folder is there.
-func isHubID(path string) bool {
-	if !hubID.MatchString(path) || strings.EqualFold(filepath.Ext(path), ".gguf") {
-		return false
-	}
-	_, err := os.Stat(filepath.Dir(path))
-	return errors.Is(err, fs.ErrNotExist)
-}
-
 // OpenFS opens a Hugging Face folder that is not on disk, such as an embedded
 // one. ref names it in errors.
 func OpenFS(fsys fs.FS, ref string) (*Checkpoint, error) {
-	return openFolder(fsys, ref, false, func(name string) ([]byte, func() error, error) {
+	return readFolder(fsys, ref, false, func(name string) ([]byte, func() error, error) {
 		data, err := fs.ReadFile(fsys, name)
 		return data, func() error { return nil }, err
 	})
@@ -127,16 +123,29 @@ func folder(ref string) (fs.FS, func(string) ([]byte, func() error, error)) {
 	}
 }
 
-func openFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, func() error, error)) (*Checkpoint, error) {
+// openFolder opens the folder dir, which may be in a bucket; errors call it ref.
+func openFolder(dir, ref string, withWeights bool) (*Checkpoint, error) {
+	fsys, load := folder(dir)
+	if !withWeights {
+		load = nil
+	}
+	return readFolder(fsys, ref, true, load)
+}
+
+// readFolder opens a folder whose weights load reads; nil: they are left out.
+func readFolder(fsys fs.FS, ref string, mapped bool, load func(string) ([]byte, func() error, error)) (*Checkpoint, error) {
 	c := &Checkpoint{ref: ref, fsys: fsys, tensors: map[string]tensor{}}
 	var err error
 	c.config, err = c.File("config.json")
 	if err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("%s: %w", store.Join(ref, "config.json"), err)
 	}
-	shards, index, err := c.shardNames()
-	if err != nil {
-		return nil, err
+	var shards []string
+	var index map[string]string
+	if load != nil {
+		if shards, index, err = c.shardNames(); err != nil {
+			return nil, err
+		}
 	}
 	for _, name := range shards {
 		data, done, err := load(name)

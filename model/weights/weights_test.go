@@ -307,19 +307,45 @@ func TestDemo(t *testing.T) {
 	}
 }
 
-// What looks like an id of the Hub is said to be none that is read, with how to get
-// the model; a path in a folder that is there is not.
-func TestHubID(t *testing.T) {
+// A model of the Hub is opened from the Hub's cache, with or without its weights. What
+// is not there, and what may be a path, is an error.
+func TestHub(t *testing.T) {
 	t.Chdir(t.TempDir())
-	if err := os.Mkdir("runs", 0o777); err != nil {
+	t.Setenv("HF_HUB_CACHE", t.TempDir())
+	const commit = "0123456789abcdef0123456789abcdef01234567"
+	model := filepath.Join(os.Getenv("HF_HUB_CACHE"), "models--org--model")
+	dir := filepath.Join(model, "snapshots", commit)
+	for _, d := range []string{dir, filepath.Join(model, "refs")} {
+		if err := os.MkdirAll(d, 0o777); err != nil {
+			t.Fatal(err)
+		}
+	}
+	write(t, filepath.Join(model, "refs"), "main", commit)
+	write(t, dir, "config.json", `{"model_type":"llama"}`)
+	write(t, dir, "tokenizer_config.json", `{"chat_template":"x"}`)
+	for _, ref := range []string{"org/model", "org/model@" + commit} {
+		c, err := OpenSideFiles(ref)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if source, _, _, err := c.ChatTemplate(); source != "x" || err != nil || c.Ref() != ref {
+			t.Errorf("%s: template %q, %v", c.Ref(), source, err)
+		}
+		c.Close()
+		if _, err := Open(ref); !errors.Is(err, fs.ErrNotExist) || !strings.Contains(err.Error(), "the weights of "+ref+" are not in the Hub's cache") {
+			t.Errorf("without weights: %v", err)
+		}
+	}
+	header := `{"w":{"dtype":"F32","shape":[1],"data_offsets":[0,4]}}`
+	write(t, dir, singleFile, string(binary.LittleEndian.AppendUint64(nil, uint64(len(header))))+header+"\x00\x00\x80?")
+	if c := open(t, "org/model"); len(c.Names()) != 1 {
+		t.Errorf("weights %q", c.Names())
+	}
+	if err := os.Mkdir("org", 0o777); err != nil {
 		t.Fatal(err)
 	}
-	for ref, id := range map[string]bool{
-		"HuggingFaceTB/SmolLM2-135M-Instruct": true, "org/model": true, "runs/model": false, "./org/model": false, "org/model.gguf": false,
-		"org/model/main": false, "/org/model": false, "model": false,
-	} {
-		_, err := Open(ref)
-		if want := "hf download " + ref + " --local-dir DIR"; err == nil || strings.Contains(err.Error(), want) != id {
+	for _, ref := range []string{"org/model", "./org/model", "other/model.gguf", "other/model/main", "/other/model", "model"} {
+		if _, err := Open(ref); err == nil || !strings.Contains(err.Error(), "no such file or folder") {
 			t.Errorf("%s: %v", ref, err)
 		}
 	}
