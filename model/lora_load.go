@@ -81,6 +81,15 @@ func readAdapterConfig(data []byte) (LoRA, error) {
 		{"target_parameters", []string{"null", "[]", ""}},
 		{"trainable_token_indices", []string{"null", ""}},
 		{"layer_replication", []string{"null", ""}},
+		{"alora_invocation_tokens", []string{"null", ""}},
+		{"use_qalora", []string{"false", ""}},
+		{"use_bdlora", []string{"null", ""}},
+		{"arrow_config", []string{"null", ""}},
+		{"kasa_config", []string{"null", ""}},
+		{"monteclora_config", []string{"null", ""}},
+		// What A and B begin as. Others (pissa, olora, corda, loftq, lora_ga) begin with a
+		// part of the base model, which PEFT takes out of it when it loads the adapter.
+		{"init_lora_weights", []string{"true", "false", `"gaussian"`, `"eva"`, `"orthogonal"`, `"mica"`, "null", ""}},
 		{"rank_pattern", []string{"{}", "null", ""}},
 		{"alpha_pattern", []string{"{}", "null", ""}},
 	} {

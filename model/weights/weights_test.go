@@ -270,17 +270,29 @@ func TestFolders(t *testing.T) {
 		`{"weight_map": {"a": ""}}`:                  "no file of this folder",
 		`{"weight_map": {}}`:                         "empty",
 		`{"weight_map": {"a": "none.safetensors"}}`:  "none.safetensors",
-		`{"weight_map": {"a": "model.safetensors"}}`: `"a"`,
+		`{"weight_map": {"a": "shard.safetensors"}}`: `"a"`,
 		`[`: indexFile,
 	} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS("testdata/dtypes")); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Rename(filepath.Join(dir, singleFile), filepath.Join(dir, "shard.safetensors")); err != nil {
+			t.Fatal(err)
+		}
 		write(t, dir, indexFile, name)
 		if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}
+	}
+	// Beside a single file an index has no part, as in transformers.
+	both := t.TempDir()
+	if err := os.CopyFS(both, os.DirFS("testdata/dtypes")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, both, indexFile, `{"weight_map": {"a": "none.safetensors"}}`)
+	if got, want := open(t, both).Names(), open(t, "testdata/dtypes").Names(); !slices.Equal(got, want) {
+		t.Errorf("a folder with a single file and an index holds %v, want %v", got, want)
 	}
 	// A file read through an fs.FS is the same model.
 	a, err := OpenFS(os.DirFS("testdata/sharded"), "embedded")
