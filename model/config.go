@@ -72,14 +72,22 @@ func (c *config) get(field string, v any, want string) bool {
 		return false
 	}
 	if err := json.Unmarshal(c.fields[field], v); err != nil {
-		raw := string(c.fields[field])
-		if len(raw) > 60 {
-			raw = raw[:60] + "..."
-		}
-		c.fail("%s is %s; it must be %s", field, raw, want)
+		c.fail("%s is %s; it must be %s", field, onLine(c.fields[field]), want)
 		return false
 	}
 	return true
+}
+
+// onLine is a JSON value for an error: on one line, and its beginning if it is long.
+func onLine(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		b.Write(raw)
+	}
+	if text := []rune(b.String()); len(text) > 60 {
+		return string(text[:60]) + "..."
+	}
+	return b.String()
 }
 
 func (c *config) int(field string, def int) int {
@@ -132,7 +140,7 @@ func (c *config) decoder(kvHeads int) Spec {
 		c.fail("quantization_config is set: quantised folders are not supported; use the original weights or a GGUF file")
 	}
 	if raw, given := c.fields["is_causal"]; given && string(bytes.TrimSpace(raw)) != "true" { // null is not true either
-		c.fail("is_causal is %s: the model's tokens see what follows them, and only models that see what is before are supported", raw)
+		c.fail("is_causal is %s: the model's tokens see what follows them, and only models that see what is before are supported", onLine(raw))
 	}
 	if c.has("per_layer_config") {
 		c.fail("per_layer_config is set: layers that differ in more than their sliding windows are not supported")

@@ -93,8 +93,8 @@ func readAdapterConfig(data []byte) (LoRA, error) {
 		{"rank_pattern", []string{"{}", "null", ""}},
 		{"alpha_pattern", []string{"{}", "null", ""}},
 	} {
-		if v := string(fields[f.name]); !slices.Contains(f.off, strings.TrimSpace(v)) {
-			return LoRA{}, fmt.Errorf("%s is %s, which is not supported", f.name, v)
+		if v := fields[f.name]; !slices.Contains(f.off, strings.TrimSpace(string(v))) {
+			return LoRA{}, fmt.Errorf("%s is %s, which is not supported", f.name, onLine(v))
 		}
 	}
 	var c struct {
@@ -110,7 +110,7 @@ func readAdapterConfig(data []byte) (LoRA, error) {
 	if string(c.Targets) == `"all-linear"` {
 		l.Targets = AllLinear
 	} else if err := json.Unmarshal(c.Targets, &l.Targets); err != nil {
-		return LoRA{}, fmt.Errorf("target_modules is %s; a list of names, or all-linear, is supported", c.Targets)
+		return LoRA{}, fmt.Errorf("target_modules is %s; a list of names, or all-linear, is supported", onLine(c.Targets))
 	}
 	return l, l.Check()
 }

@@ -166,6 +166,7 @@ func TestAdaptersThatAreRefused(t *testing.T) {
 		{`"bias": "none"`, `"bias": "all"`, "bias"},
 		{`"modules_to_save": null`, `"modules_to_save": ["lm_head"]`, "modules_to_save"},
 		{`"rank_pattern": {}`, `"rank_pattern": {"q_proj": 2}`, "rank_pattern"},
+		{`"rank_pattern": {}`, "\"rank_pattern\": {\n  \"q_proj\": 2" + strings.Repeat(",\n  \"v_proj\": 3", 99) + "\n}", `rank_pattern is {"q_proj":2,"v_proj":3,"v_proj":3,"v_proj":3,"v_proj":3,"v_p..., which`},
 		{`"init_lora_weights": true`, `"init_lora_weights": "pissa"`, "init_lora_weights"},
 		{`"init_lora_weights": true`, `"init_lora_weights": "olora"`, "init_lora_weights"},
 		{`"r": 4`, `"r": 4, "alora_invocation_tokens": [7, 8]`, "alora_invocation_tokens"},
