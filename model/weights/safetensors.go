@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"eaft/internal/store"
 )
 
 const (
@@ -25,12 +27,14 @@ const (
 func (c *Checkpoint) shardNames() (shards []string, weightMap map[string]string, err error) {
 	if _, err := fs.Stat(c.fsys, singleFile); err == nil {
 		return []string{singleFile}, nil, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%s: %w", store.Join(c.ref, singleFile), err)
 	}
 	data, err := c.File(indexFile)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, nil, nil
 	}
-	where := path.Join(c.ref, indexFile)
+	where := store.Join(c.ref, indexFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", where, err)
 	}

@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // expected is what the formats' own libraries read (testdata/make_fixtures.py).
@@ -334,5 +335,41 @@ func TestHubID(t *testing.T) {
 		if want := "hf download " + ref + " --local-dir DIR"; err == nil || strings.Contains(err.Error(), want) != id {
 			t.Errorf("%s: %v", ref, err)
 		}
+	}
+}
+
+// locked is a folder that says of one file that it may not be read.
+type locked struct {
+	fs.FS
+	name string
+}
+
+func (l locked) Open(name string) (fs.File, error) {
+	if name == l.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return l.FS.Open(name)
+}
+
+// A file that cannot be looked at is not taken for one that is not there, and errors
+// have names in buckets as they were given.
+func TestUnreadableFiles(t *testing.T) {
+	const ref = "s3://bucket/model"
+	whole := fstest.MapFS{"config.json": {Data: []byte("{}")}, indexFile: {Data: []byte("[")}, "tokenizer_config.json": {Data: []byte("[")}}
+	for _, name := range []string{singleFile, indexFile} {
+		if _, err := OpenFS(locked{whole, name}, ref); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), ref+"/"+name) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+	if _, err := OpenFS(whole, ref); err == nil || !strings.Contains(err.Error(), ref+"/"+indexFile) {
+		t.Errorf("an index that is no object: the error is %v", err)
+	}
+	delete(whole, indexFile)
+	c, err := OpenFS(whole, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := c.ChatTemplate(); err == nil || !strings.Contains(err.Error(), ref+"/tokenizer_config.json") {
+		t.Errorf("a tokenizer_config.json that is no object: the error is %v", err)
 	}
 }
