@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"sort"
 	"strings"
 )
@@ -71,14 +72,22 @@ func (c *config) get(field string, v any, want string) bool {
 		return false
 	}
 	if err := json.Unmarshal(c.fields[field], v); err != nil {
-		raw := string(c.fields[field])
-		if len(raw) > 60 {
-			raw = raw[:60] + "..."
-		}
-		c.fail("%s is %s; it must be %s", field, raw, want)
+		c.fail("%s is %s; it must be %s", field, onLine(c.fields[field]), want)
 		return false
 	}
 	return true
+}
+
+// onLine is a JSON value for an error: on one line, and its beginning if it is long.
+func onLine(raw json.RawMessage) string {
+	var b bytes.Buffer
+	if json.Compact(&b, raw) != nil {
+		b.Write(raw)
+	}
+	if text := []rune(b.String()); len(text) > 60 {
+		return string(text[:60]) + "..."
+	}
+	return b.String()
 }
 
 func (c *config) int(field string, def int) int {
@@ -130,6 +139,12 @@ func (c *config) decoder(kvHeads int) Spec {
 	if c.has("quantization_config") {
 		c.fail("quantization_config is set: quantised folders are not supported; use the original weights or a GGUF file")
 	}
+	if raw, given := c.fields["is_causal"]; given && string(bytes.TrimSpace(raw)) != "true" { // null is not true either
+		c.fail("is_causal is %s: the model's tokens see what follows them, and only models that see what is before are supported", onLine(raw))
+	}
+	if c.has("per_layer_config") {
+		c.fail("per_layer_config is set: layers that differ in more than their sliding windows are not supported")
+	}
 	s.window(0)
 	return s
 }
@@ -146,16 +161,23 @@ func (c *config) headDim(s *Spec) int {
 	return s.Hidden / s.Heads
 }
 
-// rope reads rope_parameters (transformers 5) or rope_theta and rope_scaling (4).
+// rope reads rope_scaling (transformers 4) or, where that is absent or empty,
+// rope_parameters (5). rope_theta may stand in them or beside them.
 func (c *config) rope() RoPE {
 	r := RoPE{Theta: c.float("rope_theta", 10000)}
 	partial := c.float("partial_rotary_factor", 1)
-	field := "rope_parameters"
-	if !c.has(field) {
-		field = "rope_scaling"
+	sub := &config{}
+	for _, field := range []string{"rope_scaling", "rope_parameters"} {
+		if len(sub.fields) == 0 {
+			sub.file = c.file + ": " + field
+			c.get(field, &sub.fields, "an object")
+		}
 	}
-	sub := &config{file: c.file + ": " + field}
-	c.get(field, &sub.fields, "an object")
+	for _, layers := range layerTypes {
+		if sub.has(layers) {
+			sub.fail("%s is set: positions that differ between kinds of layers are not supported", layers)
+		}
+	}
 	if partial = sub.float("partial_rotary_factor", partial); partial != 1 {
 		c.fail("partial_rotary_factor is %g; only 1 is supported", partial)
 	}
@@ -170,6 +192,11 @@ func (c *config) rope() RoPE {
 			r.LowFreq = sub.float("low_freq_factor", 0)
 			r.HighFreq = sub.float("high_freq_factor", 0)
 			r.Original = sub.int("original_max_position_embeddings", 0)
+			// transformers 4 goes by the one in rope_scaling, 5 by the one beside it.
+			if beside := c.int("original_max_position_embeddings", r.Original); beside != r.Original {
+				sub.fail("original_max_position_embeddings is %d, and %d in config.json itself: which one counts depends on the version of transformers; give one of them in both places",
+					r.Original, beside)
+			}
 		}
 	default:
 		sub.refuse("rope_type", kind, "default, linear, llama3")
@@ -178,4 +205,32 @@ func (c *config) rope() RoPE {
 		c.err = sub.err
 	}
 	return r
+}
+
+// layerTypes are what layer_types may name.
+var layerTypes = []string{"full_attention", "sliding_attention"}
+
+// layerWindows gives the layers that layer_types calls sliding this window, the
+// others none, and says whether that is given. none is why there is no window.
+func (c *config) layerWindows(s *Spec, window int, none string) bool {
+	var types []string
+	if !c.get("layer_types", &types, "a list of strings") {
+		return false
+	}
+	if len(types) != s.Layers {
+		c.fail("layer_types has %d entries for %d layers", len(types), s.Layers)
+		return true
+	}
+	s.window(0)
+	for i, t := range types[:len(s.Windows)] { // fewer only where check refuses
+		switch {
+		case !slices.Contains(layerTypes, t):
+			c.refuse("layer_types", t, strings.Join(layerTypes, ", "))
+		case t == "sliding_attention" && window == 0:
+			c.fail("layer_types[%d] is %q, but %s", i, t, none)
+		case t == "sliding_attention":
+			s.Windows[i] = window
+		}
+	}
+	return true
 }

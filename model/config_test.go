@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -56,6 +57,9 @@ func TestDefaultsAreThoseOfTransformers(t *testing.T) {
 		{"llama", map[string]any{"attention_bias": true}, func(s model.Spec) bool { return s.QKVBias && s.OBias && !s.MLPBias }},
 		{"mistral", nil, func(s model.Spec) bool { return reflect.DeepEqual(s.Windows, sliding) }},
 		{"mistral", map[string]any{"sliding_window": nil}, func(s model.Spec) bool { return reflect.DeepEqual(s.Windows, full) }},
+		{"mistral", map[string]any{"sliding_window": 8, "layer_types": []string{"sliding_attention", "full_attention", "sliding_attention"}},
+			func(s model.Spec) bool { return reflect.DeepEqual(s.Windows, []int{8, 0, 8}) }},
+		{"mistral", map[string]any{"sliding_window": 8, "layer_types": nil}, func(s model.Spec) bool { return reflect.DeepEqual(s.Windows, []int{8, 8, 8}) }},
 		{"qwen2", nil, func(s model.Spec) bool { return s.QKVBias && !s.OBias && reflect.DeepEqual(s.Windows, full) }},
 		{"qwen2", map[string]any{"use_sliding_window": true, "max_window_layers": 2},
 			func(s model.Spec) bool { return reflect.DeepEqual(s.Windows, []int{0, 0, 4096}) }},
@@ -68,6 +72,13 @@ func TestDefaultsAreThoseOfTransformers(t *testing.T) {
 		{"llama", map[string]any{"rope_theta": 5e5, "rope_scaling": nil}, func(s model.Spec) bool { return s.RoPE == model.RoPE{Theta: 5e5} }},
 		{"llama", map[string]any{"rope_parameters": map[string]any{"rope_theta": 5e5, "rope_type": "default"}},
 			func(s model.Spec) bool { return s.RoPE == model.RoPE{Theta: 5e5} }},
+		{"llama", map[string]any{"rope_theta": 3e3, "rope_scaling": map[string]any{"type": "linear", "factor": 4},
+			"rope_parameters": map[string]any{"rope_theta": 5e5, "rope_type": "default"}},
+			func(s model.Spec) bool { return s.RoPE == model.RoPE{Theta: 3e3, Scaling: "linear", Factor: 4} }},
+		{"llama", map[string]any{"rope_scaling": map[string]any{}, "rope_parameters": map[string]any{"rope_theta": 5e5}},
+			func(s model.Spec) bool { return s.RoPE == model.RoPE{Theta: 5e5} }},
+		{"llama", map[string]any{"rope_parameters": map[string]any{}, "rope_scaling": map[string]any{"type": "linear", "factor": 4}},
+			func(s model.Spec) bool { return s.RoPE == model.RoPE{Theta: 1e4, Scaling: "linear", Factor: 4} }},
 	} {
 		s, err := specOf(t, with(c.family, c.fields))
 		if err != nil {
@@ -104,7 +115,18 @@ func TestConfigsThatAreRefused(t *testing.T) {
 		{"llama", map[string]any{"rope_scaling": "none"}, []string{"rope_scaling", "an object"}},
 		{"llama", map[string]any{"partial_rotary_factor": 0.5}, []string{"partial_rotary_factor", "0.5"}},
 		{"llama", map[string]any{"quantization_config": map[string]any{"quant_method": "gptq"}}, []string{"quantization_config", "GGUF"}},
+		{"llama", map[string]any{"is_causal": false}, []string{"is_causal", "false"}},
+		{"llama", map[string]any{"is_causal": nil}, []string{"is_causal", "null"}},
+		{"llama", map[string]any{"per_layer_config": map[string]any{"0": map[string]any{"rms_norm_eps": 1e-3}}}, []string{"per_layer_config"}},
+		{"llama", map[string]any{"original_max_position_embeddings": 64, "rope_scaling": map[string]any{"rope_type": "llama3", "factor": 8,
+			"low_freq_factor": 1, "high_freq_factor": 4, "original_max_position_embeddings": 32}}, []string{"original_max_position_embeddings", "64", "32"}},
+		{"qwen2", map[string]any{"rope_parameters": map[string]any{"full_attention": map[string]any{"rope_theta": 5e5}}},
+			[]string{"rope_parameters", "full_attention"}},
 		{"mistral", map[string]any{"sliding_window": 0}, []string{"sliding_window", "0"}},
+		{"mistral", map[string]any{"sliding_window": nil, "layer_types": []string{"full_attention", "full_attention", "sliding_attention"}},
+			[]string{"layer_types[2]", "sliding_window is null"}},
+		{"qwen3", map[string]any{"num_hidden_layers": 5000, "use_sliding_window": true, "layer_types": slices.Repeat([]string{"sliding_attention"}, 5000)},
+			[]string{"number of layers", "5000"}},
 		{"qwen2", map[string]any{"layer_types": []string{"full_attention"}}, []string{"layer_types", "3 layers"}},
 		{"qwen2", map[string]any{"layer_types": []string{"full_attention", "linear_attention", "full_attention"}}, []string{"layer_types", "linear_attention"}},
 	} {
@@ -166,5 +188,60 @@ func TestWeightsThatDoNotFitTheConfig(t *testing.T) {
 		if err == nil || !strings.Contains(err.Error(), c.says) {
 			t.Errorf("%s with %s = %v: the error should say %q: %v", c.variant, c.field, c.value, c.says, err)
 		}
+	}
+}
+
+// withHead writes the weights of a folder again, with a head beside the embedding:
+// the same rows as head changes them.
+func withHead(t *testing.T, dir string, head func(row int, embedded []float32)) {
+	t.Helper()
+	c := open(t, dir)
+	var all []weights.Named
+	for _, name := range append(c.Names(), "lm_head.weight") {
+		from := name
+		if name == "lm_head.weight" {
+			from = "model.embed_tokens.weight"
+		}
+		info, _ := c.Info(from)
+		all = append(all, weights.Named{Name: name, DType: "F32", Shape: info.Shape, Read: func(row int, dst []float32) error {
+			err := c.ReadRows(from, row, row+1, dst)
+			if name != from {
+				head(row, dst)
+			}
+			return err
+		}})
+	}
+	if err := weights.WriteSafetensors(filepath.Join(dir, "model.safetensors"), all, nil); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// A tied head may be stored, if it is the embedding.
+func TestTiedHeadThatIsStored(t *testing.T) {
+	dev := newDevice(t, 1)
+	dir := copyFolder(t, "llama", func(map[string]any) {})
+	withHead(t, dir, func(int, []float32) {})
+	if _, err := model.Load(dev, open(t, dir), model.Options{}); err != nil {
+		t.Error(err)
+	}
+	dir = copyFolder(t, "llama", func(map[string]any) {})
+	withHead(t, dir, func(row int, x []float32) {
+		if row == 96 {
+			x[23]++
+		}
+	})
+	if _, err := model.Load(dev, open(t, dir), model.Options{}); err == nil || !strings.Contains(err.Error(), "tie_word_embeddings") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
+// transformers loads the adapter that lies in a model's folder.
+func TestAdapterBesideWeights(t *testing.T) {
+	dir := copyFolder(t, "llama", func(map[string]any) {})
+	if err := os.WriteFile(filepath.Join(dir, weights.AdapterConfig), []byte("{}"), 0o644); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := model.Load(newDevice(t, 1), open(t, dir), model.Options{}); err == nil || !strings.Contains(err.Error(), weights.AdapterConfig) {
+		t.Errorf("the error is %v", err)
 	}
 }

@@ -60,24 +60,48 @@ func (h *header) key(name string) string { return h.arch + "." + name }
 // int reads an integer; def is required (-1) where it must be given.
 func (h *header) int(name string, def int) int {
 	v, ok := h.md.Uint(h.key(name))
-	if !ok {
-		if def == required {
-			h.fail("metadata %s is missing or no integer", h.key(name))
-		}
-		return def
-	}
-	if v > maxSize*16 {
+	switch {
+	case ok && v > maxSize*16:
 		h.fail("metadata %s is %d, which is out of range", h.key(name), v)
 		return 0
+	case ok:
+		return int(v)
+	case h.md.Has(h.key(name)):
+		h.fail("metadata %s is not a single integer of 0 or more, which alone is supported", h.key(name))
+	case def == required:
+		h.fail("metadata %s is missing", h.key(name))
 	}
-	return int(v)
+	return def
 }
 
 func (h *header) float(name string, def float64) float64 {
-	if v, ok := h.md.Float(h.key(name)); ok {
-		return float64(v)
+	v, ok := h.md.Float(h.key(name))
+	switch {
+	case ok:
+		return v
+	case h.md.Has(h.key(name)):
+		h.fail("metadata %s is no number", h.key(name))
 	}
 	return def
+}
+
+// plain refuses what would make attention or the logits another function, where it
+// is not said to do nothing.
+func (h *header) plain() {
+	for _, f := range []struct {
+		name    string
+		nothing float64
+	}{
+		{"rope.scaling.attn_factor", 1}, {"attention.scale", 0}, {"attention.clamp_kqv", 0}, {"attention.max_alibi_bias", 0},
+		{"attn_logit_softcapping", 0}, {"final_logit_softcapping", 0}, {"logit_scale", 1}, {"embedding_scale", 1}, {"residual_scale", 1},
+	} {
+		if v := h.float(f.name, f.nothing); v != f.nothing {
+			h.fail("%s is %g, which is not supported; leave it out, or use %g", h.key(f.name), v, f.nothing)
+		}
+	}
+	if causal, ok := h.md.Bool(h.key("attention.causal")); ok && !causal {
+		h.fail("%s is false: only models whose tokens see what is before them are supported", h.key("attention.causal"))
+	}
 }
 
 // ggufSpec reads a GGUF header. Architecture "llama" covers Mistral too; what
@@ -89,6 +113,9 @@ func ggufSpec(c *weights.Checkpoint, md *weights.Metadata) (Spec, error) {
 	case "llama", "qwen2", "qwen3":
 	default:
 		return Spec{}, fmt.Errorf("%s: general.architecture is %q, which is not supported; supported: llama, qwen2, qwen3", h.ref, arch)
+	}
+	if n, _ := md.Uint("split.count"); n > 1 {
+		return Spec{}, fmt.Errorf("%s: split.count is %d: the file is one of several that make the model; join them with llama-gguf-split --merge", h.ref, n)
 	}
 	if h.int("expert_count", 0) > 0 {
 		return Spec{}, fmt.Errorf("%s: %s is set: mixtures of experts are not supported; use a dense model", h.ref, h.key("expert_count"))
@@ -135,6 +162,7 @@ func ggufSpec(c *weights.Checkpoint, md *weights.Metadata) (Spec, error) {
 	}
 	s.window(window)
 	s.RoPE = h.rope(c, s.HeadDim)
+	h.plain()
 	return s, h.err
 }
 
@@ -143,8 +171,10 @@ func ggufSpec(c *weights.Checkpoint, md *weights.Metadata) (Spec, error) {
 func (h *header) rope(c *weights.Checkpoint, headDim int) RoPE {
 	r := RoPE{Theta: h.float("rope.freq_base", 10000)}
 	factor := h.float("rope.scaling.factor", h.float("rope.scale_linear", 1))
-	kind, _ := h.md.String(h.key("rope.scaling.type"))
+	kind, ok := h.md.String(h.key("rope.scaling.type"))
 	switch {
+	case !ok && h.md.Has(h.key("rope.scaling.type")):
+		h.fail("metadata %s is no text", h.key("rope.scaling.type"))
 	case kind == "linear" || kind == "" && factor != 1:
 		r.Scaling, r.Factor = "linear", factor
 	case kind == "" || kind == "none":

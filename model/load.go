@@ -23,12 +23,17 @@ type Options struct {
 type fillRow func(t tensorSpec, r int, dst []float32) error
 
 // Load reads a checkpoint's weights into the device's memory. It fails if the
-// architecture is not supported or a weight is missing, has another shape than
-// the config says, or has no place in the model.
+// architecture is not supported, or, to be trained, cannot be saved, or a weight is
+// missing, has another shape than the config says, or has no place in the model.
 func Load(dev compute.Device, c *weights.Checkpoint, o Options) (*Model, error) {
 	spec, err := SpecOf(c)
 	if err != nil {
 		return nil, err
+	}
+	if o.Train { // what no folder can hold could not be saved
+		if _, err := folderConfig(c, &spec, nil, "F32"); err != nil {
+			return nil, err
+		}
 	}
 	if o.RandomInit {
 		return build(dev, spec, o, randomRows(o.Seed), func() {})

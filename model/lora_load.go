@@ -81,11 +81,20 @@ func readAdapterConfig(data []byte) (LoRA, error) {
 		{"target_parameters", []string{"null", "[]", ""}},
 		{"trainable_token_indices", []string{"null", ""}},
 		{"layer_replication", []string{"null", ""}},
+		{"alora_invocation_tokens", []string{"null", ""}},
+		{"use_qalora", []string{"false", ""}},
+		{"use_bdlora", []string{"null", ""}},
+		{"arrow_config", []string{"null", ""}},
+		{"kasa_config", []string{"null", ""}},
+		{"monteclora_config", []string{"null", ""}},
+		// What A and B begin as. Others (pissa, olora, corda, loftq, lora_ga) begin with a
+		// part of the base model, which PEFT takes out of it when it loads the adapter.
+		{"init_lora_weights", []string{"true", "false", `"gaussian"`, `"eva"`, `"orthogonal"`, `"mica"`, "null", ""}},
 		{"rank_pattern", []string{"{}", "null", ""}},
 		{"alpha_pattern", []string{"{}", "null", ""}},
 	} {
-		if v := string(fields[f.name]); !slices.Contains(f.off, strings.TrimSpace(v)) {
-			return LoRA{}, fmt.Errorf("%s is %s, which is not supported", f.name, v)
+		if v := fields[f.name]; !slices.Contains(f.off, strings.TrimSpace(string(v))) {
+			return LoRA{}, fmt.Errorf("%s is %s, which is not supported", f.name, onLine(v))
 		}
 	}
 	var c struct {
@@ -101,7 +110,7 @@ func readAdapterConfig(data []byte) (LoRA, error) {
 	if string(c.Targets) == `"all-linear"` {
 		l.Targets = AllLinear
 	} else if err := json.Unmarshal(c.Targets, &l.Targets); err != nil {
-		return LoRA{}, fmt.Errorf("target_modules is %s; a list of names, or all-linear, is supported", c.Targets)
+		return LoRA{}, fmt.Errorf("target_modules is %s; a list of names, or all-linear, is supported", onLine(c.Targets))
 	}
 	return l, l.Check()
 }

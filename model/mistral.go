@@ -2,11 +2,15 @@ package model
 
 // mistralSpec reads the config of a Mistral: a Llama without biases whose every
 // layer may have a sliding window. Weight names are Llama's. A config that does
-// not mention sliding_window has one of 4096; null means none.
+// not mention sliding_window has one of 4096; null means none. With layer_types
+// (Ministral 8B) only the layers that it names have one.
 func mistralSpec(c *config) Spec {
 	s := c.decoder(8)
 	s.HeadDim = c.headDim(&s)
-	s.window(c.windowSize())
+	window := c.windowSize()
+	if !c.layerWindows(&s, window, "sliding_window is null") {
+		s.window(window)
+	}
 	return s
 }
 

@@ -14,28 +14,11 @@ func qwen2Spec(c *config) Spec {
 // layer_types names, else those from max_window_layers on, and only with
 // use_sliding_window.
 func (c *config) qwenWindows(s *Spec) {
-	window := 0
+	window, none := 0, "use_sliding_window is false"
 	if c.bool("use_sliding_window", false) {
-		window = c.windowSize()
+		window, none = c.windowSize(), "sliding_window is null"
 	}
-	var types []string
-	if c.get("layer_types", &types, "a list of strings") {
-		if len(types) != s.Layers {
-			c.fail("layer_types has %d entries for %d layers", len(types), s.Layers)
-			return
-		}
-		for i, t := range types {
-			switch t {
-			case "full_attention":
-			case "sliding_attention":
-				if window == 0 {
-					c.fail("layer_types[%d] is %q, but use_sliding_window is false", i, t)
-				}
-				s.Windows[i] = window
-			default:
-				c.refuse("layer_types", t, "full_attention, sliding_attention")
-			}
-		}
+	if c.layerWindows(s, window, none) {
 		return
 	}
 	for i := max(0, c.int("max_window_layers", 28)); window > 0 && i < len(s.Windows); i++ {

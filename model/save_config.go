@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"reflect"
 	"strconv"
 
 	"eaft/model/weights"
@@ -28,7 +29,15 @@ func folderConfig(from *weights.Checkpoint, s *Spec, merged []string, dtype stri
 		if len(merged) > 0 {
 			config[mergedField] = merged
 		}
-		return marshal(config)
+		data, err := marshal(config)
+		if err != nil {
+			return nil, err
+		}
+		if back, err := hfSpec(from.Ref(), data); err != nil || !reflect.DeepEqual(back, *s) {
+			return nil, fmt.Errorf("%s: transformers' %s has not the biases that this model has in its projections, so that no folder can hold it: use it as a GGUF, or train an adapter (--lora)",
+				from.Ref(), architectures[s.Family])
+		}
+		return data, nil
 	}
 	var fields map[string]json.RawMessage
 	if err := json.Unmarshal(from.Config(), &fields); err != nil {

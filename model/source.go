@@ -1,7 +1,10 @@
 package model
 
 import (
+	"errors"
 	"fmt"
+	"io/fs"
+	"math"
 	"slices"
 	"strings"
 
@@ -37,6 +40,9 @@ func (s *source) check() error {
 	if err := s.c.HasWeights(); err != nil {
 		return err
 	}
+	if _, err := s.c.File(weights.AdapterConfig); !errors.Is(err, fs.ErrNotExist) {
+		return fmt.Errorf("%s: %s lies beside the model's weights, and transformers would load the adapter with its own base model instead: take the adapter out of this folder", s.c.Ref(), weights.AdapterConfig)
+	}
 	known := map[string]bool{}
 	for _, t := range s.spec.tensors() {
 		name := s.stored(t.name)
@@ -53,6 +59,28 @@ func (s *source) check() error {
 		if !known[name] && !s.spec.ignorable(name) {
 			return fmt.Errorf("%s: the weight %s has no place in a model of type %s as its config describes it", s.c.Ref(), name, s.spec.Family)
 		}
+	}
+	return s.checkTied()
+}
+
+// checkTied compares a head that is stored beside the embedding, though the config
+// says that they are one: of two that differ transformers 5 uses both, 4 does not.
+func (s *source) checkTied() error {
+	info, ok := s.c.Info(headName)
+	if !ok || !s.spec.TiedHead {
+		return nil
+	}
+	same := slices.Equal(info.Shape, []int{s.spec.Vocab, s.spec.Hidden})
+	head, embed := make([]float32, s.spec.Hidden), make([]float32, s.spec.Hidden)
+	for r := 0; same && r < s.spec.Vocab; r++ {
+		if err := errors.Join(s.c.ReadRows(headName, r, r+1, head), s.c.ReadRows(embedName, r, r+1, embed)); err != nil {
+			return err
+		}
+		same = slices.EqualFunc(head, embed, func(a, b float32) bool { return math.Float32bits(a) == math.Float32bits(b) })
+	}
+	if !same {
+		return fmt.Errorf("%s: tie_word_embeddings is true, but %s is stored and is not %s: set tie_word_embeddings to false in config.json if the model has a head of its own, or take %s out of the file",
+			s.c.Ref(), headName, embedName, headName)
 	}
 	return nil
 }

@@ -171,5 +171,5 @@ func (s *Spec) tensors() []tensorSpec {
 func (s *Spec) ignorable(name string) bool {
 	return strings.HasSuffix(name, "rotary_emb.inv_freq") || // derived from the config, saved by old versions
 		name == ropeFreqsName || // read into RoPE
-		s.TiedHead && (name == headName || name == "output.weight")
+		s.TiedHead && name == headName // the embedding once more, which Load compares
 }

@@ -34,10 +34,13 @@ type Device struct{ *engine[float32] }
 var _ compute.Device = (*Device)(nil)
 
 // New is the CPU with the best instruction set it has, on the given number of
-// threads (0 or less: all). The environment variable EAFT_CPU (generic, avx2,
-// avx512, avx512bf16, amx) asks for another one; it is an error if that is not there.
+// threads, 0 for all; fewer are an error. The environment variable EAFT_CPU (generic,
+// avx2, avx512, avx512bf16, amx) asks for another one; it is an error if that is not there.
 func New(threads int) (*Device, error) {
-	if threads <= 0 {
+	switch {
+	case threads < 0:
+		return nil, fmt.Errorf("%d threads: use 1 or more, or 0 for all", threads)
+	case threads == 0:
 		threads = runtime.GOMAXPROCS(0)
 	}
 	have := available()

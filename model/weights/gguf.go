@@ -13,6 +13,12 @@ var ggmlTypes = map[uint32]string{0: "F32", 1: "F16", 2: "Q4_0", 3: "Q4_1", 8: "
 // Metadata is the key-value part of a GGUF file.
 type Metadata struct{ values map[string]any }
 
+// Has says whether a key is there, with a value of whatever type.
+func (m *Metadata) Has(key string) bool {
+	_, ok := m.values[key]
+	return ok
+}
+
 // String returns a text.
 func (m *Metadata) String(key string) (string, bool) {
 	v, ok := m.values[key].(string)

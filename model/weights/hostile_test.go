@@ -307,11 +307,11 @@ func FuzzFolder(f *testing.F) {
 		f.Fatal(err)
 	}
 	f.Add([]byte(`{"model_type":"llama"}`), index, []byte(`{"chat_template":"x","bos_token":{"content":"<s>"},"eos_token":null}`))
-	f.Add([]byte("{}"), []byte(`{"weight_map":{"a":"../x.safetensors","b":"model.safetensors"}}`), []byte(`{"chat_template":[{"name":"default","template":"x"}]}`))
-	f.Add([]byte(""), []byte(`{"weight_map":{"f32":"model.safetensors"}}`), []byte(`{"unk_token":"<unk>","add_bos_token":true,"pad_token":{"content":1}}`))
+	f.Add([]byte("{}"), []byte(`{"weight_map":{"a":"../x.safetensors","b":"w.safetensors"}}`), []byte(`{"chat_template":[{"name":"default","template":"x"}]}`))
+	f.Add([]byte(""), []byte(`{"weight_map":{"f32":"w.safetensors"}}`), []byte(`{"unk_token":"<unk>","add_bos_token":true,"pad_token":{"content":1}}`))
 	f.Fuzz(func(t *testing.T, config, index, side []byte) {
 		bound.Memory(t, len(config)+len(index)+len(side))
-		c, err := OpenFS(strict{t, fstest.MapFS{"config.json": {Data: config}, indexFile: {Data: index}, singleFile: {Data: weights},
+		c, err := OpenFS(strict{t, fstest.MapFS{"config.json": {Data: config}, indexFile: {Data: index}, "w.safetensors": {Data: weights},
 			"tokenizer_config.json": {Data: side}, "tokenizer.json": {Data: []byte(`{}`)}}}, "x")
 		if err != nil {
 			return

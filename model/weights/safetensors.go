@@ -11,6 +11,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+
+	"eaft/internal/store"
 )
 
 const (
@@ -21,16 +23,18 @@ const (
 )
 
 // shardNames are a folder's weight files in order, and the index's weight_map.
-// A folder may have neither.
+// A folder may have neither; of one that has both, transformers reads the single file.
 func (c *Checkpoint) shardNames() (shards []string, weightMap map[string]string, err error) {
+	if _, err := fs.Stat(c.fsys, singleFile); err == nil {
+		return []string{singleFile}, nil, nil
+	} else if !errors.Is(err, fs.ErrNotExist) {
+		return nil, nil, fmt.Errorf("%s: %w", store.Join(c.ref, singleFile), err)
+	}
 	data, err := c.File(indexFile)
 	if errors.Is(err, fs.ErrNotExist) {
-		if _, err := fs.Stat(c.fsys, singleFile); err != nil {
-			return nil, nil, nil
-		}
-		return []string{singleFile}, nil, nil
+		return nil, nil, nil
 	}
-	where := path.Join(c.ref, indexFile)
+	where := store.Join(c.ref, indexFile)
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", where, err)
 	}

@@ -5,8 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 
+	"eaft/internal/store"
 	"eaft/tokenize/tokenizer"
 )
 
@@ -115,7 +115,7 @@ func (c *Checkpoint) ChatTemplate() (src, bosToken, eosToken string, err error) 
 		BOS          json.RawMessage `json:"bos_token"`
 		EOS          json.RawMessage `json:"eos_token"`
 	}
-	where := path.Join(c.ref, "tokenizer_config.json")
+	where := store.Join(c.ref, "tokenizer_config.json")
 	if err == nil {
 		if err := json.Unmarshal(data, &config); err != nil {
 			return "", "", "", fmt.Errorf("%s: %w", where, err)

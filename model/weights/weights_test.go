@@ -12,6 +12,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"testing/fstest"
 )
 
 // expected is what the formats' own libraries read (testdata/make_fixtures.py).
@@ -270,17 +271,29 @@ func TestFolders(t *testing.T) {
 		`{"weight_map": {"a": ""}}`:                  "no file of this folder",
 		`{"weight_map": {}}`:                         "empty",
 		`{"weight_map": {"a": "none.safetensors"}}`:  "none.safetensors",
-		`{"weight_map": {"a": "model.safetensors"}}`: `"a"`,
+		`{"weight_map": {"a": "shard.safetensors"}}`: `"a"`,
 		`[`: indexFile,
 	} {
 		dir := t.TempDir()
 		if err := os.CopyFS(dir, os.DirFS("testdata/dtypes")); err != nil {
 			t.Fatal(err)
 		}
+		if err := os.Rename(filepath.Join(dir, singleFile), filepath.Join(dir, "shard.safetensors")); err != nil {
+			t.Fatal(err)
+		}
 		write(t, dir, indexFile, name)
 		if _, err := Open(dir); err == nil || !strings.Contains(err.Error(), want) {
 			t.Errorf("%s: error %v, want %q", name, err, want)
 		}
+	}
+	// Beside a single file an index has no part, as in transformers.
+	both := t.TempDir()
+	if err := os.CopyFS(both, os.DirFS("testdata/dtypes")); err != nil {
+		t.Fatal(err)
+	}
+	write(t, both, indexFile, `{"weight_map": {"a": "none.safetensors"}}`)
+	if got, want := open(t, both).Names(), open(t, "testdata/dtypes").Names(); !slices.Equal(got, want) {
+		t.Errorf("a folder with a single file and an index holds %v, want %v", got, want)
 	}
 	// A file read through an fs.FS is the same model.
 	a, err := OpenFS(os.DirFS("testdata/sharded"), "embedded")
@@ -348,5 +361,41 @@ func TestHub(t *testing.T) {
 		if _, err := Open(ref); err == nil || !strings.Contains(err.Error(), "no such file or folder") {
 			t.Errorf("%s: %v", ref, err)
 		}
+	}
+}
+
+// locked is a folder that says of one file that it may not be read.
+type locked struct {
+	fs.FS
+	name string
+}
+
+func (l locked) Open(name string) (fs.File, error) {
+	if name == l.name {
+		return nil, &fs.PathError{Op: "open", Path: name, Err: fs.ErrPermission}
+	}
+	return l.FS.Open(name)
+}
+
+// A file that cannot be looked at is not taken for one that is not there, and errors
+// have names in buckets as they were given.
+func TestUnreadableFiles(t *testing.T) {
+	const ref = "s3://bucket/model"
+	whole := fstest.MapFS{"config.json": {Data: []byte("{}")}, indexFile: {Data: []byte("[")}, "tokenizer_config.json": {Data: []byte("[")}}
+	for _, name := range []string{singleFile, indexFile} {
+		if _, err := OpenFS(locked{whole, name}, ref); !errors.Is(err, fs.ErrPermission) || !strings.Contains(err.Error(), ref+"/"+name) {
+			t.Errorf("%s: the error is %v", name, err)
+		}
+	}
+	if _, err := OpenFS(whole, ref); err == nil || !strings.Contains(err.Error(), ref+"/"+indexFile) {
+		t.Errorf("an index that is no object: the error is %v", err)
+	}
+	delete(whole, indexFile)
+	c, err := OpenFS(whole, ref)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, _, _, err := c.ChatTemplate(); err == nil || !strings.Contains(err.Error(), ref+"/tokenizer_config.json") {
+		t.Errorf("a tokenizer_config.json that is no object: the error is %v", err)
 	}
 }
