@@ -258,9 +258,8 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 // indented too little, below its stage, is one of the run.
 func (r *reader) elsewhere(key string) string {
 	var meant []string
-	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
-		flags, err := r.stage(stage)
-		if err == nil && !slices.Contains(own[stage], key) && slices.ContainsFunc(flags, func(f cli.Flag) bool { return f.Name == key }) {
+	for _, stage := range stages {
+		if slices.Contains(r.settable(stage), key) {
 			meant = append(meant, stage+"."+key)
 		}
 	}
@@ -344,13 +343,7 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 			return r.errorf(v, "%s.%s is set by the run itself; leave it out", what, key)
 		}
 		if i < 0 {
-			var names []string
-			for _, f := range flags {
-				if !slices.Contains(own[stage], f.Name) {
-					names = append(names, f.Name)
-				}
-			}
-			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, names))
+			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, r.settable(stage)))
 		}
 		if isNull(v) {
 			return nil

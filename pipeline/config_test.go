@@ -71,12 +71,36 @@ func TestDefaultsAreLeftOut(t *testing.T) {
 }
 
 func TestFromEnvironment(t *testing.T) {
+	over, err := FromEnvironment([]string{"EAFT_TRAIN_MAX_GRAD_NORM=1", "EAFT_CPU=avx2", "EAFT_PYTHON=python3", "EAFT_MODEL=", "HOME=/x"}, someFlags)
 	var got []string
-	for _, o := range FromEnvironment([]string{"EAFT_TRAIN_MAX_GRAD_NORM=1", "EAFT_CPU=avx2", "EAFT_PYTHON=python3", "EAFT_MODEL=", "HOME=/x"}) {
+	for _, o := range over {
 		got = append(got, strings.Join(o.Path, ".")+"="+o.Value)
 	}
-	if want := "cpu=avx2 train.max-grad-norm=1"; strings.Join(got, " ") != want {
-		t.Errorf("%v, want %s", got, want)
+	if want := "cpu=avx2 train.max-grad-norm=1"; err != nil || strings.Join(got, " ") != want {
+		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+}
+
+// A variable that sets nothing is refused where it was meant to; one of something else
+// is none of a run's.
+func TestMisspelledEnvironment(t *testing.T) {
+	for name, want := range map[string]string{
+		"EAFT_TRIAN_LR": "is EAFT_TRAIN_LR meant?", "EAFT_TOKENISE_MAX_REJECT": "is EAFT_TOKENIZE_MAX_REJECT meant?", "EAFT_INSPCT_FAIL_IF": "",
+		"EAFT_MODLE": "is EAFT_MODEL meant?", "EAFT_WORKER": "is EAFT_WORKERS meant?", "EAFT_CORPUS": "is EAFT_CORPORA meant?", "EAFT_CPUS": "is EAFT_CPU meant?",
+		"EAFT_LR": "is EAFT_TOKENIZE_LR or EAFT_SCORE_LR or EAFT_INSPECT_LR or EAFT_TRAIN_LR meant?", "EAFT_TRAIN": "name a flag of train",
+		"EAFT_EVAL_HELD_SPLIT": "set in the file, or by --set eval", "EAFT_EVAL_HELD_LR": "set in the file, or by --set eval",
+		"EAFT_PYTHON": "", "EAFT_TOKENIZER_DIRS": "", "EAFT_TRAINED": "", "EAFT_EVAL_MODEL": "", "EAFT_SMOLLM2_FOLDER": "",
+		"EAFT_OUTPUT_DIR": "", "EAFT_SERVICE_PORT_HTTP": "", "EAFT_MODEL_DIR": "", "EAFT_": "",
+	} {
+		over, err := FromEnvironment([]string{name + "=1"}, func(string, ...string) ([]cli.Flag, error) {
+			return []cli.Flag{{Name: "lr", Type: "float64"}, {Name: "max-reject", Type: "float64"}}, nil
+		})
+		switch {
+		case want == "" && (err != nil || len(over) > 0):
+			t.Errorf("%s: %v, %v", name, over, err)
+		case want != "" && (cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), name+" sets no field of a run; ") || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
 	}
 }
 

@@ -47,13 +47,17 @@ func (c *command) open(args []string, std cli.IO, usage string) (*pipeline.Pipel
 	if err != nil {
 		return nil, err
 	}
-	over = append(pipeline.FromEnvironment(os.Environ()), over...)
-	if c.jobs != nil && c.fs.Changed("workers") {
-		over = append(over, pipeline.Override{Path: []string{"workers"}, Value: strconv.Itoa(*c.jobs), Where: "--workers"})
-	}
 	r, err := runner(std)
 	if err != nil {
 		return nil, err
+	}
+	environment, err := pipeline.FromEnvironment(os.Environ(), r.Flags)
+	if err != nil {
+		return nil, err
+	}
+	over = append(environment, over...)
+	if c.jobs != nil && c.fs.Changed("workers") {
+		over = append(over, pipeline.Override{Path: []string{"workers"}, Value: strconv.Itoa(*c.jobs), Where: "--workers"})
 	}
 	config, err := pipeline.Load(c.fs.Arg(0), over, r.Flags)
 	if err != nil {
