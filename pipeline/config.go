@@ -102,6 +102,9 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 		return nil, cli.Usagef("%w", err)
 	}
 	defer f.Close()
+	if st, err := store.Stat(path); err == nil && st.Dir {
+		return nil, cli.Usagef("%s is a folder; name the run's file, such as %s", path, store.Join(path, "run.yaml"))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err

@@ -156,3 +156,20 @@ func TestOutIsFileURL(t *testing.T) {
 		t.Errorf("a step's folder is %s", got)
 	}
 }
+
+// An input that this user may not read is wrong use, which no other try mends.
+func TestUnreadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read all")
+	}
+	c, err := load(t, "model: demo\ncorpora: [x.jsonl]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.at("x.jsonl"), []byte("{}"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.hashPath(&memo{}, "x.jsonl", "run.yaml:2"); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "run.yaml:2: open ") {
+		t.Error(err)
+	}
+}

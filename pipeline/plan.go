@@ -165,7 +165,7 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 	m.save()
 	var last map[string]map[string]string // parts by step
 	if err := readJSON(p.at(p.Out, stateName), &last); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, unusable(err)
 	}
 	var out []Planned
 	for _, s := range steps {
@@ -174,10 +174,10 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 		}
 		pl := Planned{Step: s}
 		if pl.Record, err = p.record(s); err != nil {
-			return nil, err
+			return nil, unusable(err)
 		}
 		if err := p.look(&pl, last); err != nil {
-			return nil, err
+			return nil, unusable(err)
 		}
 		out = append(out, pl)
 	}
