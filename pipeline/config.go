@@ -89,6 +89,18 @@ const maxFile = 1 << 20 // bytes of a run.yaml
 var yamlHints = map[string]string{
 	"cannot start any token":     "a tab, perhaps, where YAML wants spaces; or a text that needs quotes",
 	"mapping values are not all": "the line is indented further than the one before, perhaps; or that one has no colon with a space behind it; or a text with a colon needs quotes",
+	"alphabetic or numeric":      "a text that begins with * or & needs quotes, perhaps",
+	"unknown anchor":             "a text that begins with * needs quotes, perhaps",
+}
+
+// hinted is an error of YAML's with what is probably wrong.
+func hinted(err error) error {
+	for said, hint := range yamlHints {
+		if strings.Contains(err.Error(), said) {
+			return fmt.Errorf("%w: %s", err, hint)
+		}
+	}
+	return err
 }
 
 // Load reads a run's file. An unknown, repeated or contradictory field is an
@@ -115,12 +127,7 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		for said, hint := range yamlHints {
-			if strings.Contains(err.Error(), said) {
-				err = fmt.Errorf("%w: %s", err, hint)
-			}
-		}
-		return nil, cli.Usagef("%s: %w", path, err)
+		return nil, cli.Usagef("%s: %w", path, hinted(err))
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, cli.Usagef("%s:%d: a second document; a run is one", path, more.Line)

@@ -104,6 +104,41 @@ func TestMisspelledEnvironment(t *testing.T) {
 	}
 }
 
+// What --set and the environment say is YAML where it is a value or a list, else a text.
+func TestOverrideText(t *testing.T) {
+	for value, want := range map[string]string{"*.jsonl": "*.jsonl", "*x": "*x", "a #1.jsonl": "a #1.jsonl", "#1": "#1", "a: b": "a: b", "@x": "@x", "a: b: c": "a: b: c",
+		"[a, '*b']": "a|*b", "[a, *b]": "quotes", `"a#b"`: "a#b", "`x`": "`x`", "%x": "%x", "{a}": "{a}", "  x ": "x", "[a": "did not find", "[*.jsonl]": "quotes"} {
+		c, err := load(t, "model: m\ncorpora: x\n", Override{[]string{"corpora"}, value, "--set corpora"})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = strings.Join(c.Corpora, "|")
+		}
+		if got != want && (err == nil || !strings.Contains(got, want)) {
+			t.Errorf("%q is %q, want %q", value, got, want)
+		}
+	}
+	for _, value := range []string{"", "null", "~", " "} {
+		if _, err := load(t, "model: m\ncorpora: x\n", Override{[]string{"corpora"}, value, "--set corpora"}); err == nil || !strings.Contains(err.Error(), "corpora is missing") {
+			t.Errorf("%q takes nothing away: %v", value, err)
+		}
+	}
+	if _, err := load(t, "model: m\ncorpora: *.jsonl\n"); err == nil || !strings.Contains(err.Error(), "line 2: ") || !strings.Contains(err.Error(), "needs quotes") {
+		t.Error(err)
+	}
+}
+
+// The number of shards is what the stage reads of it.
+func TestShardsSpelled(t *testing.T) {
+	for text, want := range map[string]int{"16": 16, "0x10": 16, "020": 16, "1_6": 16} {
+		c, err := load(t, "model: m\ncorpora: x\ntokenize: {shards: "+text+"}\n")
+		if err != nil || c.Shards != want {
+			t.Errorf("%s is %d shards, want %d: %v", text, c.Shards, want, err)
+		}
+	}
+}
+
 func TestScalar(t *testing.T) {
 	for _, s := range []string{"a.jsonl", "/x/y.gguf", "true", "1e5", "a: b", "it's", "#x", "", "no", "-x", "tab\there", "\u00e4"} {
 		c, err := load(t, "model: "+scalar(s)+"\ncorpora: x\n")

@@ -175,6 +175,40 @@ func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, e
 	return m.hash("model "+c.at(c.Model), paths, take)
 }
 
+// inputs are all files and folders that the run's file names: model, corpora, and what
+// options are set to.
+func (c *Config) inputs() (paths []string) {
+	names := append([]string{c.Model}, c.Corpora...)
+	options := []*Options{&c.Tokenize, &c.Score, &c.Inspect}
+	if c.Train != nil {
+		options = append(options, c.Train)
+	}
+	for i := range c.Eval {
+		e := &c.Eval[i]
+		names = append(names, e.Corpora...)
+		options = append(options, &e.Options, &e.Tokenize)
+	}
+	for _, o := range options {
+		for _, opt := range o.Set {
+			for _, v := range opt.Values {
+				_, dir, _ := strings.Cut(v, "=") // train.eval
+				names = append(names, v, dir)
+			}
+		}
+	}
+	for _, name := range names {
+		switch {
+		case name == "":
+		case c.isThere(name):
+			paths = append(paths, c.at(name))
+		case strings.ContainsAny(name, "*?["):
+			found, _, _ := c.find(name) // of no pattern, nothing
+			paths = append(paths, found...)
+		}
+	}
+	return paths
+}
+
 // unreadable is wrong use where an input is not this user's to read; else err.
 func unreadable(where string, err error) error {
 	if errors.Is(err, fs.ErrPermission) && cli.Code(err) != cli.ExitUsage {

@@ -16,6 +16,9 @@ type Override struct {
 	Where string
 }
 
+// Set is what --set is given for it.
+func (o Override) Set() string { return strings.Join(o.Path, ".") + "=" + o.Value }
+
 // ParseSet reads what --set was given: train.lr=1e-5.
 func ParseSet(args []string) (out []Override, err error) {
 	for _, arg := range args {
@@ -109,19 +112,28 @@ func (r *reader) settable(stage string) (names []string) {
 	return names
 }
 
+// node is a value or a list in YAML. What is neither there, such as *.jsonl, is a text as
+// it stands; fields are set one by one.
+func node(text string) (*yaml.Node, error) {
+	var doc yaml.Node
+	err := yaml.Unmarshal([]byte(text), &doc)
+	trimmed := strings.TrimSpace(text)
+	switch {
+	case trimmed == "":
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}, nil
+	case strings.ContainsAny(trimmed[:1], "['\"") && err != nil:
+		return nil, err
+	case err != nil, len(doc.Content) == 0, doc.Content[0].Kind == yaml.MappingNode, doc.Content[0].Kind == yaml.ScalarNode && doc.Content[0].LineComment != "":
+		return &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: text}, nil
+	}
+	return doc.Content[0], nil
+}
+
 // override puts a value into the tree, in place of the file's.
 func (r *reader) override(n *yaml.Node, o Override) error {
-	var doc yaml.Node
-	if err := yaml.Unmarshal([]byte(o.Value), &doc); err != nil {
-		return cli.Usagef("%s: %q: %w", o.Where, o.Value, err)
-	}
-	value := &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!null"}
-	if len(doc.Content) > 0 {
-		value = doc.Content[0]
-	}
-	if value.Kind == yaml.MappingNode {
-		// Such as a path with ": " in it; fields are set one by one.
-		value = &yaml.Node{Kind: yaml.ScalarNode, Tag: "!!str", Value: o.Value}
+	value, err := node(o.Value)
+	if err != nil {
+		return cli.Usagef("%s: %q: %w", o.Where, o.Value, hinted(err))
 	}
 	r.from[value] = o.Where
 	for i, key := range o.Path {

@@ -49,6 +49,9 @@ type Pipeline struct {
 	Metrics string        // file of OpenMetrics text; "": none
 	Lease   time.Duration // after which a worker that shows no life has lost its claim
 	Set     []string      // what --set said, which a worker must be told to read the same Config
+	// Environment is what the environment set instead of the file, as --set says it: where
+	// a scheduler runs a worker it is another one.
+	Environment []string
 }
 
 // pin is out/pin.json: what all machines of a run must have alike.

@@ -260,7 +260,7 @@ func (p *Pipeline) say(what, name, event string, fields ...any) {
 }
 
 // Clean removes what the run, as its file is now, does not refer to: folders of
-// steps with another key. dry only names them.
+// steps with another key, unless the file names something in them. dry only names them.
 func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 	ctx, held, err := p.acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
@@ -279,11 +279,15 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	inputs := p.inputs()
 	for _, e := range entries {
 		dir := p.at(p.Out, e.Name)
 		var r Record
 		if !e.Dir || keep[e.Name] || readJSON(store.Join(dir, recordName), &r) != nil || len(r.Key) < 12 || !strings.HasSuffix(e.Name, "-"+r.Key[:12]) {
 			continue // not a step's folder
+		}
+		if slices.ContainsFunc(inputs, func(name string) bool { return within(dir, name) }) {
+			continue
 		}
 		size, err := sizeOf(dir)
 		if err != nil {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -95,7 +96,7 @@ func (p *Pipeline) Submit(w io.Writer, executor string, s Submission) error {
 	if s.Dir == "" && s.Claim != "" {
 		return cli.Usagef("--claim %s: the run's file %s is in a bucket, and no volume is needed; leave it out", s.Claim, s.File)
 	}
-	s.SetList = setFlags(p.Set)
+	s.SetList = setFlags(slices.Concat(p.Environment, p.Set)) // the last one wins
 	add := func(stage string, array int) {
 		j := job{Stage: stage, Array: array, Last: array - 1}
 		what := "finish"

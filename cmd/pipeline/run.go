@@ -64,6 +64,9 @@ func (c *command) open(args []string, std cli.IO, usage string) (*pipeline.Pipel
 		return nil, err
 	}
 	p := &pipeline.Pipeline{Config: config, Runner: r, ISA: isa, ModelHash: func(ref string) (string, error) { return modelHash(config.Dir, ref) }, Set: *c.set}
+	for _, o := range environment {
+		p.Environment = append(p.Environment, o.Set())
+	}
 	if c.wait != nil {
 		p.Wait = *c.wait
 	}
@@ -196,7 +199,8 @@ func runStatus(ctx context.Context, args []string, std cli.IO) error {
 const cleanUsage = `Usage: pipeline clean RUN.YAML [--dry-run]
 
 Removes the results of steps that the file, as it is now, does not refer to, and
-prints what it removed. Other files are never touched.
+prints what it removed. What the file names as an input stays, such as the model
+that an earlier training made. Other files are never touched.
 
   pipeline clean run.yaml --dry-run`
 
