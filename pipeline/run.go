@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,9 @@ func (p *Pipeline) remember(s *Step) error {
 // step runs one stage and records what came of it.
 func (p *Pipeline) step(ctx context.Context, held *holding, plan []Planned, pl *Planned) error {
 	r := pl.Record
+	if another, err := p.unchanged(pl.Step); err != nil || another != "" {
+		return fmt.Errorf("%s: %w", pl.Name, cmp.Or(err, errors.New(another)))
+	}
 	if err := store.MkdirAll(p.at(pl.out())); err != nil {
 		return err
 	}
@@ -182,6 +186,13 @@ func (p *Pipeline) step(ctx context.Context, held *holding, plan []Planned, pl *
 	still()
 	if errors.Is(err, lock.ErrLost) {
 		return err // the record is another's
+	}
+	if code := cli.Code(err); code != cli.ExitStopped && code != cli.ExitGate {
+		another, e := p.unchanged(pl.Step)
+		if another != "" { // also where the stage failed for that
+			err = cmp.Or(p.discard(pl.Step), errors.New(another))
+		}
+		err = cmp.Or(err, e)
 	}
 	a.Ended, a.Seconds, a.Exit, a.PeakMemory = true, time.Since(began).Seconds(), cli.Code(err), peak
 	if err == nil {
