@@ -132,7 +132,7 @@ func (e *editor) edit() string {
 		return "two seconds"
 	}
 	choices := map[string][]string{
-		"tokenize": {"", "{shards: 2}", "{shards: 3, split: held=30%}", "{max-length: 100}"}, "score": {"", "{k: 20}", "{dtype: f32}", "{threads: 1, estimator: topk}"},
+		"tokenize": {"", "{shards: 2}", "{shards: 3, split: held=30%}", "{max-length: 100}"}, "score": {"", "{k: 20}", "{dtype: f32}", "{threads: 1}"},
 		"inspect": {"", "{fail-if: conflicts>=0}", "{worst: 3}"}, "train": {"", "{steps: 1}", "{steps: 2, eval: known}", "{steps: 1, lora: 2}"},
 		"eval": {"", "{known: {corpora: known.jsonl}}", "{known: {corpora: known.jsonl, threads: 1}, again: {corpora: [known.jsonl, corpus.jsonl]}}"}, "workers": {"", "2"},
 	}
