@@ -96,7 +96,7 @@ func StartsOver(err error) error {
 	return err
 }
 
-// Main runs a command until it ends or SIGINT or SIGTERM cancels its context,
+// Main runs a command until it ends or SIGINT, SIGTERM or SIGHUP cancels its context,
 // prints its error, and returns the exit code. --version and help are of every
 // program.
 func Main(name string, run func(ctx context.Context, args []string, std IO) error) int {
