@@ -110,7 +110,8 @@ func (c *Config) check(r *reader) error {
 		return err
 	}
 	if opt := c.Tokenize.find("shards"); opt != nil {
-		c.Shards, _ = strconv.Atoi(opt.Values[0])
+		n, _ := strconv.ParseInt(opt.Values[0], 0, 0) // as the flag is read: 0x10 is 16
+		c.Shards = int(n)
 	}
 	for _, e := range c.Eval {
 		if e.Split != "" && !slices.Contains(c.splits(), e.Split) {

@@ -89,6 +89,18 @@ const maxFile = 1 << 20 // bytes of a run.yaml
 var yamlHints = map[string]string{
 	"cannot start any token":     "a tab, perhaps, where YAML wants spaces; or a text that needs quotes",
 	"mapping values are not all": "the line is indented further than the one before, perhaps; or that one has no colon with a space behind it; or a text with a colon needs quotes",
+	"alphabetic or numeric":      "a text that begins with * or & needs quotes, perhaps",
+	"unknown anchor":             "a text that begins with * needs quotes, perhaps",
+}
+
+// hinted is an error of YAML's with what is probably wrong.
+func hinted(err error) error {
+	for said, hint := range yamlHints {
+		if strings.Contains(err.Error(), said) {
+			return fmt.Errorf("%w: %s", err, hint)
+		}
+	}
+	return err
 }
 
 // Load reads a run's file. An unknown, repeated or contradictory field is an
@@ -102,6 +114,9 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 		return nil, cli.Usagef("%w", err)
 	}
 	defer f.Close()
+	if st, err := store.Stat(path); err == nil && st.Dir {
+		return nil, cli.Usagef("%s is a folder; name the run's file, such as %s", path, store.Join(path, "run.yaml"))
+	}
 	data, err := io.ReadAll(io.LimitReader(f, maxFile+1))
 	if err != nil {
 		return nil, err
@@ -112,12 +127,7 @@ func Load(path string, over []Override, flags Flags) (*Config, error) {
 	dec := yaml.NewDecoder(bytes.NewReader(data))
 	var doc, more yaml.Node
 	if err := dec.Decode(&doc); err != nil && !errors.Is(err, io.EOF) {
-		for said, hint := range yamlHints {
-			if strings.Contains(err.Error(), said) {
-				err = fmt.Errorf("%w: %s", err, hint)
-			}
-		}
-		return nil, cli.Usagef("%s: %w", path, err)
+		return nil, cli.Usagef("%s: %w", path, hinted(err))
 	}
 	if err := dec.Decode(&more); !errors.Is(err, io.EOF) {
 		return nil, cli.Usagef("%s:%d: a second document; a run is one", path, more.Line)
@@ -258,9 +268,8 @@ func (r *reader) config(root *yaml.Node, c *Config) error {
 // indented too little, below its stage, is one of the run.
 func (r *reader) elsewhere(key string) string {
 	var meant []string
-	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
-		flags, err := r.stage(stage)
-		if err == nil && !slices.Contains(own[stage], key) && slices.ContainsFunc(flags, func(f cli.Flag) bool { return f.Name == key }) {
+	for _, stage := range stages {
+		if slices.Contains(r.settable(stage), key) {
 			meant = append(meant, stage+"."+key)
 		}
 	}
@@ -344,13 +353,7 @@ func (r *reader) options(n *yaml.Node, what, stage string) (Options, error) {
 			return r.errorf(v, "%s.%s is set by the run itself; leave it out", what, key)
 		}
 		if i < 0 {
-			var names []string
-			for _, f := range flags {
-				if !slices.Contains(own[stage], f.Name) {
-					names = append(names, f.Name)
-				}
-			}
-			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, names))
+			return r.errorf(v, "unknown field %q of %s%s", key, what, nearest(key, r.settable(stage)))
 		}
 		if isNull(v) {
 			return nil

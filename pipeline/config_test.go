@@ -71,12 +71,71 @@ func TestDefaultsAreLeftOut(t *testing.T) {
 }
 
 func TestFromEnvironment(t *testing.T) {
+	over, err := FromEnvironment([]string{"EAFT_TRAIN_MAX_GRAD_NORM=1", "EAFT_CPU=avx2", "EAFT_PYTHON=python3", "EAFT_MODEL=", "HOME=/x"}, someFlags)
 	var got []string
-	for _, o := range FromEnvironment([]string{"EAFT_TRAIN_MAX_GRAD_NORM=1", "EAFT_CPU=avx2", "EAFT_PYTHON=python3", "EAFT_MODEL=", "HOME=/x"}) {
+	for _, o := range over {
 		got = append(got, strings.Join(o.Path, ".")+"="+o.Value)
 	}
-	if want := "cpu=avx2 train.max-grad-norm=1"; strings.Join(got, " ") != want {
-		t.Errorf("%v, want %s", got, want)
+	if want := "cpu=avx2 train.max-grad-norm=1"; err != nil || strings.Join(got, " ") != want {
+		t.Errorf("%v, %v, want %s", got, err, want)
+	}
+}
+
+// A variable that sets nothing is refused where it was meant to; one of something else
+// is none of a run's.
+func TestMisspelledEnvironment(t *testing.T) {
+	for name, want := range map[string]string{
+		"EAFT_TRIAN_LR": "is EAFT_TRAIN_LR meant?", "EAFT_TOKENISE_MAX_REJECT": "is EAFT_TOKENIZE_MAX_REJECT meant?", "EAFT_INSPCT_FAIL_IF": "",
+		"EAFT_MODLE": "is EAFT_MODEL meant?", "EAFT_WORKER": "is EAFT_WORKERS meant?", "EAFT_CORPUS": "is EAFT_CORPORA meant?", "EAFT_CPUS": "is EAFT_CPU meant?",
+		"EAFT_LR": "is EAFT_TOKENIZE_LR or EAFT_SCORE_LR or EAFT_INSPECT_LR or EAFT_TRAIN_LR meant?", "EAFT_TRAIN": "name a flag of train",
+		"EAFT_EVAL_HELD_SPLIT": "set in the file, or by --set eval", "EAFT_EVAL_HELD_LR": "set in the file, or by --set eval",
+		"EAFT_PYTHON": "", "EAFT_TOKENIZER_DIRS": "", "EAFT_TRAINED": "", "EAFT_EVAL_MODEL": "", "EAFT_SMOLLM2_FOLDER": "",
+		"EAFT_OUTPUT_DIR": "", "EAFT_SERVICE_PORT_HTTP": "", "EAFT_MODEL_DIR": "", "EAFT_": "",
+	} {
+		over, err := FromEnvironment([]string{name + "=1"}, func(string, ...string) ([]cli.Flag, error) {
+			return []cli.Flag{{Name: "lr", Type: "float64"}, {Name: "max-reject", Type: "float64"}}, nil
+		})
+		switch {
+		case want == "" && (err != nil || len(over) > 0):
+			t.Errorf("%s: %v, %v", name, over, err)
+		case want != "" && (cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), name+" sets no field of a run; ") || !strings.Contains(err.Error(), want)):
+			t.Errorf("%s: %v, want %s", name, err, want)
+		}
+	}
+}
+
+// What --set and the environment say is YAML where it is a value or a list, else a text.
+func TestOverrideText(t *testing.T) {
+	for value, want := range map[string]string{"*.jsonl": "*.jsonl", "*x": "*x", "a #1.jsonl": "a #1.jsonl", "#1": "#1", "a: b": "a: b", "@x": "@x", "a: b: c": "a: b: c",
+		"[a, '*b']": "a|*b", "[a, *b]": "quotes", `"a#b"`: "a#b", "`x`": "`x`", "%x": "%x", "{a}": "{a}", "  x ": "x", "[a": "did not find", "[*.jsonl]": "quotes"} {
+		c, err := load(t, "model: m\ncorpora: x\n", Override{[]string{"corpora"}, value, "--set corpora"})
+		got := ""
+		if err != nil {
+			got = err.Error()
+		} else {
+			got = strings.Join(c.Corpora, "|")
+		}
+		if got != want && (err == nil || !strings.Contains(got, want)) {
+			t.Errorf("%q is %q, want %q", value, got, want)
+		}
+	}
+	for _, value := range []string{"", "null", "~", " "} {
+		if _, err := load(t, "model: m\ncorpora: x\n", Override{[]string{"corpora"}, value, "--set corpora"}); err == nil || !strings.Contains(err.Error(), "corpora is missing") {
+			t.Errorf("%q takes nothing away: %v", value, err)
+		}
+	}
+	if _, err := load(t, "model: m\ncorpora: *.jsonl\n"); err == nil || !strings.Contains(err.Error(), "line 2: ") || !strings.Contains(err.Error(), "needs quotes") {
+		t.Error(err)
+	}
+}
+
+// The number of shards is what the stage reads of it.
+func TestShardsSpelled(t *testing.T) {
+	for text, want := range map[string]int{"16": 16, "0x10": 16, "020": 16, "1_6": 16} {
+		c, err := load(t, "model: m\ncorpora: x\ntokenize: {shards: "+text+"}\n")
+		if err != nil || c.Shards != want {
+			t.Errorf("%s is %d shards, want %d: %v", text, c.Shards, want, err)
+		}
 	}
 }
 
@@ -130,5 +189,22 @@ func TestOutIsFileURL(t *testing.T) {
 	}
 	if got := c.at(under(c.Out, "score-1", "out")); got != filepath.FromSlash(dir+"/run/score-1/out") {
 		t.Errorf("a step's folder is %s", got)
+	}
+}
+
+// An input that this user may not read is wrong use, which no other try mends.
+func TestUnreadable(t *testing.T) {
+	if os.Getuid() == 0 {
+		t.Skip("root may read all")
+	}
+	c, err := load(t, "model: demo\ncorpora: [x.jsonl]\n")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(c.at("x.jsonl"), []byte("{}"), 0); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := c.hashPath(&memo{}, "x.jsonl", "run.yaml:2"); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "run.yaml:2: open ") {
+		t.Error(err)
 	}
 }

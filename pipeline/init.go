@@ -75,7 +75,7 @@ out: run          # folder for everything that is made
 workers: 1        # processes that share the shards of tokenize and score
 #cpu:             # instruction set of all machines, such as avx2; else the best one of the first
 `)
-	for _, stage := range []string{"tokenize", "score", "inspect", "train"} {
+	for _, stage := range stages {
 		fs, err := flags(commands[stage][0], commands[stage][1:]...)
 		if err != nil {
 			return err

@@ -1,12 +1,12 @@
 package pipeline
 
 import (
-	"context"
 	"crypto/sha256"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
+	"os"
 	"path"
 	"path/filepath"
 	"slices"
@@ -65,6 +65,9 @@ func under(dir string, elem ...string) string {
 // place of the field that has the path.
 func (c *Config) files(p, where string) (paths []string, one bool, err error) {
 	paths, one, err = c.find(p)
+	if errors.Is(err, filepath.ErrBadPattern) || errors.Is(err, path.ErrBadPattern) {
+		err = cli.Usagef("%s: %s: %w; a [ of a name is written \\[", where, p, err)
+	}
 	if err == nil && len(paths) == 0 {
 		what := "is no file, folder or pattern that fits one"
 		if c.isThere(p) {
@@ -95,17 +98,39 @@ func (c *Config) find(p string) (paths []string, one bool, err error) {
 	case err == nil:
 		err = store.Walk(full, func(name string, _ int64) { paths = append(paths, store.Join(full, name)) })
 	case store.IsURL(full):
-		paths, err = store.Glob(full)
+		paths, err = store.Glob(c.pattern(p))
 	default:
-		paths, err = filepath.Glob(full)
+		paths, err = filepath.Glob(c.pattern(p))
+		paths = slices.DeleteFunc(paths, func(path string) bool { // a folder is none of the files
+			st, err := os.Stat(path)
+			return err == nil && !st.Mode().IsRegular()
+		})
 	}
 	sort.Strings(paths)
 	return paths, false, err
 }
 
+// pattern is at of a pattern: what stands in the name of the folder is none.
+func (c *Config) pattern(p string) string {
+	special := `\*[`
+	if !store.IsURL(c.Dir) {
+		special += "?"
+	}
+	dir := c.Dir
+	for _, r := range special {
+		dir = strings.ReplaceAll(dir, string(r), `\`+string(r))
+	}
+	return (&Config{Dir: dir}).at(p)
+}
+
 // hashPath is over the content of a file, of all files in a folder, or of all
-// that a pattern fits, and over their names in it.
-func (c *Config) hashPath(m *memo, p, where string) (string, error) {
+// that a pattern fits, and over their names in it. What this user may not read is
+// unusable.
+func (c *Config) hashPath(m *memo, p, where string) (sum string, err error) {
+	defer func() { err = unreadable(where, err) }()
+	if st, err := store.Stat(c.at(p)); err == nil && st.Dir && within(c.at(p), c.at(c.Out)) {
+		return "", cli.Usagef("%s: %s has out (%s) in it, where each run changes something; set out to a folder outside of it, or name the files", where, p, c.Out)
+	}
 	paths, one, err := c.files(p, where)
 	if err != nil {
 		return "", err
@@ -132,7 +157,8 @@ func (c *Config) hashPath(m *memo, p, where string) (string, error) {
 
 // hashModel is the model's hash. Of the model that is part of the programs, and of
 // one that is not there, it is taken each time.
-func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, error)) (string, error) {
+func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, error)) (sum string, err error) {
+	defer func() { err = unreadable(c.place("model"), err) }()
 	take := func() (string, error) {
 		h, err := hash(ref)
 		if err != nil {
@@ -161,39 +187,72 @@ func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, e
 	return m.hash("model "+c.at(c.Model), paths, take)
 }
 
-// onHub is the model if it is one of the Hub.
-func (c *Config) onHub() (hub.ID, bool) {
-	if store.IsURL(c.Dir) {
-		if id, ok := hub.Parse(c.Model); ok && !c.isThere(c.Model) && !c.isThere(id.Owner) {
-			return id, true
+// inputs are all files and folders that the run's file names: model, corpora, and what
+// options are set to.
+func (c *Config) inputs() (paths []string) {
+	names := append([]string{c.Model}, c.Corpora...)
+	options := []*Options{&c.Tokenize, &c.Score, &c.Inspect}
+	if c.Train != nil {
+		options = append(options, c.Train)
+	}
+	for i := range c.Eval {
+		e := &c.Eval[i]
+		names = append(names, e.Corpora...)
+		options = append(options, &e.Options, &e.Tokenize)
+	}
+	for _, o := range options {
+		for _, opt := range o.Set {
+			for _, v := range opt.Values {
+				_, dir, _ := strings.Cut(v, "=") // train.eval
+				names = append(names, v, dir)
+			}
 		}
-		return hub.ID{}, false
 	}
-	return hub.Of(c.Dir, c.Model)
+	for _, name := range names {
+		switch {
+		case name == "":
+		case c.isThere(name):
+			paths = append(paths, c.at(name))
+		case strings.ContainsAny(name, "*?["):
+			found, _, _ := c.find(name) // of no pattern, nothing
+			paths = append(paths, found...)
+		}
+	}
+	return paths
 }
 
-// fetch brings the model here, if it is one of the Hub, and names it by its commit from
-// then on: whatever happens to the branch, a run works with that.
-func (p *Pipeline) fetch(ctx context.Context, weights bool) error {
-	id, ok := p.onHub()
-	if !ok {
-		return nil
+// unreadable is wrong use where an input is not this user's to read; else err.
+func unreadable(where string, err error) error {
+	if errors.Is(err, fs.ErrPermission) && cli.Code(err) != cli.ExitUsage {
+		return cli.Usagef("%s: %w", where, err)
 	}
-	if err := hub.Fetch(ctx, id, weights, p.Runner.Err); err != nil {
-		return &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("%s: %w", p.place("model"), err)}
-	}
-	p.Model = hub.Pinned(id).String()
-	return nil
+	return err
 }
 
-// told are the flags that make a worker read the same Config, whatever has happened to
-// the model's branch meanwhile.
-func (p *Pipeline) told() []string {
-	set := p.Set
-	if _, ok := p.onHub(); ok {
-		set = append(slices.Clone(set), "model="+p.Model)
+// within reports that a file or folder is dir, or lies in it, by whatever links it is
+// named.
+func within(dir, name string) bool {
+	rel, err := store.Rel(resolved(dir), resolved(name))
+	return err == nil && rel != "" && !store.IsURL(rel) && rel != ".." && !strings.HasPrefix(rel, "../")
+}
+
+// resolved is a name without the links in it, as far as it is there.
+func resolved(name string) string {
+	if store.IsURL(name) {
+		return name
 	}
-	return setFlags(set)
+	abs, err := store.Abs(name)
+	if err != nil {
+		return name
+	}
+	for dir, rest := abs, ""; ; dir, rest = filepath.Dir(dir), filepath.Join(filepath.Base(dir), rest) {
+		if real, err := filepath.EvalSymlinks(dir); err == nil {
+			return filepath.Join(real, rest)
+		}
+		if dir == filepath.Dir(dir) {
+			return abs
+		}
+	}
 }
 
 // isThere reports whether a path in the run's file is of something.

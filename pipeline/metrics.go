@@ -5,6 +5,7 @@ import (
 	"strings"
 	"time"
 
+	"eaft/internal/cli"
 	"eaft/internal/store"
 	"eaft/parquet"
 )
@@ -30,15 +31,26 @@ func (p *Pipeline) keepMetrics(plan []Planned) (stop func()) {
 	return every(metricsEvery, func() { p.writeMetrics(plan) })
 }
 
+// label spells the value of a label.
+func label(s string) string {
+	return `"` + strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(strings.ToValidUTF8(s, "\uFFFD")) + `"`
+}
+
 // openMetrics is the text format of https://openmetrics.io, which Prometheus'
-// older one reads as well.
+// older one reads as well. Every sample has the run's folder as a label, so that those
+// of several runs on one machine differ.
 func openMetrics(st *Status, now time.Time) string {
 	var b strings.Builder
+	folder, err := store.Abs(st.Out)
+	if err != nil {
+		folder = st.Out
+	}
+	run := "run=" + label(cli.Redact(folder))
 	family := func(name, help string, value func(StepStatus) (float64, bool)) {
 		fmt.Fprintf(&b, "# HELP %s %s\n# TYPE %s gauge\n", name, help, name)
 		for _, s := range st.Steps {
 			if v, ok := value(s); ok {
-				fmt.Fprintf(&b, "%s{step=%q} %v\n", name, s.Name, v)
+				fmt.Fprintf(&b, "%s{%s,step=%s} %v\n", name, run, label(s.Name), v)
 			}
 		}
 	}
@@ -71,7 +83,7 @@ func openMetrics(st *Status, now time.Time) string {
 	family("eaft_step_rows_out", "Rows that the finished step passed on.", of(func(l *parquet.Ledger) int64 { return l.RowsOut }))
 	family("eaft_step_tokens", "Tokens of these rows.", of(func(l *parquet.Ledger) int64 { return l.Tokens }))
 	family("eaft_step_targets", "Trained targets of these rows.", of(func(l *parquet.Ledger) int64 { return l.Targets }))
-	fmt.Fprintf(&b, "# HELP eaft_run_done Whether the run is finished.\n# TYPE eaft_run_done gauge\neaft_run_done %d\n", btoi(st.Done))
-	fmt.Fprintf(&b, "# HELP eaft_run_written_seconds When this was written.\n# TYPE eaft_run_written_seconds gauge\neaft_run_written_seconds %d\n# EOF\n", now.Unix())
+	fmt.Fprintf(&b, "# HELP eaft_run_done Whether the run is finished.\n# TYPE eaft_run_done gauge\neaft_run_done{%s} %d\n", run, btoi(st.Done))
+	fmt.Fprintf(&b, "# HELP eaft_run_written_seconds When this was written.\n# TYPE eaft_run_written_seconds gauge\neaft_run_written_seconds{%s} %d\n# EOF\n", run, now.Unix())
 	return b.String()
 }

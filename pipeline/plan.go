@@ -49,6 +49,9 @@ type Pipeline struct {
 	Metrics string        // file of OpenMetrics text; "": none
 	Lease   time.Duration // after which a worker that shows no life has lost its claim
 	Set     []string      // what --set said, which a worker must be told to read the same Config
+	// Environment is what the environment set instead of the file, as --set says it: where
+	// a scheduler runs a worker it is another one.
+	Environment []string
 }
 
 // pin is out/pin.json: what all machines of a run must have alike.
@@ -168,7 +171,7 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 	m.save()
 	var last map[string]map[string]string // parts by step
 	if err := readJSON(p.at(p.Out, stateName), &last); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return nil, err
+		return nil, unusable(err)
 	}
 	var out []Planned
 	for _, s := range steps {
@@ -177,10 +180,10 @@ func (p *Pipeline) Plan(ctx context.Context) ([]Planned, error) {
 		}
 		pl := Planned{Step: s}
 		if pl.Record, err = p.record(s); err != nil {
-			return nil, err
+			return nil, unusable(err)
 		}
 		if err := p.look(&pl, last); err != nil {
-			return nil, err
+			return nil, unusable(err)
 		}
 		out = append(out, pl)
 	}

@@ -189,8 +189,12 @@ func badShards(dir, schema string, thorough bool) (bad []string, err error) {
 	return bad, nil
 }
 
-// mend removes what is damaged, so that the stage makes it again and nothing else.
+// mend removes what is damaged, so that the stage makes it again and nothing else. A
+// training is one thing: without its record train takes none of the rest for its own.
 func (c *Config) mend(s *Step) error {
+	if s.kind == "train" {
+		return store.RemoveAll(c.at(s.out()))
+	}
 	for _, m := range s.Markers {
 		path := c.at(s.Folder, m)
 		if s.Schema != "" {

@@ -1,6 +1,7 @@
 package pipeline
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -126,6 +127,9 @@ func (p *Pipeline) remember(s *Step) error {
 // step runs one stage and records what came of it.
 func (p *Pipeline) step(ctx context.Context, held *holding, plan []Planned, pl *Planned) error {
 	r := pl.Record
+	if another, err := p.unchanged(pl.Step); err != nil || another != "" {
+		return fmt.Errorf("%s: %w", pl.Name, cmp.Or(err, errors.New(another)))
+	}
 	if err := store.MkdirAll(p.at(pl.out())); err != nil {
 		return err
 	}
@@ -182,6 +186,13 @@ func (p *Pipeline) step(ctx context.Context, held *holding, plan []Planned, pl *
 	still()
 	if errors.Is(err, lock.ErrLost) {
 		return err // the record is another's
+	}
+	if code := cli.Code(err); code != cli.ExitStopped && code != cli.ExitGate {
+		another, e := p.unchanged(pl.Step)
+		if another != "" { // also where the stage failed for that
+			err = cmp.Or(p.discard(pl.Step), errors.New(another))
+		}
+		err = cmp.Or(err, e)
 	}
 	a.Ended, a.Seconds, a.Exit, a.PeakMemory = true, time.Since(began).Seconds(), cli.Code(err), peak
 	if err == nil {
@@ -260,7 +271,7 @@ func (p *Pipeline) say(what, name, event string, fields ...any) {
 }
 
 // Clean removes what the run, as its file is now, does not refer to: folders of
-// steps with another key. dry only names them.
+// steps with another key, unless the file names something in them. dry only names them.
 func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 	ctx, held, err := p.acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
@@ -279,11 +290,15 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 	if err != nil {
 		return err
 	}
+	inputs := p.inputs()
 	for _, e := range entries {
 		dir := p.at(p.Out, e.Name)
 		var r Record
 		if !e.Dir || keep[e.Name] || readJSON(store.Join(dir, recordName), &r) != nil || len(r.Key) < 12 || !strings.HasSuffix(e.Name, "-"+r.Key[:12]) {
 			continue // not a step's folder
+		}
+		if slices.ContainsFunc(inputs, func(name string) bool { return within(dir, name) }) {
+			continue
 		}
 		size, err := sizeOf(dir)
 		if err != nil {

@@ -29,7 +29,7 @@ func (p *Pipeline) share(ctx context.Context, plan []Planned, pl *Planned) (peak
 	if err != nil {
 		return 0, err
 	}
-	args := append([]string{"work", file, "--stage", pl.Name, "--lease", p.lease().String()}, p.told()...)
+	args := append([]string{"work", file, "--stage", pl.Name, "--lease", p.lease().String()}, setFlags(p.pinned(p.Set))...)
 	args = append(args, "--set", "workers=1", "--set", "cpu="+plan0(plan, "isa"))
 	group, cancel := context.WithCancelCause(ctx)
 	defer cancel(nil)

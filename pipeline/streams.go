@@ -3,11 +3,8 @@ package pipeline
 import (
 	"fmt"
 	"io"
-	"os"
 	"slices"
 	"strings"
-
-	"golang.org/x/term"
 
 	"eaft/internal/cli"
 )
@@ -38,7 +35,7 @@ func (r *Runner) streams(s Stage) (args []string, out, errs io.Writer, end func(
 	}
 	if s.Copy != nil {
 		shown = io.MultiWriter(shown, s.Copy)
-		if f, ok := errs.(*os.File); s.Err == nil && !(ok && term.IsTerminal(int(f.Fd()))) {
+		if s.Err == nil && !cli.Terminal(errs) {
 			errs = io.MultiWriter(errs, s.Copy)
 		}
 	}

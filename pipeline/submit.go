@@ -8,6 +8,7 @@ import (
 	"io"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strings"
 	"text/template"
 
@@ -99,7 +100,7 @@ func (p *Pipeline) Submit(ctx context.Context, w io.Writer, executor string, s S
 	if err := p.fetch(ctx, false); err != nil {
 		return err
 	}
-	s.SetList = p.told()
+	s.SetList = setFlags(p.pinned(slices.Concat(p.Environment, p.Set))) // the last one wins
 	add := func(stage string, array int) {
 		j := job{Stage: stage, Array: array, Last: array - 1}
 		what := "finish"

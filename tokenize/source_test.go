@@ -166,6 +166,13 @@ func TestInputsThatAreNoFiles(t *testing.T) {
 	if got := sources(options(t.TempDir(), dir)); !slices.Equal(got, []string{"b.jsonl=the b", "sub/a.json=the a", "sub/b.jsonl=sub b"}) {
 		t.Errorf("folder: %v", got)
 	}
+	link := filepath.Join(t.TempDir(), ".link")
+	if err := os.Symlink(dir, link); err != nil {
+		t.Fatal(err)
+	}
+	if got := sources(options(t.TempDir(), link)); !slices.Equal(got, []string{"b.jsonl=the b", "sub/a.json=the a", "sub/b.jsonl=sub b"}) {
+		t.Errorf("a link to the folder: %v", got)
+	}
 	inside := filepath.Join(dir, "out")
 	for range 2 { // its own shards are no input of a run
 		if got := sources(options(inside, dir)); len(got) != 3 {

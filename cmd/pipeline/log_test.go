@@ -3,11 +3,14 @@ package main
 import (
 	"bytes"
 	"encoding/json"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -119,5 +122,35 @@ func TestLogFormatJSON(t *testing.T) {
 	}
 	if out, err := exec.Command(filepath.Join(programs, "scorer"), "verify", filepath.Join(dir, "sco"), "--log-format", "xml").CombinedOutput(); err == nil || !strings.Contains(string(out), `--log-format "xml": use text or json`) {
 		t.Errorf("%v: %s", err, out)
+	}
+}
+
+// So is what a program says of a store that does not answer at once.
+func TestLogFormatJSONOfStore(t *testing.T) {
+	for _, command := range []string{"tokenize --model demo --out tok s3://bucket/corpus.jsonl", "pipeline plan s3://bucket/run.yaml"} {
+		var asked atomic.Int64
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+			code := http.StatusServiceUnavailable
+			if asked.Add(1) > 3 { // so often the library asks before it is asked again
+				code = http.StatusForbidden
+			}
+			w.WriteHeader(code)
+		}))
+		defer server.Close()
+		args := strings.Fields(command)
+		cmd := exec.Command(filepath.Join(programs, args[0]), append(args[1:], "--log-format=json")...)
+		cmd.Dir, cmd.Env = t.TempDir(), append(os.Environ(), "AWS_ENDPOINT_URL_S3="+server.URL, "AWS_ACCESS_KEY_ID=a", "AWS_SECRET_ACCESS_KEY=b")
+		said, _ := cmd.CombinedOutput()
+		var levels []string
+		for line := range bytes.Lines(said) {
+			var r record
+			if err := json.Unmarshal(line, &r); err != nil || r.Program != args[0] {
+				t.Errorf("%s: %q: %v", command, line, err)
+			}
+			levels = append(levels, r.Level)
+		}
+		if !slices.Equal(levels, []string{"WARN", "ERROR"}) {
+			t.Errorf("%s: %s", command, said)
+		}
 	}
 }

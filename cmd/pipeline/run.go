@@ -48,19 +48,26 @@ func (c *command) open(args []string, std cli.IO, usage string) (*pipeline.Pipel
 	if err != nil {
 		return nil, err
 	}
-	over = append(pipeline.FromEnvironment(os.Environ()), over...)
-	if c.jobs != nil && c.fs.Changed("workers") {
-		over = append(over, pipeline.Override{Path: []string{"workers"}, Value: strconv.Itoa(*c.jobs), Where: "--workers"})
-	}
 	r, err := runner(std)
 	if err != nil {
 		return nil, err
+	}
+	environment, err := pipeline.FromEnvironment(os.Environ(), r.Flags)
+	if err != nil {
+		return nil, err
+	}
+	over = append(environment, over...)
+	if c.jobs != nil && c.fs.Changed("workers") {
+		over = append(over, pipeline.Override{Path: []string{"workers"}, Value: strconv.Itoa(*c.jobs), Where: "--workers"})
 	}
 	config, err := pipeline.Load(c.fs.Arg(0), over, r.Flags)
 	if err != nil {
 		return nil, err
 	}
 	p := &pipeline.Pipeline{Config: config, Runner: r, ISA: isa, ModelHash: func(ref string) (string, error) { return modelHash(config.Dir, ref) }, Set: *c.set}
+	for _, o := range environment {
+		p.Environment = append(p.Environment, o.Set())
+	}
 	if c.wait != nil {
 		p.Wait = *c.wait
 	}
@@ -193,7 +200,8 @@ func runStatus(ctx context.Context, args []string, std cli.IO) error {
 const cleanUsage = `Usage: pipeline clean RUN.YAML [--dry-run]
 
 Removes the results of steps that the file, as it is now, does not refer to, and
-prints what it removed. Other files are never touched.
+prints what it removed. What the file names as an input stays, such as the model
+that an earlier training made. Other files are never touched.
 
   pipeline clean run.yaml --dry-run`
 

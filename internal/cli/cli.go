@@ -96,7 +96,7 @@ func StartsOver(err error) error {
 	return err
 }
 
-// Main runs a command until it ends or SIGINT or SIGTERM cancels its context,
+// Main runs a command until it ends or SIGINT, SIGTERM or SIGHUP cancels its context,
 // prints its error, and returns the exit code. --version and help are of every
 // program.
 func Main(name string, run func(ctx context.Context, args []string, std IO) error) int {
@@ -116,6 +116,7 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 		log = NewLog(name, os.Stderr)
 		defer log.Close()
 		std.Err = log
+		warnings = log
 	}
 	err := run(ctx, args, std)
 	code := Code(err)
@@ -137,6 +138,14 @@ func Main(name string, run func(ctx context.Context, args []string, std IO) erro
 		fmt.Fprintf(os.Stderr, "%s: %s\n", name, message)
 	}
 	return code
+}
+
+// warnings are where Warnf writes: a Log, where Main's arguments ask for one.
+var warnings io.Writer = os.Stderr
+
+// Warnf warns of something far below a command, which has no streams there.
+func Warnf(format string, a ...any) {
+	fmt.Fprintf(warnings, "warning: "+format+"\n", a...)
 }
 
 // about is what --version says: release, commit if it is known, and Go's version.

@@ -25,10 +25,9 @@ type Progress struct {
 
 // NewProgress reports on w; total and done count units (tokens, rows, bytes).
 func NewProgress(w io.Writer, what, unit string, total, done int64) *Progress {
-	f, ok := w.(*os.File)
 	log, _ := w.(*Log)
 	now := time.Now()
-	return &Progress{w: w, log: log, tty: ok && term.IsTerminal(int(f.Fd())), what: what, unit: unit,
+	return &Progress{w: w, log: log, tty: Terminal(w), what: what, unit: unit,
 		total: total, done: done, start: done, began: now, last: now}
 }
 

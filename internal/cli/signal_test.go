@@ -24,7 +24,21 @@ func TestSignals(t *testing.T) {
 		})
 		return
 	}
-	cmd := exec.Command(os.Args[0], "-test.run=^TestSignals$")
+	for _, first := range []os.Signal{os.Interrupt, syscall.SIGTERM, syscall.SIGHUP} {
+		t.Run(first.String(), func(t *testing.T) {
+			t.Parallel()
+			stopTwice(t, exec.Command(os.Args[0], "-test.run=^TestSignals$"), first)
+		})
+	}
+	t.Run("nohup", func(t *testing.T) {
+		t.Parallel()
+		stopTwice(t, exec.Command("sh", "-c", `trap "" HUP; exec "$0" "$@"`, os.Args[0], "-test.run=^TestSignals$"), nil)
+	})
+}
+
+// stopTwice starts a program, stops it by a first signal and a second one. Without the
+// first it is one that ignores SIGHUP.
+func stopTwice(t *testing.T, cmd *exec.Cmd, first os.Signal) {
 	cmd.Env = append(os.Environ(), "EAFT_SIGNALS=1")
 	out, err := cmd.StdoutPipe()
 	if err != nil {
@@ -42,7 +56,12 @@ func TestSignals(t *testing.T) {
 		}
 	}
 	read("begun")
-	cmd.Process.Signal(os.Interrupt)
+	if first == nil {
+		cmd.Process.Signal(syscall.SIGHUP)
+		time.Sleep(echo + echo/4) // as if it had been the first
+		first = os.Interrupt
+	}
+	cmd.Process.Signal(first)
 	read("stopping")
 	cmd.Process.Signal(syscall.SIGTERM) // as from the parent, whom the terminal interrupted too
 	done := make(chan error, 1)

@@ -7,7 +7,6 @@ import (
 	"io/fs"
 	"math/rand/v2"
 	"net/http"
-	"os"
 	"strings"
 	"sync"
 	"time"
@@ -172,7 +171,7 @@ func (l location) retry(what string, do func() error) error {
 		case try == tries:
 			return l.errOf(&unavailable{failure{text: fmt.Sprintf("%s failed %d times, last: %s; %s", what, tries, said(err), remedy(err))}})
 		}
-		fmt.Fprintf(os.Stderr, "warning: %v; trying again (%d of %d)\n", l.errOf(fmt.Errorf("%s: %s", what, said(err))), try+1, tries)
+		cli.Warnf("%v; trying again (%d of %d)", l.errOf(fmt.Errorf("%s: %s", what, said(err))), try+1, tries)
 		time.Sleep(pause/2 + rand.N(pause))
 		pause = min(2*pause, lastPause)
 	}

@@ -159,16 +159,23 @@ func Keys(dir string) ([]string, error) {
 }
 
 // Walk calls visit with every file below dir, its name relative to dir, with
-// slashes, and its size; fs.ErrNotExist where there is no dir. A bucket has no empty
-// folders.
+// slashes, and its size; fs.ErrNotExist where there is no dir. A link to a file is
+// that file, as in the folders of Hugging Face's cache; one to a folder, below dir, is
+// not followed. A bucket has no empty folders.
 func Walk(dir string, visit func(name string, size int64)) error {
 	if !IsURL(dir) {
-		root := Local(dir)
+		root, err := filepath.EvalSymlinks(Local(dir))
+		if err != nil {
+			return err
+		}
 		return filepath.WalkDir(root, func(p string, d fs.DirEntry, err error) error {
-			if err != nil || !d.Type().IsRegular() {
+			if err != nil || d.IsDir() {
 				return err
 			}
-			info, err := d.Info()
+			info, err := os.Stat(p)
+			if errors.Is(err, fs.ErrNotExist) || err == nil && !info.Mode().IsRegular() {
+				return nil // removed just now, or a link to nothing
+			}
 			if err != nil {
 				return err
 			}

@@ -53,6 +53,7 @@ func onServer(t *testing.T, folder string) {
 		"versions":   versions,
 		"create":     createOnce,
 		"pages":      pages,
+		"names":      oddNames,
 		"absent":     absent,
 		"no bucket":  noBucket,
 	} {
@@ -92,6 +93,60 @@ func versions(t *testing.T, folder string) {
 		if got, err := ReadFile(name); err != nil || !bytes.Equal(got, two) {
 			t.Errorf("%d bytes: %d are read, %v", size, len(got), err)
 		}
+	}
+}
+
+// oddNames: an object is found by its name, and listed by it, whatever that has in it
+// but a question mark, which begins a URL's options.
+func oddNames(t *testing.T, folder string) {
+	if !strings.HasPrefix(folder, "s3://") {
+		t.Skip("tried with S3 only")
+	}
+	names := []string{"a b.jsonl", "a%20b", "a+b", "\u00e4/\u00f6.jsonl", "a\u0308", "#x#", "x&y=z;w", "'q' \"r\"", "[1].jsonl", "*.jsonl", "~", "a\\b", "a:b@c", "\u65e5\u672c/\U0001f600", "{x},(y)!", "<z>|^`", "%2F", "%", ".hidden", "a..b", "x.", "-x", "\t\n\x01"}
+	for _, name := range names {
+		full := Join(folder, name)
+		if err := WriteFile(full, []byte(name)); err != nil {
+			t.Errorf("%q: %v", name, err)
+			continue
+		}
+		data, err := ReadFile(full)
+		if st, e := Stat(full); err != nil || e != nil || string(data) != name || st.Size != int64(len(name)) {
+			t.Errorf("%q: %q, %+v, %v, %v", name, data, st, err, e)
+		}
+		if entries, err := ReadDir(Dir(full)); err != nil || !slices.Contains(entries, Entry{Base(full), false}) {
+			t.Errorf("%q is not in %v, %v", name, entries, err)
+		}
+		if made, err := CreateNew(full, nil); made || err != nil {
+			t.Errorf("%q is made again: %v", name, err)
+		}
+	}
+	var got []string
+	if err := Walk(folder, func(name string, size int64) {
+		if size != int64(len(name)) {
+			t.Errorf("%q has %d bytes", name, size)
+		}
+		got = append(got, name)
+	}); err != nil {
+		t.Fatal(err)
+	}
+	if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(names))) {
+		t.Errorf("Walk: %q", got)
+	}
+	escape := strings.NewReplacer("*", `\*`, "[", `\[`, `\`, `\\`)
+	for _, name := range names {
+		pattern := escape.Replace(name)
+		if pattern == name {
+			continue // is no pattern
+		}
+		if found, err := Glob(Join(folder, pattern)); err != nil || !slices.Equal(found, []string{Join(folder, name)}) {
+			t.Errorf("Glob %q: %q, %v", pattern, found, err)
+		}
+	}
+	if err := RemoveAll(folder); err != nil {
+		t.Error(err)
+	}
+	if _, err := ReadDir(folder); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("RemoveAll left something: %v", err)
 	}
 }
 

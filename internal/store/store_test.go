@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"maps"
 	"os"
 	"path/filepath"
 	"strings"
@@ -140,6 +141,27 @@ func TestObjects(t *testing.T) {
 	}
 	if _, err := ReadDir(Join(url, "dir")); !errors.Is(err, fs.ErrNotExist) {
 		t.Error("RemoveAll left something")
+	}
+}
+
+// Files of a folder are those that its links lead to, too, as in Hugging Face's cache,
+// whatever name the folder has.
+func TestWalkLinks(t *testing.T) {
+	dir := t.TempDir()
+	if err := errors.Join(os.MkdirAll(filepath.Join(dir, "real", "sub"), 0o777), os.WriteFile(filepath.Join(dir, "real", "sub", "a"), []byte("abc"), 0o666),
+		os.WriteFile(filepath.Join(dir, "blob"), []byte("blob"), 0o666), os.Mkdir(filepath.Join(dir, "other"), 0o777), os.WriteFile(filepath.Join(dir, "other", "x"), nil, 0o666),
+		os.Symlink(filepath.Join("..", "blob"), filepath.Join(dir, "real", "b")), os.Symlink("nothing", filepath.Join(dir, "real", "c")),
+		os.Symlink(filepath.Join("..", "other"), filepath.Join(dir, "real", "d")), os.Symlink("real", filepath.Join(dir, "link"))); err != nil {
+		t.Fatal(err)
+	}
+	for _, name := range []string{"real", "link"} {
+		got := map[string]int64{}
+		if err := Walk(filepath.Join(dir, name), func(name string, size int64) { got[name] = size }); err != nil || !maps.Equal(got, map[string]int64{"sub/a": 3, "b": 4}) {
+			t.Errorf("%s: %v, %v", name, got, err)
+		}
+	}
+	if err := Walk(filepath.Join(dir, "no"), func(string, int64) {}); !errors.Is(err, fs.ErrNotExist) {
+		t.Errorf("a folder that is not there: %v", err)
 	}
 }
 
