@@ -170,8 +170,12 @@ func open(o Options) (*pass, error) {
 		}
 		return p, nil
 	}
-	if want := m.Hashes["tokens"]; want != "" && p.tokens.Manifest != nil {
-		if have := p.tokens.Manifest.ContentHash(); have != want {
+	if want := m.Hashes["tokens"]; want != "" {
+		have, err := p.tokens.ContentHash()
+		if err != nil {
+			return nil, usage(err)
+		}
+		if have != want {
 			return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens, or score again", store.Join(o.Scores, parquet.ManifestName), want, dir, have)
 		}
 	}
