@@ -20,8 +20,9 @@ type Dataset struct {
 
 // OpenDataset opens the dataset in dir, which must have the given schema. With
 // a manifest, every shard it names must exist with its size (Verify checks the
-// hashes). Without one, a folder of foreign Parquet files is a tokens dataset
-// in the order of names; shards of ours without a manifest are an unfinished run.
+// hashes). Without one, a folder of Parquet files that other programs wrote is a
+// tokens dataset in the order of names; shards of ours without a manifest are those
+// of a run that has not ended, or were copied without it.
 func OpenDataset(dir, schema string) (*Dataset, error) {
 	m, err := ReadManifest(dir)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -48,7 +49,7 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; remove %s there and run its stage again, which makes what is missing", path, ManifestName)
 		}
 		if size != s.Bytes {
-			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, size, s.Bytes, mending)
+			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, size, s.Bytes, d.mending(path))
 		}
 		d.Shards = append(d.Shards, path)
 	}
@@ -83,7 +84,7 @@ func openForeign(dir, schema string) (*Dataset, error) {
 			return nil, err
 		}
 		if meta.Schema != "" {
-			return nil, fmt.Errorf("%s: the dataset is unfinished: it has shards of %s but no %s; run the stage again", dir, meta.Schema, ManifestName)
+			return nil, fmt.Errorf("%s: the dataset is unfinished: it has shards of %s but no %s; run the stage again, or copy %[3]s too if they are a copy", dir, meta.Schema, ManifestName)
 		}
 		d.Shards = append(d.Shards, path)
 	}
@@ -91,7 +92,7 @@ func openForeign(dir, schema string) (*Dataset, error) {
 		return nil, fmt.Errorf("%s: no dataset here: neither %s nor *.parquet files; %s", dir, ManifestName, needed(schema))
 	}
 	if schema != SchemaTokens {
-		return nil, fmt.Errorf("%s: a dataset of schema %s needs its %s; run the stage again", dir, schema, ManifestName)
+		return nil, fmt.Errorf("%s: these Parquet files are no dataset of schema %s, which has a %s and is taken only as it was written; %s", dir, schema, ManifestName, needed(schema))
 	}
 	return d, nil
 }
@@ -128,7 +129,17 @@ func (d *Dataset) ContentHash() (string, error) {
 
 // mending is what to do about a shard that is not as it was written: a stage that
 // finds its manifest has nothing to do, and one that finds a shard keeps it.
-const mending = "remove it and the " + ManifestName + " beside it, and run its stage again, which makes this shard again and keeps the others"
+func (d *Dataset) mending(path string) string {
+	again := "remove it and the " + ManifestName + " beside it, and run its stage again, which makes this shard again and keeps the others"
+	if f, err := openFile(path); err == nil {
+		by := f.pq.Metadata().CreatedBy
+		f.close()
+		if !strings.HasPrefix(by, writtenBy) && d.Manifest.Schema == SchemaTokens {
+			return fmt.Sprintf("it was written again by %q: to use it as it is, write all shards again and remove %s, which makes them tokens of other origin; or %s", by, ManifestName, again)
+		}
+	}
+	return again
+}
 
 // Verify reads every shard and compares its hash with the manifest's. Foreign
 // datasets have nothing to compare with.
@@ -155,7 +166,7 @@ func (d *Dataset) VerifyShard(i int) error {
 		return err
 	}
 	if want := d.Manifest.Shards[i].SHA256; got != want {
-		return fmt.Errorf("%s: content has the hash %s where the manifest says %s; %s", path, got, want, mending)
+		return fmt.Errorf("%s: content has the hash %s where the manifest says %s; %s", path, got, want, d.mending(path))
 	}
 	return nil
 }

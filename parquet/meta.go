@@ -9,7 +9,9 @@ import (
 )
 
 // Meta is what a shard says about how it was made, in the key-value metadata of
-// the Parquet footer. Schema is "" in files that are not ours.
+// the Parquet footer. It is empty in files that are not ours: those that another
+// program has written, whatever they say. pyarrow gives a table that it has read and
+// writes again, perhaps with other rows, the metadata of the file that it came from.
 type Meta struct {
 	Schema, Version string
 	Hashes          map[string]string
@@ -23,6 +25,9 @@ type Meta struct {
 }
 
 const hashPrefix = "eaft.hash."
+
+// writtenBy begins the footer's created_by in all files that are ours.
+const writtenBy = "eaft version "
 
 type keyValue struct{ key, value string }
 
@@ -71,6 +76,9 @@ func ReadMeta(path string) (Meta, error) {
 
 func (f *file) meta() (m Meta, err error) {
 	path := f.path
+	if !strings.HasPrefix(f.pq.Metadata().CreatedBy, writtenBy) {
+		return Meta{}, nil
+	}
 	for _, kv := range f.pq.Metadata().KeyValueMetadata {
 		if name, ok := strings.CutPrefix(kv.Key, hashPrefix); ok {
 			if m.Hashes == nil {

@@ -42,7 +42,7 @@ func newShardWriter[T any](path, schema string, level zstd.EncoderLevel) (*shard
 		return nil, err
 	}
 	config := pq.DefaultWriterConfig()
-	config.CreatedBy = "eaft version " + version.Version + " (build " + version.Version + ")"
+	config.CreatedBy = writtenBy + version.Version + " (build " + version.Version + ")"
 	config.Compression = newCodec(level)
 	config.PageBufferSize = pageBytes
 	// Bounds of texts would repeat them in the footer.

@@ -67,10 +67,10 @@ func (t *tally) report(tokensDir string) *Report {
 	n := float64(t.all.targets) // 0/0 is NaN: no targets, no mean
 	low, high := t.all.interval()
 	r := &Report{
-		Rows: t.all.rows, Targets: t.all.targets, MeanLogProb: Num(t.logprob / n), MeanH: Num(t.h / n), Correlation: Num(t.corr.Value()), MeanTopKMass: Num(t.mass / n),
+		Rows: t.all.rows, Targets: t.all.targets, MeanLogProb: Num(t.logprob.Value() / n), MeanH: Num(t.h.Value() / n), Correlation: Num(t.corr.Value()), MeanTopKMass: Num(t.mass.Value() / n),
 		Cuts:      Cuts{Num(t.cuts.Prob), Num(t.cuts.H), Num(t.cuts.MinMass), t.o.Thresholds.String(), t.o.Estimator},
 		Conflicts: t.all.conflicts, ConflictRate: Num(float64(t.all.conflicts) / n), RateLow: low, RateHigh: high, Counted: "trained", K: t.k,
-		ConflictRows: t.conflictRows, ConflictLoss: Num(t.conflictLoss), Loss: Num(-t.logprob),
+		ConflictRows: t.conflictRows, ConflictLoss: Num(t.conflictLoss), Loss: Num(-t.logprob.Value()),
 		SureShare: Num(float64(t.sure) / n), FlatShare: Num(float64(t.flat) / n), MarkupShare: Num(t.markup / t.spare),
 		Quantiles: Quantiles{quantiles(&t.probs), quantiles(&t.hs)},
 		Plane:     t.grid.plane(t.cuts), Why: t.reasons(), Gates: t.gateList(), WhatIf: []WhatIf{},
@@ -170,8 +170,12 @@ func open(o Options) (*pass, error) {
 		}
 		return p, nil
 	}
-	if want := m.Hashes["tokens"]; want != "" && p.tokens.Manifest != nil {
-		if have := p.tokens.Manifest.ContentHash(); have != want {
+	if want := m.Hashes["tokens"]; want != "" {
+		have, err := p.tokens.ContentHash()
+		if err != nil {
+			return nil, usage(err)
+		}
+		if have != want {
 			return nil, cli.Usagef("%s: hashes.tokens is %s, but the tokens in %s are %s; give the tokens that were scored with --tokens, or score again", store.Join(o.Scores, parquet.ManifestName), want, dir, have)
 		}
 	}

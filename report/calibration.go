@@ -51,9 +51,9 @@ func (c *calibrationSum) visit(_ int64, s *parquet.ScoresRow, _ *parquet.TokensR
 
 // calibrate reads an annotation made by the same model; all its targets count.
 func calibrate(ctx context.Context, dir string, m *parquet.Manifest) (*Calibration, error) {
-	d, err := parquet.OpenDataset(dir, parquet.SchemaScores)
+	d, err := dataset(dir, parquet.SchemaScores)
 	if err != nil {
-		return nil, usage(err)
+		return nil, err
 	}
 	if have, want := d.Manifest.Hashes["model"], m.Hashes["model"]; have != want {
 		return nil, cli.Usagef("%s: hashes.model is %q, but the scores are of %q; --calibration takes scores of the same model", store.Join(dir, parquet.ManifestName), have, want)

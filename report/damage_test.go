@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"eaft/internal/cli"
+	"eaft/parquet"
 )
 
 // A shard that is not the one of its manifest is refused by everything that reads
@@ -24,6 +25,12 @@ func TestDamagedShard(t *testing.T) {
 		},
 		"diff from": func(scores string) error { _, err := BuildDiff(t.Context(), options(t, scores, ""), whole); return err },
 		"diff to":   func(scores string) error { _, err := BuildDiff(t.Context(), options(t, whole, ""), scores); return err },
+		"calibration": func(scores string) error {
+			o := options(t, whole, "")
+			o.Calibration = scores
+			_, err := Build(t.Context(), o)
+			return err
+		},
 		"export": func(scores string) error {
 			return Export(t.Context(), io.Discard, options(t, scores, ""), Where{}, "jsonl")
 		},
@@ -45,7 +52,7 @@ func TestDamagedShard(t *testing.T) {
 		}
 		must(t, os.WriteFile(path, changed, 0o666))
 		for name, use := range uses {
-			if name == "diff to" && dir == tokens { // the first annotation's tokens
+			if (name == "diff to" || name == "calibration") && dir == tokens { // no tokens, or the first annotation's
 				continue
 			}
 			if err := use(scores); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path+": content has the hash") {
@@ -53,5 +60,32 @@ func TestDamagedShard(t *testing.T) {
 			}
 		}
 		must(t, os.WriteFile(path, data, 0o666))
+	}
+}
+
+// Tokens of other origin have no manifest, but the scores have their hash.
+func TestForeignTokensChanged(t *testing.T) {
+	scores, tokens := write(t, small, "all")
+	must(t, os.Remove(filepath.Join(tokens, parquet.ManifestName)))
+	shards, err := filepath.Glob(filepath.Join(tokens, "*.parquet"))
+	must(t, err)
+	for _, path := range shards {
+		data, err := os.ReadFile(path)
+		must(t, err)
+		must(t, os.WriteFile(path, bytes.Replace(data, []byte("eaft version"), []byte("else version"), 1), 0o666))
+	}
+	o := options(t, scores, "")
+	if _, err := Build(t.Context(), o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "hashes.tokens") {
+		t.Errorf("tokens that are not those of the hash: %v", err)
+	}
+	d, err := parquet.OpenDataset(tokens, parquet.SchemaTokens)
+	must(t, err)
+	m, err := parquet.ReadManifest(scores)
+	must(t, err)
+	m.Hashes["tokens"], err = d.ContentHash()
+	must(t, err)
+	must(t, parquet.WriteManifest(scores, m))
+	if r := build(t, o); r.Targets != 8 {
+		t.Errorf("%d targets", r.Targets)
 	}
 }

@@ -104,9 +104,13 @@ func (c *clustered) merge(o *clustered) {
 }
 
 // estimate is the ratio's linearised standard error: the square root of
-// sum over rows of (S - n mean)^2, over N, with the usual R/(R-1).
+// sum over rows of (S - n mean)^2, over N, with the usual R/(R-1); undefined from less
+// than two rows.
 func (c *clustered) estimate() Estimate {
 	m := c.sum / c.n
+	if c.rows < 2 {
+		return Estimate{Num(m), Num(nan)}
+	}
 	v := (c.ss - 2*m*c.sn + m*m*c.nn) / (c.n * c.n) * c.rows / (c.rows - 1)
 	return Estimate{Num(m), Num(math.Sqrt(math.Max(0, v)))}
 }

@@ -74,6 +74,22 @@ func TestDiff(t *testing.T) {
 	}
 }
 
+// One row says nothing of how rows differ, whatever rounding leaves of its residual.
+func TestDiffOfOneRow(t *testing.T) {
+	for seed := range 30 {
+		row := random(seed + 1)[seed:]
+		a, _ := write(t, row, "all")
+		b, _ := write(t, shift(append([]testRow{{}}, row...), 0.1+float64(seed)/7)[1:], "all")
+		d, err := BuildDiff(t.Context(), options(t, a, ""), b)
+		must(t, err)
+		for name, e := range map[string]Estimate{"logprob": d.DeltaLogProb, "prob": d.DeltaProb, "entropy": d.DeltaEntropy, "top": d.SameTop1} {
+			if d.Targets == 0 || math.IsNaN(float64(e.Mean)) || !math.IsNaN(float64(e.SE)) {
+				t.Errorf("seed %d, %s: %v of %d targets", seed, name, e, d.Targets)
+			}
+		}
+	}
+}
+
 func TestWhere(t *testing.T) {
 	x := &Target{Prob: 0.25, H: 0.5, Class: "digit", Source: "math and more.jsonl", Conflict: true, Pos: 7}
 	for s, want := range map[string]bool{"": true, "p<=0.25": true, "p<0.25": false, "h>0.4 and pos=7": true, "h>0.4 and pos!=7": false, "class=digit": true,

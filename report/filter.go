@@ -92,8 +92,12 @@ func (w *filterWriter) run(ctx context.Context) error {
 	m := &parquet.Manifest{Schema: parquet.SchemaTokens, Version: version.Version, Hashes: map[string]string{}}
 	if from := w.p.tokens.Manifest; from != nil {
 		maps.Copy(m.Hashes, from.Hashes)
-		m.Hashes["tokens"] = from.ContentHash()
 	}
+	hash, err := w.p.tokens.ContentHash()
+	if err != nil {
+		return usage(err)
+	}
+	m.Hashes["tokens"] = hash
 	m.Hashes["scores"] = w.p.scores.Manifest.ContentHash()
 	m.Hashes["options"] = fmt.Sprintf("sha256:%x", sha256.Sum256(fmt.Appendf(nil, "%s %s %v %s", w.action, w.where.text, w.cuts, w.o.Estimator)))
 	first := int64(0)

@@ -60,10 +60,10 @@ func (g *gateSum) merge(o *gateSum) {
 
 func (t *tally) gateList() []Gate {
 	list := []Gate{}
-	n := float64(t.all.targets)
+	n, loss := float64(t.all.targets), -t.logprob.Value()
 	for i, s := range t.gates {
 		list = append(list, Gate{gates[i].name, Num(s.weight / n), Num(s.weight * s.weight / s.square), Num(s.weight * s.weight / s.square / n),
-			Num(s.grad / t.gradient), Num(s.losses / -t.logprob)})
+			Num(s.grad / t.gradient), Num(s.losses / loss)})
 	}
 	return list
 }

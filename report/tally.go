@@ -27,7 +27,7 @@ type tally struct {
 	cuts  eaft.Cuts
 	vocab *vocabulary
 
-	logprob, h, mass float64 // sums
+	logprob, h, mass eaft.Sum
 	conflictLoss     float64
 	corr             eaft.Correlation
 	probs, hs        eaft.Sketch
@@ -138,9 +138,9 @@ func (t *tally) visit(i int64, s *parquet.ScoresRow, tok *parquet.TokensRow, cou
 // target adds what does not depend on the row.
 func (t *tally) target(s *parquet.ScoresRow, j int, prob, h float32, mass float64, conflict bool, class int) {
 	lp, x := float64(s.LogProb[j]), float64(h)
-	t.logprob += lp
-	t.h += x
-	t.mass += mass
+	t.logprob.Add(s.LogProb[j])
+	t.h.Add(h)
+	t.mass.Add(s.TopKMass[j])
 	t.corr.Add(float64(s.TopKEntropy[j]), float64(s.Entropy[j]))
 	t.probs.Add(prob)
 	t.hs.Add(h)
@@ -228,9 +228,9 @@ func (g *spanGroups) add(pos int32, conflict bool, h, logprob float64) (outside 
 
 // merge adds the tally of the next shard.
 func (t *tally) merge(o *tally) {
-	t.logprob += o.logprob
-	t.h += o.h
-	t.mass += o.mass
+	t.logprob.Merge(&o.logprob)
+	t.h.Merge(&o.h)
+	t.mass.Merge(&o.mass)
 	t.conflictLoss += o.conflictLoss
 	t.corr.Merge(&o.corr)
 	t.probs.Merge(&o.probs)

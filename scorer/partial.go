@@ -82,8 +82,15 @@ func (p *partial) restore(w *window) (n int, err error) {
 	return n, nil
 }
 
-// save writes what is scored of a window, if that is more than its file has.
+// errMade ends a shard that another run has finished while this one was at it.
+var errMade = errors.New("another run has made the shard")
+
+// save writes what is scored of a window, if that is more than its file has; errMade
+// where it is of no use any more.
 func (p *partial) save(w *window) (err error) {
+	if p.made() {
+		return errMade
+	}
 	n := 0
 	for k := range w.tasks {
 		if w.tasks[k].done() {
@@ -93,6 +100,12 @@ func (p *partial) save(w *window) (err error) {
 	if n <= p.kept {
 		return nil
 	}
+	defer func() {
+		// The run that has closed the dataset meanwhile takes the folder away.
+		if errors.Is(err, fs.ErrNotExist) && p.made() {
+			err = errMade
+		}
+	}()
 	if err := store.MkdirAll(store.Join(p.r.o.Out, parquet.PartialName)); err != nil {
 		return err
 	}
@@ -130,12 +143,22 @@ func (p *partial) save(w *window) (err error) {
 // due reports whether the window's scores have been in memory for long enough.
 func (p *partial) due() bool { return time.Since(p.saved) >= saveInterval }
 
-// remove ends a shard that is finished.
+// made reports that the shard is there.
+func (p *partial) made() bool {
+	_, err := store.Stat(store.Join(p.r.o.Out, p.shard))
+	return err == nil
+}
+
+// remove ends a shard that is finished. In a dataset that is, nobody else would take
+// the folder away that a save has just made anew.
 func (p *partial) remove() error {
 	for _, path := range p.files {
 		if err := store.RemoveIfThere(path); err != nil {
 			return err
 		}
+	}
+	if _, err := store.Stat(store.Join(p.r.o.Out, parquet.ManifestName)); err == nil {
+		return store.RemoveAll(store.Join(p.r.o.Out, parquet.PartialName))
 	}
 	return nil
 }

@@ -350,3 +350,40 @@ func TestPartialTakenAway(t *testing.T) {
 	}
 	score(t, 1, o)
 }
+
+// A run that closes the dataset takes the folder away in which a worker has saved: the
+// worker takes the shard that is there for its own.
+func TestClosedBesideWorker(t *testing.T) {
+	defer func(d time.Duration) { saveInterval = d }(saveInterval)
+	saveInterval = 0
+	o := options(dataset(t, many(vocab(t)), 2, ""), t.TempDir())
+	o.Budget = 3
+	score(t, 1, o)
+	want := files(t, o.Out)
+	dev, err := cpu.New(1)
+	if err != nil {
+		t.Fatal(err)
+	}
+	o.Out = t.TempDir()
+	worker := o
+	var log bytes.Buffer
+	worker.Log, worker.Shards, worker.ShardsOf = &log, []int{1}, 2
+	saved := 0
+	ctx := &beside{t.Context(), 20, func() {
+		left, err := os.ReadDir(filepath.Join(o.Out, parquet.PartialName))
+		if saved = len(left); err != nil {
+			t.Fatal(err)
+		}
+		score(t, 1, o)
+	}}
+	if _, _, err := Run(ctx, dev, open(t, llama), worker); err != nil {
+		t.Error(err)
+	}
+	if saved == 0 {
+		t.Error("the worker had saved nothing")
+	}
+	if got := log.String(); !strings.Contains(got, "part-00001-of-00002.parquet: another run has made this shard meanwhile; it is kept") {
+		t.Errorf("the worker says %q", got)
+	}
+	sameFiles(t, "a worker beside the run that closes", files(t, o.Out), want)
+}

@@ -189,9 +189,26 @@ func (r *run) check(ctx context.Context, i int) error {
 	return ctx.Err()
 }
 
-// shard scores one shard; on any error nothing has its name, and of what was scored
-// stays what partial has saved.
+// shard scores one shard, or takes the one that another run has finished meanwhile.
 func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info parquet.ShardInfo, ledger parquet.Ledger, err error) {
+	p := r.partialOf(store.Base(r.data.Shards[i]))
+	if info, ledger, err = r.make(ctx, i, p, progress); !errors.Is(err, errMade) {
+		return info, ledger, err
+	}
+	have, ledger, err := r.kept(i)
+	if err != nil {
+		return info, ledger, err
+	}
+	if have == nil {
+		return info, ledger, fmt.Errorf("%s: %w and taken it away again; run again", store.Join(r.o.Out, p.shard), errMade)
+	}
+	fmt.Fprintf(r.o.Log, "%s: another run has made this shard meanwhile; it is kept\n", store.Join(r.o.Out, p.shard))
+	return *have, ledger, p.remove()
+}
+
+// make scores one shard; on any error nothing has its name, and of what was scored
+// stays what p has saved.
+func (r *run) make(ctx context.Context, i int, p *partial, progress *cli.Progress) (info parquet.ShardInfo, ledger parquet.Ledger, err error) {
 	path := r.data.Shards[i]
 	in, err := parquet.OpenTokens(path)
 	if err != nil {
@@ -212,7 +229,6 @@ func (r *run) shard(ctx context.Context, i int, progress *cli.Progress) (info pa
 	}()
 	began := time.Now()
 	var ahead window
-	p := r.partialOf(store.Base(path))
 	flush := func(last bool) error {
 		if err := r.score(ctx, path, &ahead, p, progress); err != nil {
 			return err

@@ -48,6 +48,20 @@ func (w Work) String() string {
 
 func (s Summary) json() ([]byte, error) { return json.Marshal(s) }
 
+// meansApart is what means of the same scores may differ by: earlier versions have
+// rounded while they added up, and h only then, of which float32 keeps 6e-8.
+const meansApart = 1e-6
+
+// fits reports whether two summaries are of the same scores.
+func (s Summary) fits(o Summary) bool {
+	near := func(x, y *float64) bool {
+		return x == nil && y == nil || x != nil && y != nil && math.Abs(*x-*y) <= meansApart
+	}
+	cuts := s.Cuts == nil && o.Cuts == nil || s.Cuts != nil && o.Cuts != nil && *s.Cuts == *o.Cuts
+	return s.Rows == o.Rows && s.Targets == o.Targets && s.Conflicts == o.Conflicts && cuts && near(s.Rate, o.Rate) &&
+		near(s.MeanLogProb, o.MeanLogProb) && near(s.MeanH, o.MeanH) && near(s.MeanMass, o.MeanMass) && near(s.Correlation, o.Correlation)
+}
+
 // LowCorrelation reports that the top K misses much of the entropy.
 func (s Summary) LowCorrelation() bool {
 	return s.Correlation != nil && *s.Correlation < lowCorrelation
@@ -77,10 +91,7 @@ type stats struct {
 	k              int
 	targets        Targets // trained: every score is one of a trained target
 	scores, tokens []string
-
-	rows, n          int64
-	logProb, h, mass float64 // sums
-	corr             eaft.Correlation
+	rows           int64
 }
 
 // visit is shown target i of a row.
@@ -153,52 +164,55 @@ func (a *stats) shard(tokens, scores string, f visit) error {
 	}
 }
 
-// gate is the normalised entropy of a target by the estimator renorm.
-func (a *stats) gate(s *parquet.ScoresRow, i int) float64 {
-	return eaft.GateEntropy(eaft.Renorm, float64(s.TopKEntropy[i]), float64(s.TopKMass[i]), float64(s.Entropy[i]), a.k)
+// target is what the scores say of target i of a row.
+func target(s *parquet.ScoresRow, i int) eaft.Target {
+	return eaft.Target{LogProb: s.LogProb[i], Entropy: s.Entropy[i], TopKEntropy: s.TopKEntropy[i], TopKMass: s.TopKMass[i]}
 }
-
-func prob(s *parquet.ScoresRow, i int) float32 { return float32(math.Exp(float64(s.LogProb[i]))) }
 
 func (a *stats) summary() (Summary, error) {
 	var probs, hs eaft.Sketch
+	var logProb, gates, mass eaft.Sum
+	var corr eaft.Correlation
+	n := int64(0)
 	err := a.look(false, func(s *parquet.ScoresRow, i int) {
-		a.n++
-		h := a.gate(s, i)
-		probs.Add(prob(s, i))
-		hs.Add(float32(h))
-		a.logProb, a.h, a.mass = a.logProb+float64(s.LogProb[i]), a.h+h, a.mass+float64(s.TopKMass[i])
-		a.corr.Add(float64(s.TopKEntropy[i]), float64(s.Entropy[i]))
+		prob, h := target(s, i).Point(eaft.Renorm, a.k)
+		n++
+		probs.Add(prob)
+		hs.Add(h)
+		logProb.Add(s.LogProb[i])
+		gates.Add(h)
+		mass.Add(s.TopKMass[i])
+		corr.Add(float64(s.TopKEntropy[i]), float64(s.Entropy[i]))
 	})
-	sum := Summary{Rows: a.rows, Targets: a.n}
-	if err != nil || a.n == 0 {
+	sum := Summary{Rows: a.rows, Targets: n}
+	if err != nil || n == 0 {
 		return sum, err
 	}
 	thresholds := eaft.DefaultThresholds()
 	p, h := probs.Exact(thresholds.Quantile), hs.Exact(thresholds.Quantile)
 	err = a.look(true, func(s *parquet.ScoresRow, i int) {
-		p.Add(prob(s, i))
-		h.Add(float32(a.gate(s, i)))
+		prob, gate := target(s, i).Point(eaft.Renorm, a.k)
+		p.Add(prob)
+		h.Add(gate)
 	})
 	if err != nil {
 		return sum, err
 	}
 	cuts := eaft.Cuts{Prob: p.Value(), H: h.Value(), MinMass: thresholds.MinMass}
 	err = a.look(true, func(s *parquet.ScoresRow, i int) {
-		if cuts.Conflict(float64(prob(s, i)), float64(float32(a.gate(s, i))), float64(s.TopKMass[i])) {
+		if target(s, i).Conflict(eaft.Renorm, a.k, cuts) {
 			sum.Conflicts++
 		}
 	})
-	n := float64(sum.Targets)
 	sum.Cuts = &cuts
-	sum.MeanLogProb, sum.MeanH, sum.MeanMass, sum.Rate = ratio(a.logProb, n), ratio(a.h, n), ratio(a.mass, n), ratio(float64(sum.Conflicts), n)
-	if c := a.corr.Value(); !math.IsNaN(c) {
+	sum.MeanLogProb, sum.MeanH, sum.MeanMass, sum.Rate = ratio(logProb.Value(), n), ratio(gates.Value(), n), ratio(mass.Value(), n), ratio(float64(sum.Conflicts), n)
+	if c := corr.Value(); !math.IsNaN(c) {
 		sum.Correlation = &c
 	}
 	return sum, err
 }
 
-func ratio(sum, n float64) *float64 {
-	v := sum / n
+func ratio(sum float64, n int64) *float64 {
+	v := sum / float64(n)
 	return &v
 }
