@@ -121,6 +121,9 @@ func (c *course) restore(from string, s *state) error {
 		}
 	}
 	fmt.Fprintf(c.o.Stderr, "going on from %s, after step %d of %d\n", store.Join(c.o.Out, CheckpointsName, stepName(s.Step)), s.Step, len(c.steps))
+	if cost := c.rec.goOn(s); cost != "" {
+		fmt.Fprintf(c.o.Stderr, "warning: %s\n", cost)
+	}
 	return nil
 }
 
