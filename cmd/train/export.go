@@ -28,7 +28,7 @@ chat template.
   train export --model run/model --out model.gguf --export-type bf16
   train export --model M --adapter run/adapter --out merged`
 
-func runExport(_ context.Context, args []string, std cli.IO) error {
+func runExport(ctx context.Context, args []string, std cli.IO) error {
 	fs := pflag.NewFlagSet("train export", pflag.ContinueOnError)
 	ref := fs.String("model", "", "model: a Hugging Face folder, a .gguf file, or demo")
 	adapter := fs.String("adapter", "", "PEFT adapter folder to merge into the model")
@@ -49,7 +49,7 @@ func runExport(_ context.Context, args []string, std cli.IO) error {
 	if err := checkOut(*ref, *out); err != nil {
 		return err
 	}
-	return export(*ref, *adapter, *out, *typ, std)
+	return export(ctx, *ref, *adapter, *out, *typ, std)
 }
 
 func isGGUF(name string) bool { return strings.HasSuffix(strings.ToLower(store.Base(name)), ".gguf") }
@@ -92,7 +92,7 @@ func checkOut(ref, out string) error {
 
 // export writes the model ref, with an adapter unless that is "", as a GGUF or a
 // folder. A GGUF that is there is replaced.
-func export(ref, adapter, out, typ string, std cli.IO) error {
+func export(ctx context.Context, ref, adapter, out, typ string, std cli.IO) error {
 	c, err := open(ref)
 	if err != nil {
 		return err
@@ -124,7 +124,10 @@ func export(ref, adapter, out, typ string, std cli.IO) error {
 	if _, err := c.TokenizerJSON(); errors.As(err, &weights.UnknownPre{}) {
 		fmt.Fprintf(std.Err, "warning: %v; %s is written without a tokenizer\n", err, out)
 	}
-	lost, err := write(path, c, a, strings.ToUpper(typ))
+	lost, err := write(ctx, path, c, a, strings.ToUpper(typ))
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}

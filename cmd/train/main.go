@@ -31,13 +31,13 @@ func main() { os.Exit(cli.Main("train", run)) }
 
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 && args[0] == "eval" {
-		return evaluate(ctx, args[1:], std)
+		return cli.StartsOver(evaluate(ctx, args[1:], std))
 	}
 	if len(args) > 0 && args[0] == "audit" {
-		return runAudit(ctx, args[1:], std)
+		return cli.StartsOver(runAudit(ctx, args[1:], std))
 	}
 	if len(args) > 0 && args[0] == "export" {
-		return runExport(ctx, args[1:], std)
+		return cli.StartsOver(runExport(ctx, args[1:], std))
 	}
 	o := train.DefaultOptions()
 	o.Stdout, o.Stderr = std.Out, std.Err
@@ -176,7 +176,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	if o.LoRA > 0 {
 		from, adapter = o.Model, store.Join(o.Out, train.AdapterName)
 	}
-	return export(from, adapter, gguf, *exportType, std)
+	return export(ctx, from, adapter, gguf, *exportType, std)
 }
 
 func open(ref string) (*weights.Checkpoint, error) {
