@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -17,13 +18,13 @@ var fileTypes = map[string]uint32{"F32": 0, "F16": 1, "BF16": 32}
 // weights go the tokenizer, its special tokens and the chat template; a
 // checkpoint without a tokenizer makes a GGUF without one. A GGUF of F32 is the
 // same model to the bit. An adapter, nil for none, is merged; lost is what
-// ExportFolder says, and what is refused too.
-func ExportGGUF(path string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
+// ExportFolder says, what is refused too, and that ctx leaves no file.
+func ExportGGUF(ctx context.Context, path string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
 	spec, arch, metadata, err := describeGGUF(from)
 	if err != nil {
 		return 0, err
 	}
-	src, err := newMerged(from, adapter, &spec, dtype)
+	src, err := newMerged(ctx, from, adapter, &spec, dtype)
 	if err != nil {
 		return 0, err
 	}

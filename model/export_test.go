@@ -33,7 +33,7 @@ func exported(t *testing.T) map[string]string {
 func export(t *testing.T, ref, dtype string) string {
 	t.Helper()
 	path := filepath.Join(t.TempDir(), "model.gguf")
-	if _, err := model.ExportGGUF(path, open(t, ref), nil, dtype); err != nil {
+	if _, err := model.ExportGGUF(t.Context(), path, open(t, ref), nil, dtype); err != nil {
 		t.Fatal(err)
 	}
 	return path
@@ -107,7 +107,7 @@ func TestExportRefuses(t *testing.T) {
 		{"testdata/llama", "Q8_0", "choose F32"},
 	} {
 		path := filepath.Join(t.TempDir(), "model.gguf")
-		if _, err := model.ExportGGUF(path, open(t, c.ref), nil, c.dtype); err == nil || !strings.Contains(err.Error(), c.want) {
+		if _, err := model.ExportGGUF(t.Context(), path, open(t, c.ref), nil, c.dtype); err == nil || !strings.Contains(err.Error(), c.want) {
 			t.Errorf("%s as %s: the error is %v", c.ref, c.dtype, err)
 		}
 		if _, err := os.Stat(path); err == nil {
@@ -150,13 +150,13 @@ func TestExportRefusesDamagedWeights(t *testing.T) {
 		want := fmt.Sprintf("%d of the %d values of the model's %s are NaN or infinite", len(damage), (at.Offsets[1]-at.Offsets[0])/4, name)
 		for _, dtype := range []string{"F32", "BF16", "F16"} {
 			out := t.TempDir()
-			if _, err := model.ExportGGUF(filepath.Join(out, "model.gguf"), open(t, dir), nil, dtype); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := model.ExportGGUF(t.Context(), filepath.Join(out, "model.gguf"), open(t, dir), nil, dtype); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("%s: the error is %v, want %q", dtype, err, want)
 			}
 			if left, _ := os.ReadDir(out); len(left) > 0 {
 				t.Errorf("%s: %s is left", dtype, left[0].Name())
 			}
-			if _, err := model.ExportFolder(out, open(t, dir), nil, dtype); err == nil || !strings.Contains(err.Error(), want) {
+			if _, err := model.ExportFolder(t.Context(), out, open(t, dir), nil, dtype); err == nil || !strings.Contains(err.Error(), want) {
 				t.Errorf("a folder of %s: the error is %v, want %q", dtype, err, want)
 			}
 			if _, err := os.Stat(filepath.Join(out, "config.json")); err == nil {

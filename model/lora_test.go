@@ -120,7 +120,7 @@ func TestAdapterRoundTrip(t *testing.T) {
 		a, err := weights.OpenAdapter(filepath.Join(dir, "adapter"))
 		must(t, err)
 		defer a.Close()
-		_, err = model.ExportFolder(filepath.Join(dir, "merged"), open(t, "testdata/"+v), a, "F32")
+		_, err = model.ExportFolder(t.Context(), filepath.Join(dir, "merged"), open(t, "testdata/"+v), a, "F32")
 		must(t, err)
 		again := load(t, dev, "testdata/"+v, model.Options{})
 		must(t, again.LoadAdapter(a))

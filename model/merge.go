@@ -1,6 +1,7 @@
 package model
 
 import (
+	"context"
 	"fmt"
 	"math"
 
@@ -12,12 +13,13 @@ import (
 // much of the adapter's change the rounding to dtype costs: the error's root mean
 // square over the change's. It is 1 where every weight stays what it was. Weights that
 // are NaN or infinite are refused, and an adapter that is in the checkpoint already.
-func ExportFolder(dir string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
+// When ctx is cancelled there is no model in the folder, and the error is ctx.Err().
+func ExportFolder(ctx context.Context, dir string, from, adapter *weights.Checkpoint, dtype string) (lost float64, err error) {
 	spec, err := SpecOf(from)
 	if err != nil {
 		return 0, err
 	}
-	src, err := newMerged(from, adapter, &spec, dtype)
+	src, err := newMerged(ctx, from, adapter, &spec, dtype)
 	if err != nil {
 		return 0, err
 	}
@@ -29,6 +31,7 @@ func ExportFolder(dir string, from, adapter *weights.Checkpoint, dtype string) (
 // scale B A, summed in float64 and rounded once.
 type merged struct {
 	*source
+	ctx      context.Context
 	dtype    string
 	lora     LoRA
 	adapter  *weights.Checkpoint // nil: none
@@ -44,11 +47,11 @@ type merged struct {
 	off    float64
 }
 
-func newMerged(from, adapter *weights.Checkpoint, s *Spec, dtype string) (*merged, error) {
+func newMerged(ctx context.Context, from, adapter *weights.Checkpoint, s *Spec, dtype string) (*merged, error) {
 	if _, ok := fileTypes[dtype]; !ok {
 		return nil, fmt.Errorf("weights of type %q are not written: choose F32, F16 or BF16", dtype)
 	}
-	m := &merged{source: newSource(from, s), dtype: dtype, adapter: adapter}
+	m := &merged{source: newSource(from, s), ctx: ctx, dtype: dtype, adapter: adapter}
 	if err := m.check(); err != nil {
 		return nil, err
 	}
@@ -65,6 +68,11 @@ func newMerged(from, adapter *weights.Checkpoint, s *Spec, dtype string) (*merge
 
 // readRow reads row r [cols] of a weight, each row of it once before those of another.
 func (m *merged) readRow(t tensorSpec, r int, dst []float32) error {
+	if r == 0 {
+		if err := m.ctx.Err(); err != nil {
+			return err
+		}
+	}
 	if err := m.source.readRow(t, r, dst); err != nil {
 		return err
 	}

@@ -66,7 +66,7 @@ func TestMergeRounding(t *testing.T) {
 		cost := map[string]float64{}
 		for _, dtype := range []string{"F32", "F16", "BF16"} {
 			dir := t.TempDir()
-			got, err := model.ExportFolder(dir, base, a, dtype)
+			got, err := model.ExportFolder(t.Context(), dir, base, a, dtype)
 			must(t, err)
 			merged := open(t, dir)
 			changed, wrong := map[string]bool{}, 0
@@ -136,12 +136,12 @@ func TestMergedGGUF(t *testing.T) {
 		dir := t.TempDir()
 		a := smallAdapter(t, ref, filepath.Join(dir, "adapter"))
 		folder, file, again, back := filepath.Join(dir, "folder"), filepath.Join(dir, "file.gguf"), filepath.Join(dir, "again.gguf"), filepath.Join(dir, "back")
-		lost, err := model.ExportFolder(folder, open(t, ref), a, "F32")
+		lost, err := model.ExportFolder(t.Context(), folder, open(t, ref), a, "F32")
 		must(t, err)
-		_, err = model.ExportFolder(back, open(t, export(t, ref, "F32")), a, "F32")
+		_, err = model.ExportFolder(t.Context(), back, open(t, export(t, ref, "F32")), a, "F32")
 		must(t, err)
 		for path, base := range map[string]string{file: ref, again: export(t, ref, "F32")} {
-			l, err := model.ExportGGUF(path, open(t, base), a, "F32")
+			l, err := model.ExportGGUF(t.Context(), path, open(t, base), a, "F32")
 			must(t, err)
 			if math.Abs(l-lost) > 1e-12*lost { // q and k are summed up in another order
 				t.Errorf("%s: rounding costs %v of a GGUF and %v of a folder", name, l, lost)
@@ -177,7 +177,7 @@ func TestMergeRefusesDamagedAdapters(t *testing.T) {
 		defer a.Close()
 		out := t.TempDir()
 		for _, dtype := range []string{"F32", "BF16"} {
-			if _, err := model.ExportFolder(out, open(t, "testdata/llama"), a, dtype); err == nil || !strings.Contains(err.Error(), "the adapter is damaged") {
+			if _, err := model.ExportFolder(t.Context(), out, open(t, "testdata/llama"), a, dtype); err == nil || !strings.Contains(err.Error(), "the adapter is damaged") {
 				t.Errorf("%v in %s: the error is %v", x, dtype, err)
 			}
 		}
@@ -200,9 +200,9 @@ func TestMergedEqualsPEFT(t *testing.T) {
 		dir := t.TempDir()
 		a := smallAdapter(t, ref, filepath.Join(dir, "adapter"))
 		folder, file := filepath.Join(dir, "folder"), filepath.Join(dir, "model.gguf")
-		_, err := model.ExportFolder(folder, open(t, ref), a, "F32")
+		_, err := model.ExportFolder(t.Context(), folder, open(t, ref), a, "F32")
 		must(t, err)
-		_, err = model.ExportGGUF(file, open(t, ref), a, "F32")
+		_, err = model.ExportGGUF(t.Context(), file, open(t, ref), a, "F32")
 		must(t, err)
 		jobs = append(jobs, map[string]any{"name": name, "base": ref, "adapter": filepath.Join(dir, "adapter"), "merged": []string{folder, file}})
 	}

@@ -25,16 +25,16 @@ func TestAdapterIsAddedOnce(t *testing.T) {
 	must(t, err)
 	defer other.Close()
 
-	_, err = model.ExportFolder(at("folder"), open(t, "testdata/llama"), a, "F32")
+	_, err = model.ExportFolder(t.Context(), at("folder"), open(t, "testdata/llama"), a, "F32")
 	must(t, err)
-	_, err = model.ExportGGUF(at("model.gguf"), open(t, "testdata/llama"), a, "F32")
+	_, err = model.ExportGGUF(t.Context(), at("model.gguf"), open(t, "testdata/llama"), a, "F32")
 	must(t, err)
-	_, err = model.ExportFolder(at("of-gguf"), open(t, at("model.gguf")), nil, "BF16")
+	_, err = model.ExportFolder(t.Context(), at("of-gguf"), open(t, at("model.gguf")), nil, "BF16")
 	must(t, err)
-	_, err = model.ExportGGUF(at("of-folder.gguf"), open(t, at("folder")), nil, "F32")
+	_, err = model.ExportGGUF(t.Context(), at("of-folder.gguf"), open(t, at("folder")), nil, "F32")
 	must(t, err)
 	must(t, load(t, dev, at("model.gguf"), model.Options{Train: true}).Save(at("trained"), open(t, at("model.gguf"))))
-	_, err = model.ExportFolder(at("both"), open(t, at("folder")), other, "F32")
+	_, err = model.ExportFolder(t.Context(), at("both"), open(t, at("folder")), other, "F32")
 	must(t, err)
 
 	edited := strings.Replace(string(a.Config()), `"base_model_name_or_path": "`, `"base_model_name_or_path": "elsewhere/`, 1)
@@ -47,8 +47,8 @@ func TestAdapterIsAddedOnce(t *testing.T) {
 	}
 	defer a.Close()
 	for _, name := range []string{"folder", "model.gguf", "of-gguf", "of-folder.gguf", "trained", "both"} {
-		_, folder := model.ExportFolder(at("no"), open(t, at(name)), a, "F32")
-		_, gguf := model.ExportGGUF(at("no.gguf"), open(t, at(name)), a, "F32")
+		_, folder := model.ExportFolder(t.Context(), at("no"), open(t, at(name)), a, "F32")
+		_, gguf := model.ExportGGUF(t.Context(), at("no.gguf"), open(t, at(name)), a, "F32")
 		for _, err := range []error{load(t, dev, at(name), model.Options{}).LoadAdapter(a), folder, gguf} {
 			if err == nil || !strings.Contains(err.Error(), at("adapter")+" is merged into "+at(name)+" already") {
 				t.Errorf("%s: %v", name, err)

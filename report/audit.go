@@ -81,6 +81,16 @@ type AuditMade struct {
 	DType   string `json:"dtype"`
 	ISA     string `json:"isa"`
 	Version string `json:"version"` // of eaft
+	// Engines are those that made the run, where several did; ISA and Version are
+	// then the last one's.
+	Engines []AuditEngine `json:"engines,omitempty"`
+}
+
+// AuditEngine is what computed the steps from Step on.
+type AuditEngine struct {
+	Step    int    `json:"step"`
+	Version string `json:"version"`
+	ISA     string `json:"isa"`
 }
 
 // AuditCuts are those of the base annotation, for base and live flags alike.

@@ -25,6 +25,7 @@ type auditInputs struct {
 		} `json:"options"`
 		Version string            `json:"version"`
 		ISA     string            `json:"isa"`
+		Engines []AuditEngine     `json:"engines"`
 		Hashes  map[string]string `json:"hashes"`
 		Ledger  parquet.Ledger    `json:"ledger"`
 		Steps   int               `json:"steps"`

@@ -226,7 +226,7 @@ func (t *auditTally) report() *Audit {
 		Total: t.all.group("all", removed), AtConflicts: t.at.group("conflicts of the base", removed), BySource: []AuditGroup{}, ByClass: []AuditGroup{}, Epochs: []AuditEpoch{}, Curve: []AuditPoint{}, Worst: []AuditLost{},
 		Drift: Num(float64(t.all.lost) / float64(t.all.confident)), MeasuredBy: "last visit", Confident: Num(t.o.Confident), Lost: Num(t.o.Lost), Missing: t.missing()}
 	run := &t.in.run
-	a.Made = AuditMade{Model: run.Hashes["model"], Tokens: run.Hashes["tokens"], Scores: run.Hashes["scores"], DType: run.Options.DType, ISA: run.ISA, Version: run.Version}
+	a.Made = AuditMade{Model: run.Hashes["model"], Tokens: run.Hashes["tokens"], Scores: run.Hashes["scores"], DType: run.Options.DType, ISA: run.ISA, Version: run.Version, Engines: run.Engines}
 	if t.in.after != nil {
 		a.MeasuredBy = "after"
 		a.Made.After = t.in.after.Manifest.Hashes["model"]

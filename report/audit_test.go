@@ -302,6 +302,10 @@ func TestAuditPage(t *testing.T) {
 	if len(brief(a.Made.Tokens)) != 12 || len(brief(a.Made.Scores)) != 12 || !strings.Contains(s, made) || !strings.Contains(text.String(), made) {
 		t.Errorf("the page and the text do not both say: %s", made)
 	}
+	a.Made.Engines = []AuditEngine{{1, "0.1", "avx512"}, {11, "0.1", "avx2"}, {15, "0.2", "avx2"}}
+	if made, want := a.madeWords(), " in f32 on avx512, eaft 0.1; from step 11 on avx2, eaft 0.1; from step 15 on avx2, eaft 0.2; tokens "; !strings.Contains(made, want) {
+		t.Errorf("%s, want %s", made, want)
+	}
 	for _, table := range a.tables() {
 		for _, out := range []string{s, text.String()} {
 			if !strings.Contains(out, table.title) || !strings.Contains(out, table.rows[0][1]) {

@@ -63,7 +63,17 @@ func (a *Audit) madeWords() string {
 	if m.Model == "" {
 		return ""
 	}
-	s := fmt.Sprintf("Trained from the model %s in %s on %s, eaft %s; tokens %s", brief(m.Model), m.DType, m.ISA, m.Version, brief(m.Tokens))
+	s := fmt.Sprintf("Trained from the model %s in %s on ", brief(m.Model), m.DType)
+	for i, e := range m.Engines {
+		if i > 0 {
+			s += fmt.Sprintf("; from step %d on ", e.Step)
+		}
+		s += e.ISA + ", eaft " + e.Version
+	}
+	if len(m.Engines) == 0 {
+		s += m.ISA + ", eaft " + m.Version
+	}
+	s += "; tokens " + brief(m.Tokens)
 	if m.Scores != "" {
 		s += ", scores " + brief(m.Scores)
 	}

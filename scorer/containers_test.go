@@ -119,7 +119,7 @@ func published(t *testing.T) *weights.Checkpoint {
 func TestContainersOfOneModel(t *testing.T) {
 	folder := published(t)
 	path := filepath.Join(t.TempDir(), "demo.gguf")
-	if _, err := model.ExportGGUF(path, folder, nil, "F32"); err != nil {
+	if _, err := model.ExportGGUF(t.Context(), path, folder, nil, "F32"); err != nil {
 		t.Fatal(err)
 	}
 	gguf := open(t, path)

@@ -24,7 +24,7 @@ func TestTokensOfAnotherContainer(t *testing.T) {
 	demo, err := weights.Open("demo")
 	must(t, err)
 	defer demo.Close()
-	_, err = model.ExportGGUF(gguf, demo, nil, "F32")
+	_, err = model.ExportGGUF(t.Context(), gguf, demo, nil, "F32")
 	must(t, err)
 	if w.c, err = weights.Open(gguf); err != nil {
 		t.Fatal(err)
@@ -104,7 +104,7 @@ func TestUnknownPreTokenizer(t *testing.T) {
 	demo, err := weights.Open("demo")
 	must(t, err)
 	defer demo.Close()
-	_, err = model.ExportGGUF(gguf, demo, nil, "F32")
+	_, err = model.ExportGGUF(t.Context(), gguf, demo, nil, "F32")
 	must(t, err)
 	data, err := os.ReadFile(gguf)
 	must(t, err)
@@ -151,7 +151,7 @@ func TestUnknownPreTokenizer(t *testing.T) {
 		t.Errorf("another vocabulary: %v", err)
 	}
 	// A text would be cut wrongly, and a GGUF without the vocabulary is no export of it.
-	if _, err := model.ExportGGUF(filepath.Join(w.dir, "again.gguf"), w.c, nil, "F32"); err == nil || !strings.Contains(err.Error(), `"newest" is not known`) {
+	if _, err := model.ExportGGUF(t.Context(), filepath.Join(w.dir, "again.gguf"), w.c, nil, "F32"); err == nil || !strings.Contains(err.Error(), `"newest" is not known`) {
 		t.Errorf("exported: %v", err)
 	}
 }

@@ -121,6 +121,9 @@ func (c *course) restore(from string, s *state) error {
 		}
 	}
 	fmt.Fprintf(c.o.Stderr, "going on from %s, after step %d of %d\n", store.Join(c.o.Out, CheckpointsName, stepName(s.Step)), s.Step, len(c.steps))
+	if cost := c.rec.goOn(s); cost != "" {
+		fmt.Fprintf(c.o.Stderr, "warning: %s\n", cost)
+	}
 	return nil
 }
 
@@ -266,13 +269,7 @@ func (c *course) finish(ctx context.Context, checkpoint *weights.Checkpoint) err
 	if _, err := c.metrics.sync(); err != nil {
 		return err
 	}
-	if err := c.o.save(c.m, checkpoint); err != nil {
-		return err
-	}
-	if err := c.o.mergeBest(checkpoint); err != nil {
-		return err
-	}
-	merged, err := c.measureMerged(ctx)
+	merged, err := c.write(ctx, checkpoint)
 	if err != nil && errors.Is(err, ctx.Err()) {
 		for _, name := range []string{ModelName, AdapterName} {
 			err = errors.Join(err, os.RemoveAll(filepath.Join(c.o.dir, name)))
@@ -296,6 +293,17 @@ func (c *course) finish(ctx context.Context, checkpoint *weights.Checkpoint) err
 		return err
 	}
 	return c.o.remote.push()
+}
+
+// write writes what the run has made, and measures what was merged.
+func (c *course) write(ctx context.Context, checkpoint *weights.Checkpoint) (*Merged, error) {
+	if err := c.o.save(ctx, c.m, checkpoint); err != nil {
+		return nil, err
+	}
+	if err := c.o.mergeBest(ctx, checkpoint); err != nil {
+		return nil, err
+	}
+	return c.measureMerged(ctx)
 }
 
 // rescue keeps what was trained when it could not be written as a model.

@@ -120,10 +120,7 @@ func (t *trainer) step(ctx context.Context, s step, n int, lr float64) (Metrics,
 // of the loss, of -logprob, and of the weights, and the weights of each row.
 // targets is the denominator of the whole optimizer step.
 func (t *trainer) accumulate(s step, n int, rows []*row, targets float64) (loss, sft, weights float64, seen [][]float32, err error) {
-	b, at := pack(rows)
-	for _, r := range rows {
-		b.DropKeys = append(b.DropKeys, dropKey(t.o.Seed, n, r))
-	}
+	b, at := t.pack(n, rows)
 	w := make([]float32, len(at))
 	st, terms, err := t.m.AccumulateWith(b, at, t.o.K, t.reg.of(s, n, rows), func(st *compute.HeadStats) []float32 {
 		exact, coef := make([]float64, len(w)), make([]float32, len(w))

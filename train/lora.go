@@ -1,6 +1,7 @@
 package train
 
 import (
+	"context"
 	"fmt"
 	"hash/fnv"
 	"math"
@@ -96,14 +97,14 @@ func (o *Options) saveBest(m *model.Model, dir string, from *weights.Checkpoint)
 
 // save writes what the run has made: the model in OUT/model, of adapters the
 // folder OUT/adapter, and with --merge the model too.
-func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {
+func (o *Options) save(ctx context.Context, m *model.Model, from *weights.Checkpoint) error {
 	if o.LoRA == 0 {
 		return m.Save(filepath.Join(o.dir, ModelName), from)
 	}
 	if err := m.SaveAdapter(filepath.Join(o.dir, AdapterName), o.Model); err != nil || !o.Merge {
 		return err
 	}
-	lost, err := o.merge(ModelName, AdapterName, from)
+	lost, err := o.merge(ctx, ModelName, AdapterName, from)
 	if err == nil {
 		fmt.Fprintln(o.Stderr, MergeCost(store.Join(o.Out, ModelName), o.MergeType, lost, store.Join(o.Out, AdapterName)))
 	}
@@ -111,23 +112,23 @@ func (o *Options) save(m *model.Model, from *weights.Checkpoint) error {
 }
 
 // mergeBest completes the folder of the best model, if there is to be a merged one.
-func (o *Options) mergeBest(from *weights.Checkpoint) error {
+func (o *Options) mergeBest(ctx context.Context, from *weights.Checkpoint) error {
 	if !o.Merge || o.Best == "" {
 		return nil
 	}
-	_, err := o.merge(BestName, filepath.Join(BestName, AdapterName), from)
+	_, err := o.merge(ctx, BestName, filepath.Join(BestName, AdapterName), from)
 	return err
 }
 
 // merge writes the model with an adapter of the run's folder into another one of it.
 // lost is how much of the adapter's change the rounding costs.
-func (o *Options) merge(into, adapter string, from *weights.Checkpoint) (lost float64, err error) {
+func (o *Options) merge(ctx context.Context, into, adapter string, from *weights.Checkpoint) (lost float64, err error) {
 	a, err := weights.OpenAdapter(filepath.Join(o.dir, adapter))
 	if err != nil {
 		return 0, err
 	}
 	defer a.Close()
-	return model.ExportFolder(filepath.Join(o.dir, into), from, a, strings.ToUpper(o.MergeType))
+	return model.ExportFolder(ctx, filepath.Join(o.dir, into), from, a, strings.ToUpper(o.MergeType))
 }
 
 // MergeCost says of a merged model, the folder or file name, what rounding to dtype

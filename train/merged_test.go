@@ -182,31 +182,29 @@ func TestMergedMemory(t *testing.T) {
 	must(t, h.fitMerged(m, 0))
 }
 
-// A run that is stopped while it measures what it has merged goes on from its last
-// step, and leaves no model until then.
+// A run that is stopped while it merges, or measures what it has merged, goes on from
+// its last step, and leaves no model until then.
 func TestStoppedInTheMergedEvaluation(t *testing.T) {
 	w := newMergedWorld(t, "f32", "f32")
 	asked := &countdown{Context: t.Context(), left: math.MaxInt}
 	must(t, Run(asked, w.dev, w.c, w.o))
 	want := results(t, w.o.Out)
-	must(t, os.RemoveAll(w.o.Out))
-	err := Run(&countdown{Context: t.Context(), left: math.MaxInt - asked.left - 1}, w.dev, w.c, w.o)
-	if cli.Code(err) != cli.ExitStopped || errors.Is(err, os.ErrNotExist) {
-		t.Fatal(err)
-	}
-	for _, name := range []string{ModelName, AdapterName, RecordName} {
-		if _, err := os.Stat(filepath.Join(w.o.Out, name)); err == nil {
-			t.Errorf("%s is there", name)
+	for _, before := range []int{1, 10, 20} { // questions before the last: 10 and 20 are the merges'
+		must(t, os.RemoveAll(w.o.Out))
+		w.log.Reset()
+		err := Run(&countdown{Context: t.Context(), left: math.MaxInt - asked.left - before}, w.dev, w.c, w.o)
+		if cli.Code(err) != cli.ExitStopped || errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
 		}
-	}
-	if !strings.Contains(w.log.String(), "stopped after step 6 of 6") {
-		t.Errorf("%s", w.log.String())
-	}
-	must(t, w.run(t.Context()))
-	got := results(t, w.o.Out)
-	for name, data := range want {
-		if got[name] != data {
-			t.Errorf("%s differs", name)
+		for _, name := range []string{ModelName, AdapterName, RecordName} {
+			if _, err := os.Stat(filepath.Join(w.o.Out, name)); err == nil {
+				t.Errorf("%d: %s is there", before, name)
+			}
 		}
+		if !strings.Contains(w.log.String(), "stopped after step 6 of 6") {
+			t.Errorf("%d: %s", before, w.log.String())
+		}
+		must(t, w.run(t.Context()))
+		same(t, fmt.Sprintf("stopped %d questions before the last", before), results(t, w.o.Out), want)
 	}
 }

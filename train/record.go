@@ -19,7 +19,7 @@ type flat struct {
 }
 
 func fields(r *Record) flat {
-	f := flat{values: map[string]string{"isa": r.ISA}}
+	f := flat{values: map[string]string{}}
 	var m map[string]json.RawMessage
 	data, err := json.Marshal(r.Options)
 	if err == nil {

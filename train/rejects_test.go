@@ -74,6 +74,9 @@ func TestMaxReject(t *testing.T) {
 	if err := w.run(&countdown{Context: t.Context(), left: 3}); cli.Code(err) != cli.ExitStopped {
 		t.Fatalf("stopped: %v", err)
 	}
+	if strings.Contains(w.log.String(), "unfinished run") {
+		t.Errorf("nothing was begun, but: %s", w.log.String())
+	}
 	turnedDown(t, w)
 	w.log.Reset()
 	must(t, w.run(t.Context()))

@@ -229,7 +229,8 @@ func survey(o *Options, now *Record) (at string, s *state, left []string, err er
 // that has begun, and writes the rejects; anew says that it goes on from no
 // checkpoint.
 func prepare(o *Options, set *rowSet, left []string, anew bool) error {
-	if anew && len(left) > 0 {
+	// Rejects alone are of a run that --max-reject refused, or that made no step.
+	if anew && slices.ContainsFunc(left, func(name string) bool { return name != RejectsName }) {
 		fmt.Fprintf(o.Stderr, "%s holds an unfinished run; starting anew\n", o.Out)
 	}
 	for _, name := range left {

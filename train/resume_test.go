@@ -103,7 +103,11 @@ func TestStoppedAnywhere(t *testing.T) {
 		t.Run(name, func(t *testing.T) {
 			w := newWorldOf(t, 36)
 			change(w)
-			stopAnywhere(t, w, 7)
+			by := 7
+			if w.o.Merge {
+				by = 17 // each weight that is merged is a question
+			}
+			stopAnywhere(t, w, by)
 		})
 	}
 }

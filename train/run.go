@@ -34,17 +34,22 @@ type Record struct {
 	Options Options           `json:"options"`
 	Hashes  map[string]string `json:"hashes"` // model, tokens, scores, match_step, eval.NAME, tokenizer (of the ids), model_tokenizer
 	ISA     string            `json:"isa"`
-	Ledger  parquet.Ledger    `json:"ledger"`
-	Steps   int               `json:"steps"`
-	Visits  []Visits          `json:"visits,omitempty"` // of each source, with --mix
+	// Numerics of the program, as Version and ISA are: of several that made a run
+	// the last, and all of them are Engines.
+	Numerics int            `json:"numerics"`
+	Engines  []Engine       `json:"engines,omitempty"`
+	Ledger   parquet.Ledger `json:"ledger"`
+	Steps    int            `json:"steps"`
+	Visits   []Visits       `json:"visits,omitempty"` // of each source, with --mix
 }
 
 // Run fine-tunes checkpoint on dev as o says and writes o.Out, going on from a
 // checkpoint there as o.Resume says. When ctx is cancelled it stops after the
 // micro-batch, drops the step that this belongs to, writes a checkpoint and
 // returns ctx.Err(); the folder then holds nothing that a later stage accepts.
-// Training that was stopped and went on ends with the bytes of training that was
-// not, but for the clock's fields in the metrics.
+// Training that was stopped and went on with the same instruction set and Numerics
+// ends with the bytes of training that was not, but for the clock's fields in the
+// metrics.
 func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint, o Options) (err error) {
 	if err := o.Check(); err != nil {
 		return err
@@ -67,7 +72,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 	if err != nil {
 		return err
 	}
-	rec := Record{Version: version.Version, Options: o, Hashes: in.hashes, ISA: dev.ISA()}
+	rec := Record{Version: version.Version, Options: o, Hashes: in.hashes, ISA: dev.ISA(), Numerics: Numerics}
 	if done, err := finished(&o, &rec); done || err != nil {
 		return err
 	}

@@ -232,7 +232,7 @@ func (t *trainer) survey(ctx context.Context, s step, n int) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		b, at := pack(rows)
+		b, at := t.pack(n, rows)
 		st, err := t.m.Score(b, at, t.o.K)
 		if err != nil {
 			return fmt.Errorf("step %d: %w", n, err)
@@ -246,6 +246,15 @@ func (t *trainer) survey(ctx context.Context, s step, n int) error {
 	}
 	x.survey(means)
 	return nil
+}
+
+// pack is pack with the dropout of step n.
+func (t *trainer) pack(n int, rows []*row) (model.Batch, []int32) {
+	b, at := pack(rows)
+	for _, r := range rows {
+		b.DropKeys = append(b.DropKeys, dropKey(t.o.Seed, n, r))
+	}
+	return b, at
 }
 
 // pack is rows behind each other, and the flat positions of their targets.

@@ -13,6 +13,7 @@ import (
 	"eaft/compute"
 	"eaft/eaft"
 	"eaft/internal/cli"
+	"eaft/parquet"
 )
 
 // outcome is what three steps of a case make.
@@ -331,5 +332,32 @@ func TestMatchStepOverWeights(t *testing.T) {
 	w.o.Loss, w.o.MatchStep, w.o.Out, w.o.Weighting.Normalize = LossSFT, w.o.Out, filepath.Join(w.dir, "control"), ""
 	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "--normalize weights") {
 		t.Error(err)
+	}
+}
+
+// TALR's temperature is of what the training pass sees: of adapters with dropout, of
+// the same dropped inputs.
+func TestTALRWithDropout(t *testing.T) {
+	w := newWorldOf(t, 4)
+	w.o.Loss, w.o.LoRA, w.o.LoRAAlpha, w.o.LoRADropout, w.o.LoRATargets = LossTALR, 4, 64, 0.5, AllLinear
+	w.o.BatchTokens, w.o.LR = 100, 0.1
+	must(t, w.run(t.Context()))
+	steps := map[int32][]parquet.AuditRow{}
+	for _, a := range audits(t, filepath.Join(w.o.Out, AuditName)) {
+		steps[a.Step] = append(steps[a.Step], a)
+	}
+	for n, rows := range steps {
+		var means []float64
+		for _, a := range rows {
+			means = append(means, meanLoss(a.LogProb))
+		}
+		tau := eaft.Median(means)
+		for _, a := range rows {
+			for i, l := range a.LogProb {
+				if want := float32(eaft.TALRWeight(float64(l), tau)); a.Weight[i] != want {
+					t.Fatalf("step %d: weight %v of %v, want %v", n, a.Weight[i], l, want)
+				}
+			}
+		}
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
 	"io"
 	"slices"
@@ -113,10 +112,7 @@ func evaluate(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
-	if err := run(e); !errors.Is(err, context.Canceled) {
-		return err
-	}
-	return &cli.Error{Code: cli.ExitFailed, Err: errors.New("stopped: nothing is kept of an evaluation, which starts over")}
+	return run(e)
 }
 
 // check finds the task, and refuses flags of another.

@@ -124,7 +124,10 @@ func export(ctx context.Context, ref, adapter, out, typ string, std cli.IO) erro
 	if _, err := c.TokenizerJSON(); errors.As(err, &weights.UnknownPre{}) {
 		fmt.Fprintf(std.Err, "warning: %v; %s is written without a tokenizer\n", err, out)
 	}
-	lost, err := write(path, c, a, strings.ToUpper(typ))
+	lost, err := write(ctx, path, c, a, strings.ToUpper(typ))
+	if errors.Is(err, context.Canceled) {
+		return err
+	}
 	if err != nil {
 		return &cli.Error{Code: cli.ExitUsage, Err: err}
 	}

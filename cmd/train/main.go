@@ -32,13 +32,13 @@ func main() { os.Exit(cli.Main("train", run)) }
 
 func run(ctx context.Context, args []string, std cli.IO) error {
 	if len(args) > 0 && args[0] == "eval" {
-		return evaluate(ctx, args[1:], std)
+		return cli.StartsOver(evaluate(ctx, args[1:], std))
 	}
 	if len(args) > 0 && args[0] == "audit" {
-		return runAudit(ctx, args[1:], std)
+		return cli.StartsOver(runAudit(ctx, args[1:], std))
 	}
 	if len(args) > 0 && args[0] == "export" {
-		return runExport(ctx, args[1:], std)
+		return cli.StartsOver(runExport(ctx, args[1:], std))
 	}
 	o := train.DefaultOptions()
 	o.Stdout, o.Stderr = std.Out, std.Err

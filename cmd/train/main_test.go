@@ -114,17 +114,48 @@ func scores(dir string) error {
 		Shards: []parquet.ShardInfo{info}, Hashes: map[string]string{"tokens": "sha256:other"}})
 }
 
-// A stopped evaluation has kept nothing, and says so.
-func TestStoppedEvaluation(t *testing.T) {
+// What keeps nothing when it is stopped says so, exits as all that is stopped, and has
+// written nothing that passes for finished.
+func TestStopped(t *testing.T) {
 	dir := t.TempDir()
-	if err := tokens(filepath.Join(dir, "tokens"), 5); err != nil {
+	at := func(name string) string { return filepath.Join(dir, name) }
+	if err := tokens(at("tokens"), 5); err != nil {
+		t.Fatal(err)
+	}
+	for name, text := range map[string]string{
+		"mc.jsonl":    `{"question": "1 + 1 =", "choices": ["2", "3"], "answer": 0}`,
+		"gsm8k.jsonl": `{"question": "1 + 1 =", "answer": "#### 2"}`,
+		"text.txt":    "Two and two are four.",
+	} {
+		if err := os.WriteFile(at(name), []byte(text), 0o666); err != nil {
+			t.Fatal(err)
+		}
+	}
+	std := cli.IO{Out: io.Discard, Err: io.Discard}
+	const llama = "../../model/testdata/llama"
+	if err := run(t.Context(), []string{"--model", llama, "--tokens", at("tokens"), "--out", at("run"), "--loss", "sft"}, std); err != nil {
 		t.Fatal(err)
 	}
 	ctx, cancel := context.WithCancel(t.Context())
 	cancel()
-	err := run(ctx, []string{"eval", "--model", "../../model/testdata/llama", "--tokens", filepath.Join(dir, "tokens")}, cli.IO{Out: io.Discard, Err: io.Discard})
-	if cli.Code(err) != cli.ExitFailed || !strings.Contains(err.Error(), "starts over") {
-		t.Errorf("%v", err)
+	for _, args := range [][]string{
+		{"eval", "--model", llama, "--tokens", at("tokens")},
+		{"eval", "--model", "demo", "--task", "mc", "--data", at("mc.jsonl"), "--out", at("lines")},
+		{"eval", "--model", "demo", "--task", "generate", "--data", at("gsm8k.jsonl"), "--out", at("lines")},
+		{"eval", "--model", "demo", "--task", "perplexity", "--data", at("text.txt"), "--out", at("lines")},
+		{"audit", at("run"), "--html", at("lines")},
+		{"export", "--model", "demo", "--out", at("lines.gguf")},
+		{"export", "--model", "demo", "--out", at("folder")},
+	} {
+		err := run(ctx, args, std)
+		if cli.Code(err) != cli.ExitStopped || !strings.Contains(err.Error(), "starts over") {
+			t.Errorf("%q: %v", args, err)
+		}
+	}
+	for _, name := range []string{"lines", "lines.gguf", "folder/config.json", "folder/model.safetensors"} {
+		if _, err := os.Stat(at(name)); err == nil {
+			t.Errorf("%s was written", name)
+		}
 	}
 }
 
