@@ -45,10 +45,14 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 		path := store.Join(dir, s.Name)
 		size, ok := sizes[s.Name]
 		if !ok {
-			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; remove %s there and run its stage again, which makes what is missing", path, ManifestName)
+			remedy := "remove " + ManifestName + " there and run its stage again, which makes what is missing"
+			if m.Schema == SchemaAudit {
+				remedy = m.mending()
+			}
+			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; %s", path, remedy)
 		}
 		if size != s.Bytes {
-			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, size, s.Bytes, mending)
+			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, size, s.Bytes, m.mending())
 		}
 		d.Shards = append(d.Shards, path)
 	}
@@ -128,7 +132,12 @@ func (d *Dataset) ContentHash() (string, error) {
 
 // mending is what to do about a shard that is not as it was written: a stage that
 // finds its manifest has nothing to do, and one that finds a shard keeps it.
-const mending = "remove it and the " + ManifestName + " beside it, and run its stage again, which makes this shard again and keeps the others"
+func (m *Manifest) mending() string {
+	if m.Schema == SchemaAudit { // made by the training itself, which is finished
+		return "train again in another folder, or bring back the file from a copy"
+	}
+	return "remove it and the " + ManifestName + " beside it, and run its stage again, which makes this shard again and keeps the others"
+}
 
 // Verify reads every shard and compares its hash with the manifest's. Foreign
 // datasets have nothing to compare with.
@@ -155,7 +164,7 @@ func (d *Dataset) VerifyShard(i int) error {
 		return err
 	}
 	if want := d.Manifest.Shards[i].SHA256; got != want {
-		return fmt.Errorf("%s: content has the hash %s where the manifest says %s; %s", path, got, want, mending)
+		return fmt.Errorf("%s: content has the hash %s where the manifest says %s; %s", path, got, want, d.Manifest.mending())
 	}
 	return nil
 }
