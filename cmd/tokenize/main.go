@@ -17,7 +17,7 @@ import (
 	"eaft/tokenize/tokenizer"
 )
 
-const usage = `Usage: tokenize [flags] FILE...
+const usage = `Usage: tokenize --model M --out DIR [flags] FILE...
        tokenize encode --model M < strings.jsonl     ids of JSON strings, one a line
        tokenize render --model M < chats.jsonl       what the chat template makes of them
        tokenize show DATASET [ROW]                   a row with its trained tokens marked
