@@ -92,7 +92,7 @@ func TestGGUFThatNoFolderCanHold(t *testing.T) {
 	if _, err := model.Load(dev, c, model.Options{Train: true}); err == nil || !strings.Contains(err.Error(), "biases") {
 		t.Errorf("to be trained: the error is %v", err)
 	}
-	if _, err := model.ExportFolder(t.TempDir(), c, nil, "F32"); err == nil || !strings.Contains(err.Error(), "biases") {
+	if _, err := model.ExportFolder(t.Context(), t.TempDir(), c, nil, "F32"); err == nil || !strings.Contains(err.Error(), "biases") {
 		t.Errorf("as a folder: the error is %v", err)
 	}
 }

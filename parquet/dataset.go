@@ -46,7 +46,11 @@ func OpenDataset(dir, schema string) (*Dataset, error) {
 		path := store.Join(dir, s.Name)
 		size, ok := sizes[s.Name]
 		if !ok {
-			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; remove %s there and run its stage again, which makes what is missing", path, ManifestName)
+			remedy := "remove " + ManifestName + " there and run its stage again, which makes what is missing"
+			if m.Schema == SchemaAudit {
+				remedy = d.mending(path)
+			}
+			return nil, fmt.Errorf("%s: the shard is in the manifest but not in the folder; %s", path, remedy)
 		}
 		if size != s.Bytes {
 			return nil, fmt.Errorf("%s: %d bytes where the manifest says %d; %s", path, size, s.Bytes, d.mending(path))
@@ -130,6 +134,9 @@ func (d *Dataset) ContentHash() (string, error) {
 // mending is what to do about a shard that is not as it was written: a stage that
 // finds its manifest has nothing to do, and one that finds a shard keeps it.
 func (d *Dataset) mending(path string) string {
+	if d.Manifest.Schema == SchemaAudit { // made by the training itself, which is finished
+		return "train again in another folder, or bring back the file from a copy"
+	}
 	again := "remove it and the " + ManifestName + " beside it, and run its stage again, which makes this shard again and keeps the others"
 	if f, err := openFile(path); err == nil {
 		by := f.pq.Metadata().CreatedBy

@@ -64,8 +64,7 @@ func (p *Pipeline) probeStep(ctx context.Context, pl *Planned, dir string) error
 	}
 	var said bytes.Buffer
 	err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: io.Discard, Err: &said, Quiet: true})
-	lines := strings.Split(strings.TrimSpace(said.String()), "\n")
-	last := strings.TrimPrefix(lines[len(lines)-1], pl.Program+": ")
+	last := lastLine(said.String(), pl.Program)
 	if cli.Code(err) != cli.ExitUsage || strings.Contains(last, absent) {
 		return ctx.Err()
 	}

@@ -21,7 +21,10 @@ import (
 	"eaft/parquet"
 )
 
-const reportDir = "report"
+const (
+	reportDir     = "report"
+	conflictsName = "conflicts.txt"
+)
 
 // RunReport is report.json: everything that is known of a run.
 type RunReport struct {
@@ -116,14 +119,13 @@ func (p *Pipeline) gather(ctx context.Context, r *RunReport, pl *Planned) error 
 	}
 	switch pl.kind {
 	case "inspect":
-		if err := errors.Join(into("out/report.html", "conflicts.html"), into("out/report.json", "conflicts.json")); err != nil {
-			return err
-		}
 		if data, err := store.ReadFile(p.at(pl.Folder, "out/report.json")); err == nil && json.Valid(data) {
 			r.Conflicts = data
-			return p.conflictsText(ctx, pl)
+			if err := p.conflictsText(ctx, pl); err != nil {
+				return err
+			}
 		}
-		return nil
+		return errors.Join(into("out/report.html", "conflicts.html"), into("out/report.json", "conflicts.json"), into(conflictsName, conflictsName))
 	case "train":
 		if err := errors.Join(into("out/metrics.jsonl", "metrics.jsonl"), into("out/eval.jsonl", "eval.jsonl"), into("out/summary.json", "summary.json")); err != nil {
 			return err
@@ -157,9 +159,14 @@ func records(name string) (lines []json.RawMessage) {
 	}
 }
 
-// conflictsText is the report for a terminal, without the gates, which have
-// had their say.
+// conflictsText makes the report for a terminal, without the gates, which have had
+// their say. It stays in the step's folder until the step runs again, so that a run
+// with nothing to do reads no scores.
 func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
+	path := p.at(pl.Folder, conflictsName)
+	if _, err := store.Stat(path); !errors.Is(err, fs.ErrNotExist) {
+		return err
+	}
 	var args []string
 	skip := false
 	for _, a := range pl.Args {
@@ -173,11 +180,19 @@ func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
 			args = append(args, a)
 		}
 	}
-	var out bytes.Buffer
-	if err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: io.Discard, Quiet: true}); err != nil {
-		return err
+	var out, said bytes.Buffer
+	if err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: &said, Quiet: true}); ctx.Err() != nil {
+		return ctx.Err()
+	} else if err != nil {
+		return &cli.Error{Code: cli.Code(err), Err: fmt.Errorf("the report's %s: %s; pipeline run --verify makes again what is damaged", conflictsName, lastLine(said.String(), pl.Program))}
 	}
-	return store.WriteFile(p.at(p.Out, reportDir, "conflicts.txt"), out.Bytes())
+	return store.WriteFile(path, out.Bytes())
+}
+
+// lastLine is what a program said last, without its name.
+func lastLine(said, program string) string {
+	lines := strings.Split(strings.TrimSpace(said), "\n")
+	return strings.TrimPrefix(lines[len(lines)-1], program+": ")
 }
 
 func tail(path string, n int64) (string, error) {

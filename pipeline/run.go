@@ -220,6 +220,9 @@ func (p *Pipeline) execute(ctx context.Context, held *holding, pl *Planned, u *U
 			return err
 		}
 	}
+	if err := store.RemoveIfThere(p.at(pl.Folder, conflictsName)); err != nil {
+		return err
+	}
 	f, err := openLog(p.at(pl.Folder, logName))
 	if err != nil {
 		return err

@@ -50,8 +50,8 @@ func openAudit(o *AuditOptions) (*auditInputs, error) {
 		return nil, cli.Usagef("%s: %w", path, err)
 	}
 	var err error
-	if in.audit, err = parquet.OpenDataset(store.Join(o.Run, "audit"), parquet.SchemaAudit); err != nil {
-		return nil, usage(err)
+	if in.audit, err = dataset(store.Join(o.Run, "audit"), parquet.SchemaAudit); err != nil {
+		return nil, err
 	}
 	m := in.audit.Manifest
 	if in.k = m.K; in.k < 2 {
@@ -110,11 +110,7 @@ func (in *auditInputs) open(flag, given, recorded, schema, what string) (*parque
 		}
 		return nil, nil
 	}
-	d, err := parquet.OpenDataset(dir, schema)
-	if err != nil {
-		return nil, usage(err)
-	}
-	return d, nil
+	return dataset(dir, schema)
 }
 
 // fit refuses datasets of other tokens, models or sizes than the run's.

@@ -89,3 +89,29 @@ func TestForeignTokensChanged(t *testing.T) {
 		t.Errorf("%d targets", r.Targets)
 	}
 }
+
+// So does the audit, of all that it reads; of its own shards the training would have
+// to be made again.
+func TestDamagedAudit(t *testing.T) {
+	w := newAuditWorld(t, 40)
+	for dir, remedy := range map[string]string{w.tokens: "run its stage again", w.scores: "run its stage again", w.after: "run its stage again",
+		filepath.Join(w.run, "audit"): "train again in another folder"} {
+		shards, err := filepath.Glob(filepath.Join(dir, "*.parquet"))
+		must(t, err)
+		path := shards[len(shards)-1]
+		data, err := os.ReadFile(path)
+		must(t, err)
+		changed := bytes.Replace(data, []byte("(build "), []byte("(Build "), 1)
+		if bytes.Equal(data, changed) {
+			t.Fatalf("%s: nothing to change", path)
+		}
+		must(t, os.WriteFile(path, changed, 0o666))
+		o := DefaultAuditOptions()
+		o.Run, o.After, o.Model = w.run, w.after, "sha256:tuned"
+		_, err = BuildAudit(t.Context(), o)
+		if cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path+": content has the hash") || !strings.Contains(err.Error(), remedy) {
+			t.Errorf("%s: %v", dir, err)
+		}
+		must(t, os.WriteFile(path, data, 0o666))
+	}
+}

@@ -37,7 +37,7 @@ func trained(row *parquet.TokensRow) int64 {
 // checkRow refuses rows that the model cannot score.
 func checkRow(path string, row *parquet.TokensRow, spec model.Spec) error {
 	if n := len(row.InputIDs); spec.MaxPositions > 0 && n > spec.MaxPositions {
-		return cli.Usagef("%s: row %q has %d tokens, the model takes %d; make the tokens again with tokenize --max-length %d",
+		return cli.Usagef("%s: row %q has %d tokens, the model takes %d; make the tokens again with tokenize --max-length %d, and --over-length drop, truncate or split",
 			path, row.ID, n, spec.MaxPositions, spec.MaxPositions)
 	}
 	for t, id := range row.InputIDs {

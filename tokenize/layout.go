@@ -26,6 +26,9 @@ type layout struct {
 	unread     []string        // fields of the records seen that are not read
 }
 
+// mappedName is the layout that --map decides.
+const mappedName = "mapped"
+
 // detectRecords is how many records of a file are looked at: one that fits
 // decides.
 const detectRecords = 100
@@ -106,7 +109,7 @@ func mapped(m mapping, found *layout) *layout {
 	l := &layout{fields: mapping{}}
 	switch {
 	case m.decides():
-		l.name = "mapped"
+		l.name = mappedName
 		if m["messages"] != "" {
 			l.fields["tools"] = "tools"
 		}
@@ -176,6 +179,32 @@ func (l *layout) lacks(seen map[string]bool) {
 			l.unread = append(l.unread, name)
 		}
 	}
+}
+
+// otherwise adds to a reject that the record would fit another layout than its file's.
+func (l *layout) otherwise(record *template.Dict, err error) error {
+	var why *reject
+	if !errors.As(err, &why) || l.name == mappedName {
+		return err
+	}
+	other := detect(record)
+	if other == nil || other.name == l.name && why.reason != missingField {
+		return err
+	}
+	same := true // what --map adds is in l alone
+	for target, field := range other.fields {
+		same = same && l.fields[target] == field
+	}
+	if _, e := other.canonical(record); e != nil || same {
+		return err
+	}
+	seen := map[string]bool{}
+	for _, k := range record.Keys {
+		seen[k] = true
+	}
+	other.lacks(seen)
+	other.unread = nil
+	return rejectf(why.reason, "%s; the record is %s, but its file is read as %s: a file has one layout, put records of another into their own file", why.detail, other, l.name)
 }
 
 // detector finds a file's layout from its first records.

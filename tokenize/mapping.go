@@ -168,6 +168,10 @@ func plainText(field string, v any) (string, error) {
 			parts[i] = s
 		}
 		return strings.Join(parts, "\n"), nil
+	case *template.Dict:
+		if len(v.Keys) > 0 {
+			return "", rejectf(wrongType, "%s is an object where a text is needed; a field in it is named by its path, such as %s.%s", field, field, v.Keys[0])
+		}
 	}
 	return "", rejectf(wrongType, "%s is %s where a text is needed", field, kindOf(v))
 }

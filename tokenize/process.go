@@ -37,8 +37,9 @@ func (r *run) rowOf(rec record, out *result) (*parquet.TokensRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	if data, err = rec.layout.canonical(data); err != nil {
-		return nil, err
+	record := data
+	if data, err = rec.layout.canonical(record); err != nil {
+		return nil, rec.layout.otherwise(record, err)
 	}
 	if len(r.o.Split) > 0 || r.o.Dedup != nil {
 		out.key = keyOf(data)

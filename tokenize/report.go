@@ -112,6 +112,15 @@ func (d Made) report() (*Report, error) {
 	return r, nil
 }
 
+// Longest is the length of the longest row, in tokens.
+func (d Made) Longest() (int64, error) {
+	r, err := d.report()
+	if err != nil {
+		return 0, err
+	}
+	return r.Longest, nil
+}
+
 // maxCount is more than any dataset has of anything, and leaves room for sums;
 // maxLengths is how many bins rows of up to 2^31 tokens have.
 const (

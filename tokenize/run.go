@@ -66,6 +66,9 @@ func Run(ctx context.Context, l *Language, o Options) (made []Made, again bool, 
 		if err := r.removeParts(); err != nil {
 			return nil, false, err
 		}
+		if err := r.again(); err != nil {
+			return nil, false, err
+		}
 	} else if err := r.shards(ctx); err != nil {
 		return nil, false, err
 	}
@@ -301,6 +304,35 @@ func (r *run) placeName(place int64) string {
 	return fmt.Sprintf("record %d", place)
 }
 
+// gate refuses a run that dropped more rows than --max-reject allows.
+func (r *run) gate(all *parquet.Ledger, rejects string) error {
+	unusable := maps.Clone(all.Dropped)
+	maps.DeleteFunc(unusable, func(reason string, _ int64) bool { return wanted[reason] })
+	n := int64(0)
+	for _, k := range unusable {
+		n += k
+	}
+	if share := float64(n) / float64(all.RowsIn); share > r.o.MaxReject {
+		return cli.Gatef("%d of %d rows cannot be used (%.1f%%; --max-reject is %.1f%%): %s; %seach is named in %s. Mend them, or allow more with --max-reject",
+			n, all.RowsIn, 100*share, 100*r.o.MaxReject, Reasons(unusable), r.firstOf(unusable), rejects)
+	}
+	return nil
+}
+
+// again applies the gate to a finished run, which may have been made with a wider one.
+func (r *run) again() error {
+	var all parquet.Ledger
+	for split, s := range r.sets {
+		report, err := Made{r.dirs[split], s.manifest}.report()
+		if err != nil {
+			return err
+		}
+		s.report = *report
+		all.Add(s.manifest.Ledger)
+	}
+	return r.gate(&all, store.Join(r.dirs[0], "rejects.jsonl"))
+}
+
 // finish gathers the rejects, applies the gate and writes the manifests last.
 func (r *run) finish(total int64) error {
 	var all parquet.Ledger
@@ -317,15 +349,8 @@ func (r *run) finish(total int64) error {
 			return err
 		}
 	}
-	unusable := maps.Clone(all.Dropped)
-	maps.DeleteFunc(unusable, func(reason string, _ int64) bool { return wanted[reason] })
-	n := int64(0)
-	for _, k := range unusable {
-		n += k
-	}
-	if share := float64(n) / float64(total); share > r.o.MaxReject {
-		return cli.Gatef("%d of %d rows cannot be used (%.1f%%; --max-reject is %.1f%%): %s; %seach is named in %s. Mend them, or allow more with --max-reject",
-			n, total, 100*share, 100*r.o.MaxReject, Reasons(unusable), r.firstOf(unusable), paths[0])
+	if err := r.gate(&all, paths[0]); err != nil {
+		return err
 	}
 	if all.RowsOut == 0 {
 		return cli.Usagef("no row can be used: %s; %seach is named in %s", Reasons(all.Dropped), r.firstOf(all.Dropped), paths[0])

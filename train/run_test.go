@@ -153,6 +153,10 @@ func TestRun(t *testing.T) {
 	if s.Conflicts.Base == 0 || s.Conflicts.Base != s.Conflicts.Resolved+s.Conflicts.Persisting || !(s.LastLoss < s.FirstLoss) {
 		t.Errorf("summary: %+v, conflicts %+v", s, *s.Conflicts)
 	}
+	// Entropy weights are at most 1, so that the loss is below what it weighs.
+	if !(s.FirstSFTLoss > s.FirstLoss && s.LastSFTLoss < s.FirstSFTLoss) {
+		t.Errorf("mean -ln p: %v, then %v; loss %v", s.FirstSFTLoss, s.LastSFTLoss, s.FirstLoss)
+	}
 	var rec Record
 	data, err = os.ReadFile(filepath.Join(w.o.Out, RecordName))
 	must(t, err)

@@ -9,13 +9,15 @@ import (
 
 // Summary is summary.json: the closing table.
 type Summary struct {
-	Steps     int             `json:"steps"`
-	Tokens    int64           `json:"tokens"` // of all visits
-	FirstLoss float64         `json:"first_loss"`
-	LastLoss  float64         `json:"last_loss"`
-	Conflicts *Conflicts      `json:"conflicts,omitempty"` // with scores
-	HeldOut   *HeldOutSummary `json:"held_out,omitempty"`
-	k         int
+	Steps        int             `json:"steps"`
+	Tokens       int64           `json:"tokens"`     // of all visits
+	FirstLoss    float64         `json:"first_loss"` // what is minimised, of the first step
+	LastLoss     float64         `json:"last_loss"`
+	FirstSFTLoss float64         `json:"first_sft_loss,omitempty"` // mean -ln p of the step's targets; 0: begun by a version that did not keep it
+	LastSFTLoss  float64         `json:"last_sft_loss"`
+	Conflicts    *Conflicts      `json:"conflicts,omitempty"` // with scores
+	HeldOut      *HeldOutSummary `json:"held_out,omitempty"`
+	k            int
 }
 
 // Conflicts say what became of the confident conflicts: targets by whether the
@@ -47,11 +49,11 @@ func newSummary(in *inputs, k int) *Summary {
 // add counts a step that is done and the conflicts of its rows.
 func (s *Summary) add(m Metrics, rows []*row) {
 	if s.Steps == 0 {
-		s.FirstLoss = m.Loss
+		s.FirstLoss, s.FirstSFTLoss = m.Loss, m.SFTLoss
 	}
 	s.Steps++
 	s.Tokens += m.Tokens
-	s.LastLoss = m.Loss
+	s.LastLoss, s.LastSFTLoss = m.Loss, m.SFTLoss
 	if s.Conflicts == nil {
 		return
 	}
@@ -98,7 +100,10 @@ func (s *Summary) conflict(logp, topk, mass float32) bool {
 // Table prints the summary.
 func (s *Summary) Table(w io.Writer) error {
 	defer s.HeldOut.table(w)
-	_, err := fmt.Fprintf(w, "steps       %d\ntokens      %d\nloss        %.4f first step, %.4f last step\n", s.Steps, s.Tokens, s.FirstLoss, s.LastLoss)
+	_, err := fmt.Fprintf(w, "steps       %d\ntokens      %d\nloss        %.4f first step, %.4f last step  (what is minimised)\n", s.Steps, s.Tokens, s.FirstLoss, s.LastLoss)
+	if s.FirstSFTLoss != 0 && err == nil {
+		_, err = fmt.Fprintf(w, "sft loss    %.4f first step, %.4f last step  (mean -ln p of a target, to compare runs by)\n", s.FirstSFTLoss, s.LastSFTLoss)
+	}
 	c := s.Conflicts
 	if c == nil || err != nil {
 		return err

@@ -12,12 +12,12 @@ import (
 	"eaft/pipeline"
 )
 
-const usage = `Usage: pipeline run RUN.YAML        makes what is missing of a run
+const usage = `Usage: pipeline init --model M --corpus FILE
+                                    writes a run.yaml that runs as it is
        pipeline plan RUN.YAML       says what would be made and why
+       pipeline run RUN.YAML        makes what is missing of a run
        pipeline status RUN.YAML     says where it stands
        pipeline clean RUN.YAML      removes results that the run no longer refers to
-       pipeline init --model M --corpus FILE
-                                    writes a run.yaml
        pipeline work RUN.YAML --stage score --shard 3/16
                                     makes shards of a stage, on any machine
        pipeline submit RUN.YAML --executor slurm
@@ -52,7 +52,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	return cli.Usagef("%q is not one of %s; see pipeline --help", args[0], names)
 }
 
-const names = "run, plan, status, clean, init, work, submit and demo"
+const names = "init, plan, run, status, clean, work, submit and demo"
 
 const demoUsage = `Usage: pipeline demo [--out DIR]
 

@@ -54,7 +54,7 @@ func TestScripts(t *testing.T) {
 			}
 			return nil
 		},
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": scripts.Code, "same": same, "flip": flip, "cpglob": cpglob},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"code": scripts.Code, "same": same, "flip": flip, "cpglob": cpglob, "rmglob": rmglob},
 	})
 }
 
@@ -109,4 +109,9 @@ func cpglob(ts *testscript.TestScript, neg bool, args []string) {
 	data, err := os.ReadFile(one(ts, args[0]))
 	ts.Check(err)
 	ts.Check(os.WriteFile(ts.MkAbs(args[1]), data, 0o666))
+}
+
+// rmglob removes a file that is named by a pattern: rmglob A
+func rmglob(ts *testscript.TestScript, neg bool, args []string) {
+	ts.Check(os.Remove(one(ts, args[0])))
 }

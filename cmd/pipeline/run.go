@@ -18,10 +18,10 @@ import (
 )
 
 const fields = `
-A field is set, in this order, by the file, by the environment (EAFT_MODEL,
-EAFT_OUT, EAFT_CORPORA, EAFT_CPU, EAFT_WORKERS, and for flags of stages
-EAFT_TRAIN_MAX_GRAD_NORM=1), and by --set train.max-grad-norm=1. The value null
-takes it away. docs/pipeline.md tells what the fields are.`
+A field of the file is overruled by the environment (EAFT_MODEL, EAFT_OUT,
+EAFT_CORPORA, EAFT_CPU, EAFT_WORKERS, and for flags of stages
+EAFT_TRAIN_MAX_GRAD_NORM=1), and both by --set train.max-grad-norm=1. The value
+null takes it away. docs/pipeline.md tells what the fields are.`
 
 // command are the flags of all commands on a run's file.
 type command struct {
@@ -127,6 +127,9 @@ Tokenizes the corpora, scores them, reports the conflicts, applies the gates,
 trains and evaluates, as the file says. What is finished stays as it is; what
 was changed runs again with all that depends on it. Stopped at any moment, even
 by kill -9, it goes on when it is run again.
+
+Exit codes: 0 done, 1 failed, 2 wrong use or unusable input, 3 a gate said no,
+75 stopped by a signal with everything saved.
 
   pipeline run run.yaml
   pipeline run run.yaml --set train.lr=1e-5 --metrics /var/lib/node_exporter/eaft.prom`

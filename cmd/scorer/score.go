@@ -87,7 +87,7 @@ func runScore(ctx context.Context, args []string, std cli.IO) error {
 		fmt.Fprintf(std.Err, "warning: %s has no trained token in %d rows: there is nothing to inspect or to train on\n", o.Tokens, sum.Rows)
 	}
 	if sum.LowCorrelation() {
-		fmt.Fprintf(std.Err, "warning: the entropies of the top %d tokens and of the whole vocabulary correlate by %.3f only (the paper has more than 0.999); --estimator full of inspect and train uses the whole distribution, a larger --k here comes closer\n", o.K, *sum.Correlation)
+		fmt.Fprintf(std.Err, "warning: the entropies of the top %d tokens and of the whole vocabulary correlate by %.3f only (the paper on EAFT reports more than 0.999); --estimator full of inspect and train uses the whole distribution, a larger --k here comes closer\n", o.K, *sum.Correlation)
 	}
 	return printSummary(std, sum, again, *asJSON)
 }

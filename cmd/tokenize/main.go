@@ -12,12 +12,13 @@ import (
 	"eaft/internal/cli"
 	"eaft/internal/hub"
 	"eaft/internal/store"
+	"eaft/model"
 	"eaft/model/weights"
 	"eaft/tokenize"
 	"eaft/tokenize/tokenizer"
 )
 
-const usage = `Usage: tokenize [flags] FILE...
+const usage = `Usage: tokenize --model M --out DIR [flags] FILE...
        tokenize encode --model M < strings.jsonl     ids of JSON strings, one a line
        tokenize render --model M < chats.jsonl       what the chat template makes of them
        tokenize show DATASET [ROW]                   a row with its trained tokens marked
@@ -127,24 +128,35 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 		if err != nil {
 			return err
 		}
+		longest, err := d.Longest()
+		if err != nil {
+			return err
+		}
+		if lang.positions > 0 && longest > int64(lang.positions) {
+			fmt.Fprintf(std.Err, "warning: %s: the longest row has %d tokens, the model takes %d; scorer score refuses longer rows, and train leaves them out: give --max-length %d, and --over-length drop, truncate or split, in another folder\n",
+				d.Dir, longest, lang.positions, lang.positions)
+		}
 	}
 	return nil
 }
 
 // language are the flags that name a tokenizer and a template.
-type language struct{ model, tokenizer, template *string }
+type language struct {
+	model, tokenizer, template *string
+	positions                  int // tokens that the loaded model takes; 0: not known
+}
 
-func languageFlags(fs *pflag.FlagSet) language {
-	return language{
-		fs.String("model", "", "model whose tokenizer and chat template are used: "+cli.Models),
-		fs.String("tokenizer", "", "tokenizer.json to use instead of the model's"),
-		fs.String("template", "", "chat template (Jinja) to use instead of the model's"),
+func languageFlags(fs *pflag.FlagSet) *language {
+	return &language{
+		model:     fs.String("model", "", "model whose tokenizer and chat template are used: "+cli.Models),
+		tokenizer: fs.String("tokenizer", "", "tokenizer.json to use instead of the model's"),
+		template:  fs.String("template", "", "chat template (Jinja) to use instead of the model's"),
 	}
 }
 
-func (f language) load(ctx context.Context, std cli.IO) (*tokenize.Language, error) {
+func (f *language) load(ctx context.Context, std cli.IO) (*tokenize.Language, error) {
 	if *f.model == "" && *f.tokenizer == "" {
-		return nil, cli.Usagef("--model or --tokenizer is missing")
+		return nil, cli.Usagef("--model is missing: %s; or give --tokenizer", cli.Models)
 	}
 	var source, bos, eos string
 	var tok *tokenizer.Tokenizer
@@ -157,6 +169,9 @@ func (f language) load(ctx context.Context, std cli.IO) (*tokenize.Language, err
 			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 		defer c.Close()
+		if spec, err := model.SpecOf(c); err == nil { // else an architecture that is tokenized for only
+			f.positions = spec.MaxPositions
+		}
 		if *f.tokenizer == "" && *f.template == "" {
 			return tokenize.LanguageOf(c)
 		}

@@ -111,7 +111,7 @@ func (e *evaluation) choice() error {
 		}
 		bar.Done()
 		return e.print(r, func(w io.Writer) {
-			fmt.Fprintf(w, "questions  %d\nacc        %v\nacc_norm   %v\n", r.Questions, r.Accuracy, r.AccuracyNorm)
+			fmt.Fprintf(w, "questions  %d\nacc        %v  (the likeliest choice is right)\nacc_norm   %v  (the likeliest by character)\n", r.Questions, r.Accuracy, r.AccuracyNorm)
 			if r.Truncated > 0 {
 				fmt.Fprintf(w, "truncated  %d prompts, of which only the end fits the model\n", r.Truncated)
 			}

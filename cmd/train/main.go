@@ -17,8 +17,8 @@ import (
 	"eaft/train"
 )
 
-const usage = `Usage: train [flags]
-       train eval --model M ...    held-out rows, multiple choice, generation, perplexity
+const usage = `Usage: train --model M --tokens DIR --out DIR [flags]
+       train eval --model M ...             measures: held-out rows, multiple choice, generation, perplexity
        train audit RUN                      what a run did to every target
        train export --model M --out F.gguf  a GGUF for llama.cpp, or a folder; --adapter DIR merges
 
@@ -26,7 +26,10 @@ Fine-tunes a model on a tokens/1 dataset. With --loss eaft the loss of each
 target is weighted by the model's own uncertainty; with --scores the run says
 what became of the confident conflicts. docs/training.md has all losses.
 
-  train --model M.gguf --tokens tok --scores sco --out run --lr 1e-5`
+  train --model M.gguf --tokens tok --scores sco --out run --lr 1e-5
+  train --model M.gguf --tokens tok --out run --lora 16 --lr 2e-4
+
+A run that was stopped goes on when the same command is given again.`
 
 func main() { os.Exit(cli.Main("train", run)) }
 
@@ -94,7 +97,7 @@ func run(ctx context.Context, args []string, std cli.IO) error {
 	}
 	switch {
 	case fs.NArg() > 0:
-		return cli.Usagef("argument %q is not expected; see train --help", fs.Arg(0))
+		return cli.Usagef("%q is not one of eval, audit and export, and a training takes flags only; see train --help", fs.Arg(0))
 	case fs.Changed("steps") && fs.Changed("epochs"):
 		return cli.Usagef("--steps and --epochs exclude each other")
 	case fs.Changed("steps") && o.Steps < 1:
