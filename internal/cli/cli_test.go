@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/spf13/pflag"
 )
@@ -94,6 +95,16 @@ func TestProgressIntoALog(t *testing.T) {
 }
 
 // A line on a terminal fits it: the bar goes first, then the end of the text.
+func TestProgressOfBytes(t *testing.T) {
+	var out bytes.Buffer
+	p := NewProgress(&out, "fetch", "bytes", 1e7, 0)
+	p.last = time.Time{}
+	p.Add(2.5e6, "model.safetensors")
+	if got := out.String(); !strings.HasPrefix(got, "fetch  25%  2.5/10.0 MB  ") || !strings.Contains(got, " MB/s  ETA ") {
+		t.Errorf("%q", got)
+	}
+}
+
 func TestProgressFits(t *testing.T) {
 	text := "score  45%  9/20 rows  1.3/s  ETA 8s  2019 of 2220 tokens computed (90.9%)  "
 	for columns, want := range map[int]string{

@@ -75,11 +75,7 @@ func (p *Progress) print(note string) {
 	if r := p.Rate(); r > 0 {
 		eta = (time.Duration(float64(p.total-p.done)/r) * time.Second).String()
 	}
-	rate := fmt.Sprintf("%.0f", p.Rate())
-	if p.Rate() < 10 {
-		rate = fmt.Sprintf("%.2g", p.Rate())
-	}
-	line := fmt.Sprintf("%s %3.0f%%  %d/%d %s  %s/s  ETA %s  %s", p.what, 100*share, p.done, p.total, p.unit, rate, eta, note)
+	line := fmt.Sprintf("%s %3.0f%%  %s  ETA %s  %s", p.what, 100*share, p.amounts(), eta, note)
 	if !p.tty {
 		fmt.Fprintln(p.w, strings.TrimSpace(line))
 		return
@@ -89,6 +85,18 @@ func (p *Progress) print(note string) {
 		columns = w
 	}
 	fmt.Fprintf(p.w, "\r\x1b[K%s", fit(line, share, columns))
+}
+
+// amounts are what is done of all, and the rate.
+func (p *Progress) amounts() string {
+	if p.unit == "bytes" {
+		return fmt.Sprintf("%.1f/%.1f MB  %.1f MB/s", float64(p.done)/1e6, float64(p.total)/1e6, p.Rate()/1e6)
+	}
+	rate := fmt.Sprintf("%.0f", p.Rate())
+	if p.Rate() < 10 {
+		rate = fmt.Sprintf("%.2g", p.Rate())
+	}
+	return fmt.Sprintf("%d/%d %s  %s/s", p.done, p.total, p.unit, rate)
 }
 
 // fit makes a line of a terminal: the text with a bar before it, if both have room;
