@@ -144,8 +144,8 @@ func TestSavedTemplates(t *testing.T) {
 		{map[string]string{"tokenizer_config.json": list}, map[string]string{"chat_template.jinja": ""}},
 		{map[string]string{"tokenizer_config.json": list, "chat_template.jinja": "J"}, map[string]string{"chat_template.jinja": "J"}},
 		{map[string]string{"tokenizer_config.json": `{"chat_template":"D"}`}, map[string]string{"chat_template.jinja": "D"}},
-		{map[string]string{"chat_template.jinja": "J", "additional_chat_templates/tool_use.jinja": "T"},
-			map[string]string{"chat_template.jinja": "J", "additional_chat_templates/tool_use.jinja": "T"}},
+		{map[string]string{"chat_template.jinja": "J", "additional_chat_templates/tool_use.jinja": "T", "additional_chat_templates/notes.txt": "N"},
+			map[string]string{"chat_template.jinja": "J", "additional_chat_templates/tool_use.jinja": "T", "additional_chat_templates/notes.txt": ""}},
 	} {
 		from := copyFolder(t, "llama", func(map[string]any) {})
 		c.files["tokenizer.json"] = string(tokenizer)

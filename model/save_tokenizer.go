@@ -9,6 +9,7 @@ import (
 	"os"
 	"path"
 	"path/filepath"
+	"slices"
 
 	"eaft/model/weights"
 )
@@ -70,6 +71,7 @@ func saveTokenizer(dir string, from *weights.Checkpoint) error {
 func saveTemplates(dir string, from *weights.Checkpoint) error {
 	const folder = "additional_chat_templates"
 	names, err := from.Files(folder)
+	names = slices.DeleteFunc(names, func(name string) bool { return path.Ext(name) != ".jinja" })
 	if err != nil || len(names) == 0 {
 		return err
 	}
