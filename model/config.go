@@ -17,8 +17,11 @@ var families = map[string]func(*config) Spec{
 	"qwen3":   qwen3Spec,
 }
 
-// hfSpec reads the config.json of the folder ref.
+// hfSpec reads the config.json of the folder ref; nil: there is none.
 func hfSpec(ref string, data []byte) (Spec, error) {
+	if data == nil {
+		return Spec{}, fmt.Errorf("%s: no config.json is in this folder, and nothing else says what the weights are: download the model again, all of its files", ref)
+	}
 	c := &config{file: ref + ": config.json"}
 	if err := json.Unmarshal(data, &c.fields); err != nil {
 		return Spec{}, fmt.Errorf("%s is not a JSON object: %w", c.file, err)

@@ -143,6 +143,16 @@ func TestConfigsThatAreRefused(t *testing.T) {
 	}
 }
 
+func TestFolderWithoutConfig(t *testing.T) {
+	dir := copyFolder(t, "llama", func(map[string]any) {})
+	if err := os.Remove(filepath.Join(dir, "config.json")); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := model.SpecOf(open(t, dir)); err == nil || !strings.Contains(err.Error(), "no config.json is in this folder") {
+		t.Errorf("the error is %v", err)
+	}
+}
+
 // copyFolder copies a variant, with its config changed by edit.
 func copyFolder(t *testing.T, variant string, edit func(map[string]any)) string {
 	t.Helper()

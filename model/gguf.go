@@ -109,13 +109,13 @@ func (h *header) plain() {
 func ggufSpec(c *weights.Checkpoint, md *weights.Metadata) (Spec, error) {
 	arch, _ := md.String("general.architecture")
 	h := &header{ref: c.Ref(), arch: arch, md: md}
+	if n, _ := md.Uint("split.count"); n > 1 {
+		return Spec{}, fmt.Errorf("%s: split.count is %d: the file is one of several that make the model; join them with llama-gguf-split --merge", h.ref, n)
+	}
 	switch arch {
 	case "llama", "qwen2", "qwen3":
 	default:
 		return Spec{}, fmt.Errorf("%s: general.architecture is %q, which is not supported; supported: llama, qwen2, qwen3", h.ref, arch)
-	}
-	if n, _ := md.Uint("split.count"); n > 1 {
-		return Spec{}, fmt.Errorf("%s: split.count is %d: the file is one of several that make the model; join them with llama-gguf-split --merge", h.ref, n)
 	}
 	if h.int("expert_count", 0) > 0 {
 		return Spec{}, fmt.Errorf("%s: %s is set: mixtures of experts are not supported; use a dense model", h.ref, h.key("expert_count"))

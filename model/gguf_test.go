@@ -69,6 +69,7 @@ func TestGGUFMetadata(t *testing.T) {
 		{map[string]any{"llama.final_logit_softcapping": float32(30)}, "llama.final_logit_softcapping is 30"},
 		{map[string]any{"llama.attention.causal": false}, "llama.attention.causal is false"},
 		{map[string]any{"split.count": uint32(3)}, "llama-gguf-split --merge"},
+		{map[string]any{"split.count": uint32(3), "general.architecture": nil}, "llama-gguf-split --merge"}, // all but the first of them
 		{map[string]any{"llama.block_count": nil}, "llama.block_count is missing"},
 	} {
 		_, err := model.SpecOf(ggufWith(t, c.change, nil))

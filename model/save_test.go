@@ -3,10 +3,12 @@ package model_test
 import (
 	"bytes"
 	"encoding/json"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 
@@ -127,6 +129,59 @@ func TestSavedFolder(t *testing.T) {
 	if err := m.Save(dir, open(t, "testdata/qwen2")); err == nil || !strings.Contains(err.Error(), "testdata/qwen2") {
 		t.Errorf("saving with another model's config: %v", err)
 	}
+}
+
+// All chat templates of a model are saved, in the form that it has them: beside
+// chat_template.jinja transformers would not read a list.
+func TestSavedTemplates(t *testing.T) {
+	tokenizer, err := open(t, "demo").File("tokenizer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	m := load(t, newDevice(t, 1), "testdata/llama", model.Options{})
+	const list = `{"chat_template":[{"name":"default","template":"D"},{"name":"tool_use","template":"T"}]}`
+	for _, c := range []struct{ files, want map[string]string }{
+		{map[string]string{"tokenizer_config.json": list}, map[string]string{"chat_template.jinja": ""}},
+		{map[string]string{"tokenizer_config.json": list, "chat_template.jinja": "J"}, map[string]string{"chat_template.jinja": "J"}},
+		{map[string]string{"tokenizer_config.json": `{"chat_template":"D"}`}, map[string]string{"chat_template.jinja": "D"}},
+		{map[string]string{"chat_template.jinja": "J", "additional_chat_templates/tool_use.jinja": "T", "additional_chat_templates/notes.txt": "N"},
+			map[string]string{"chat_template.jinja": "J", "additional_chat_templates/tool_use.jinja": "T", "additional_chat_templates/notes.txt": ""}},
+	} {
+		from := copyFolder(t, "llama", func(map[string]any) {})
+		c.files["tokenizer.json"] = string(tokenizer)
+		for name, text := range c.files {
+			path := filepath.Join(from, name)
+			if err := os.MkdirAll(filepath.Dir(path), 0o777); err != nil {
+				t.Fatal(err)
+			}
+			if err := os.WriteFile(path, []byte(text), 0o644); err != nil {
+				t.Fatal(err)
+			}
+		}
+		dir := save(t, m, from)
+		for name, want := range c.want {
+			if data, _ := os.ReadFile(filepath.Join(dir, name)); string(data) != want {
+				t.Errorf("of %v: %s holds %q, want %q", slices.Sorted(maps.Keys(c.files)), name, data, want)
+			}
+		}
+		a, _ := json.Marshal(readFields(t, from))
+		if b, _ := json.Marshal(readFields(t, dir)); c.files["tokenizer_config.json"] != "" && !bytes.Equal(a, b) {
+			t.Errorf("tokenizer_config.json was %s and is %s", a, b)
+		}
+	}
+}
+
+// readFields is a folder's tokenizer_config.json; nil: none.
+func readFields(t *testing.T, dir string) (fields map[string]any) {
+	t.Helper()
+	data, err := os.ReadFile(filepath.Join(dir, "tokenizer_config.json"))
+	if err == nil {
+		err = json.Unmarshal(data, &fields)
+	}
+	if err != nil && !os.IsNotExist(err) {
+		t.Fatal(err)
+	}
+	return fields
 }
 
 func readConfig(t *testing.T, dir string) map[string]any {

@@ -76,6 +76,18 @@ func (b bucketFS) Stat(name string) (fs.FileInfo, error) {
 	return objectInfo{path.Base(name), st}, err
 }
 
+func (b bucketFS) ReadDir(name string) ([]fs.DirEntry, error) {
+	if !fs.ValidPath(name) {
+		return nil, &fs.PathError{Op: "readdir", Path: name, Err: fs.ErrInvalid}
+	}
+	found, err := store.ReadDir(store.Join(string(b), name))
+	var entries []fs.DirEntry
+	for _, e := range found {
+		entries = append(entries, fs.FileInfoToDirEntry(objectInfo{e.Name, store.Info{Dir: e.Dir, Regular: !e.Dir}}))
+	}
+	return entries, err
+}
+
 // object is a side file that has been read.
 type object struct {
 	*bytes.Reader

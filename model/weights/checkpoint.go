@@ -211,6 +211,25 @@ func (c *Checkpoint) File(name string) ([]byte, error) {
 	return fs.ReadFile(c.fsys, name)
 }
 
+// Files are the names of the files directly in a folder of side files, sorted; none
+// where it is not there.
+func (c *Checkpoint) Files(dir string) ([]string, error) {
+	if c.fsys == nil {
+		return nil, nil
+	}
+	entries, err := fs.ReadDir(c.fsys, dir)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	var names []string
+	for _, e := range entries {
+		if !e.IsDir() {
+			names = append(names, e.Name())
+		}
+	}
+	return names, err
+}
+
 // Names are the stored tensors, sorted.
 func (c *Checkpoint) Names() []string {
 	names := make([]string, 0, len(c.tensors))
