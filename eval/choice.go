@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"math"
 	"slices"
+	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"eaft/internal/cli"
@@ -166,7 +168,14 @@ func (c *Choice) question(r *record, f *Fields, prompt string, l *Language, spec
 	if err != nil {
 		return q, fmt.Errorf("%s: %w", r.where, err)
 	}
-	own := len(l.Tokenizer.Encode(text).IDs) // of ids, which may begin with special tokens
+	// White space at a prompt's end belongs to the choices, as in the harness: a space
+	// would else be a token of its own, that no choice was trained to stand behind.
+	special := ids[:len(ids)-len(l.Tokenizer.Encode(text).IDs)]
+	encoded := l.Tokenizer.Encode(strings.TrimRightFunc(text, unicode.IsSpace)).IDs
+	ids, own := slices.Concat(special, encoded), len(encoded)
+	if len(ids) == 0 {
+		return q, cli.Usagef("%s: the prompt is empty: nothing would predict a choice's first token", r.where)
+	}
 	longest := 0
 	for i, s := range texts {
 		if !c.Texts && c.Labels == nil {

@@ -70,6 +70,7 @@ func choose(t *testing.T, w world, l *eval.Language, c eval.Choice, s eval.Sourc
 // reference is what testdata/reference.py computes.
 type reference struct {
 	Raw, Chat  [][]float64
+	Spaced     [][]float64 // with a space at the prompt's end
 	Answers    []string
 	Perplexity struct {
 		Tokens int64
@@ -99,15 +100,16 @@ const (
 func TestChoice(t *testing.T) {
 	w, g := newWorld(t, "demo", 2), golden(t)
 	for name, c := range map[string]struct {
-		l    *eval.Language
-		want [][]float64
-	}{"raw": {w.raw, g.Raw}, "chat": {w.chat, g.Chat}} {
-		r, all := choose(t, w, c.l, eval.Choice{Texts: true}, source("testdata/questions.jsonl"))
+		l      *eval.Language
+		prompt string
+		want   [][]float64
+	}{"raw": {w.raw, "", g.Raw}, "chat": {w.chat, "", g.Chat}, "spaced": {w.raw, eval.PromptTexts + " ", g.Spaced}} {
+		r, all := choose(t, w, c.l, eval.Choice{Texts: true, Prompt: c.prompt}, source("testdata/questions.jsonl"))
 		hits, norm := 0, 0
 		for i, q := range all {
 			best := 0
 			for j, lp := range q.LogProbs {
-				if d := math.Abs(lp - c.want[i][j]); !(d <= 4*logprobBound) { // choices have up to 4 tokens
+				if d := math.Abs(lp - c.want[i][j]); !(d <= 5*logprobBound) { // choices have up to 4 tokens, and white space before them
 					t.Errorf("%s: question %s, choice %d: %v, torch says %v", name, q.ID, j, lp, c.want[i][j])
 				}
 				if c.want[i][j] > c.want[i][best] {
@@ -192,8 +194,9 @@ func TestChoiceLayouts(t *testing.T) {
 		`{` + river + `"choices":["a","b"],"answer":{"is":1}}`: "a number or a text was expected",
 		`{"question":[1],"choices":["a","b"],"answer":0}`:      "a text, a number or a list of texts",
 		`[1]`: "which field is the",
+		`{"question":"","choices":["a","b"],"answer":0}`: "the prompt is empty",
 	} {
-		_, err := (&eval.Choice{}).Run(t.Context(), w.m, w.raw, lines(record), nil, func(int, int) {})
+		_, err := (&eval.Choice{Prompt: "{question}"}).Run(t.Context(), w.m, w.raw, lines(record), nil, func(int, int) {})
 		if err == nil || !strings.Contains(err.Error(), says) || !strings.Contains(err.Error(), "lines: record 0") {
 			t.Errorf("%s: the error should say %q: %v", record, says, err)
 		}

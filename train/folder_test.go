@@ -38,7 +38,7 @@ func TestRefusedBeforeAnythingIsWritten(t *testing.T) {
 		t.Helper()
 		o := w.o
 		o.Memory = 1 << 20
-		if err := Run(t.Context(), w.dev, w.c, o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "--memory: training this model") {
+		if err := Run(t.Context(), w.dev, w.c, o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "of the rest: training this model") {
 			t.Errorf("%s: the error is %v", what, err)
 		}
 	}

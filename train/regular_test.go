@@ -232,7 +232,7 @@ func TestRegularRun(t *testing.T) {
 		t.Errorf("without --kl in the folder of a run with it: %v", err)
 	}
 	w.o.KL, w.o.Out, w.o.Memory = 0.5, filepath.Join(w.dir, "small"), 1<<20
-	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "for --kl and --neftune") {
+	if err := w.run(t.Context()); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "1 MiB are for --kl, --neftune and --eval; of the rest: ") || !strings.HasSuffix(err.Error(), "; 0 MiB were allowed") {
 		t.Errorf("--memory 1MiB: %v", err)
 	}
 }

@@ -111,20 +111,26 @@ func (r *regular) close(mt *Metrics, factor float64) {
 	r.targets, r.smooth, r.kl, r.added = 0, 0, 0, 0
 }
 
-// fitMemory is model.FitMemory with what the regularisers take set aside.
-func (r *regular) fitMemory(m *model.Model, limit int64, tokens int) error {
+// bytes is what the regularisers take on micro-batches of so many tokens.
+func (r *regular) bytes(tokens int) (n int64) {
 	if r == nil {
-		return m.FitMemory(limit, tokens)
+		return 0
 	}
-	var own int64
 	if r.base != nil {
-		own += r.base.ScoringBytes(tokens)
+		n += r.base.ScoringBytes(tokens)
 	}
 	if r.alpha > 0 {
-		own += 2 * 4 * int64(tokens) * int64(r.width) // made, and on the device
+		n += 2 * 4 * int64(tokens) * int64(r.width) // made, and on the device
 	}
-	if err := m.FitMemory(limit-own, tokens); err != nil {
-		return fmt.Errorf("%d MiB are for --kl and --neftune; of the rest: %w", (own+1<<20-1)>>20, err)
+	return n
+}
+
+// fitMemory is model.FitMemory with what regularisers and held-out sets take set aside.
+func (o *Options) fitMemory(m *model.Model, r *regular, h *heldOut, tokens int) error {
+	own := r.bytes(tokens) + h.bytes()
+	err := m.FitMemory(max(0, o.Memory-own), tokens)
+	if err != nil && own > 0 {
+		err = fmt.Errorf("%d MiB are for --kl, --neftune and --eval; of the rest: %w", (own+1<<20-1)>>20, err)
 	}
-	return nil
+	return err
 }

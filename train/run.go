@@ -144,7 +144,7 @@ func Run(ctx context.Context, dev compute.Device, checkpoint *weights.Checkpoint
 		return err
 	}
 	if o.Memory > 0 {
-		if err := reg.fitMemory(m, o.Memory-held.bytes(), largest(steps)); err != nil {
+		if err := o.fitMemory(m, reg, held, largest(steps)); err != nil {
 			return cli.Usagef("--memory: %w", err)
 		}
 		if err := held.fitMerged(m, o.Memory); err != nil {

@@ -31,6 +31,8 @@ def compute(folder, tasks):
 
     def loglikelihood(context, continuation):
         """lm-evaluation-harness, TemplateLM._encode_pair and _loglikelihood_tokens."""
+        space = context[len(context.rstrip()):]
+        context, continuation = context.rstrip(), space + continuation
         whole, ctx = encode(context + continuation), encode(context)
         cont = whole[len(ctx):]
         lp = logprobs(ctx + cont)
@@ -59,6 +61,7 @@ def compute(folder, tasks):
     out = {}
     if "questions" in tasks:
         out["raw"] = [[loglikelihood(q["context"], " " + c) for c in q["choices"]] for q in tasks["questions"]]
+        out["spaced"] = [[loglikelihood(q["context"] + " ", " " + c) for c in q["choices"]] for q in tasks["questions"]]
         out["chat"] = [[loglikelihood(chat(q["context"]), c) for c in q["choices"]] for q in tasks["questions"]]
     if "prompts" in tasks:
         out["answers"] = [generate(chat(p)) for p in tasks["prompts"]]
