@@ -168,6 +168,8 @@ func TestFilesThatDoNotFit(t *testing.T) {
 		{"\x1f\x8bxx", "", "in.jsonl: .*"},
 		{"text\na", "", "in.jsonl: begins with 't': neither JSON.*name a CSV file .csv.*jq -Rc '{text: .}'"},
 		{"\xff\xfe{\x00}\x00", "", "in.jsonl: the text is UTF-16.*iconv -f UTF-16 -t UTF-8"},
+		{"\xff\xfe\x00\x00{\x00\x00\x00", "", "in.jsonl: the text is UTF-32;.*iconv -f UTF-32 -t UTF-8"},
+		{"\x00\x00\xfe\xff\x00\x00\x00{", "", "in.jsonl: the text is UTF-32;.*iconv -f UTF-32 -t UTF-8"},
 		{"{\"text\": \"caf\xe9\"}\n", "", "in.jsonl: record 0: invalid UTF-8: .*Make UTF-8 of the file, as with iconv -f LATIN1 -t UTF-8"},
 		{"{\"text\": NaN}\n", "", "in.jsonl: record 0: malformed JSON: at byte 9: 'N' .*Mend the file: a record is a JSON object, which has neither NaN"},
 		{"{\"a\": 1}\n", "", "in.jsonl: record 0: no layout that is known has the fields a .*Name the fields: --map user=FIELD"},

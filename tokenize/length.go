@@ -27,7 +27,7 @@ func fit(o *Options, row *parquet.TokensRow, rec record) (pieces []piece, trunca
 		return nil, false, cli.Usagef("%s: record %d has %d tokens, --max-length is %d: choose --over-length drop, truncate or split", rec.source, rec.row, n, o.MaxLength)
 	case Truncate:
 		truncate(row, cut(row, 0, o.MaxLength))
-		return []piece{trainable(row, cutToNothing, fmt.Sprintf("of %d tokens the first %d are kept, and none of them is trained", n, o.MaxLength))}, true, nil
+		return []piece{trainable(row, cutToNothing, fmt.Sprintf("of %d tokens the first %d are kept, and none of them is trained; --over-length split keeps the others too", n, o.MaxLength))}, true, nil
 	case Split:
 		for lo := 0; lo < n; {
 			hi := cut(row, lo, min(n, lo+o.MaxLength))
@@ -38,7 +38,7 @@ func fit(o *Options, row *parquet.TokensRow, rec record) (pieces []piece, trunca
 		}
 		return pieces, false, nil
 	}
-	return []piece{{why: &reject{tooLong, fmt.Sprintf("%d tokens, --max-length is %d", n, o.MaxLength)}}}, false, nil
+	return []piece{{why: &reject{tooLong, fmt.Sprintf("%d tokens, --max-length is %d; --over-length truncate cuts such rows, split makes several of one", n, o.MaxLength)}}}, false, nil
 }
 
 func trainable(row *parquet.TokensRow, reason, detail string) piece {

@@ -150,8 +150,10 @@ func (s *source) eachText(r io.Reader, f func(key, raw []byte) error) error {
 	switch first, ok := scan.space(); {
 	case !ok && scan.err != io.EOF:
 		return scan.err
+	case ok && (scan.is("\xff\xfe\x00\x00") || scan.is("\x00\x00\xfe\xff")):
+		return errors.New("the text is UTF-32; make UTF-8 of it, as with iconv -f UTF-32 -t UTF-8")
 	case ok && (first == 0xff || first == 0xfe):
-		return errors.New("the text is UTF-16, as Windows writes it, or UTF-32; make UTF-8 of it, as with iconv -f UTF-16 -t UTF-8")
+		return errors.New("the text is UTF-16, as Windows writes it; make UTF-8 of it, as with iconv -f UTF-16 -t UTF-8")
 	case filepath.Ext(bare) == ".csv", s.name == stdinName && ok && !isJSON:
 		s.container = "CSV"
 		return eachCSV(io.MultiReader(bytes.NewReader(scan.buf[scan.lo:]), errReader{scan.err}, r), func(raw []byte) error { return f(nil, raw) })

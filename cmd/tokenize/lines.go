@@ -3,12 +3,14 @@ package main
 import (
 	"bufio"
 	"encoding/json"
+	"errors"
 	"io"
 
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
 	"eaft/internal/store"
+	"eaft/tokenize/template"
 	"eaft/tokenize/tokenizer"
 )
 
@@ -87,8 +89,12 @@ func encode(args []string, std cli.IO) error {
 	}
 	out := bufio.NewWriter(std.Out)
 	err := eachLine(std.In, nil, func(n int, line []byte) error {
-		var s string
-		if err := json.Unmarshal(line, &s); err != nil {
+		v, err := template.DecodeJSON(line)
+		s, ok := v.(string)
+		if err == nil && !ok {
+			err = errors.New("it is another JSON value")
+		}
+		if err != nil {
 			return cli.Usagef("standard input, line %d: not a JSON string: %w", n, err)
 		}
 		ids := tok.Encode(s).IDs

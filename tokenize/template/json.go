@@ -41,8 +41,9 @@ func newDict(n int) *Dict { return &Dict{make([]string, 0, n), make(map[string]a
 const maxJSONDepth = 200
 
 // DecodeJSON reads exactly one JSON value: nil, bool, json.Number, string,
-// []any or *Dict. Bytes that are no UTF-8, and halves of surrogate pairs, become
-// U+FFFD, as in encoding/json.
+// []any or *Dict. Bytes that are no UTF-8 become U+FFFD, as in encoding/json; an
+// escape that is half of a surrogate pair is an error, which names its path, as no
+// tokenizer takes it.
 func DecodeJSON(data []byte) (v any, err error) {
 	d := &decoder{s: string(data)}
 	defer func() {
@@ -55,6 +56,12 @@ func DecodeJSON(data []byte) (v any, err error) {
 		}
 	}()
 	v = d.value(0)
+	if d.half != "" {
+		if d.where = strings.TrimPrefix(d.where, "."); d.where != "" {
+			d.where = "in " + d.where + ": "
+		}
+		d.fail("%s%s is half of a surrogate pair, no character, as of a text that was cut within one", d.where, d.half)
+	}
 	if d.space(); d.i < len(d.s) {
 		d.fail("more than one value")
 	}
@@ -65,8 +72,10 @@ type jsonError struct{ error }
 
 // decoder reads the values of s from byte i on.
 type decoder struct {
-	s string
-	i int
+	s     string
+	i     int    // of half the first byte, once there is one
+	half  string // the first escape that is half of a surrogate pair; "" for none
+	where string // the path to it, as far as it is unwound
 }
 
 func (d *decoder) fail(format string, a ...any) { panic(jsonError{fmt.Errorf(format, a...)}) }
@@ -141,6 +150,10 @@ func (d *decoder) array(depth int) []any {
 	}
 	for {
 		list = append(list, d.value(depth+1))
+		if d.half != "" {
+			d.where = fmt.Sprintf("[%d]%s", len(list)-1, d.where)
+			return list
+		}
 		if d.next(']') {
 			return list
 		}
@@ -160,10 +173,16 @@ func (d *decoder) object(depth int) *Dict {
 			d.unexpected("a key")
 		}
 		key := d.text()
-		if !d.next(':') {
-			d.unexpected("a colon")
+		if d.half == "" {
+			if !d.next(':') {
+				d.unexpected("a colon")
+			}
+			o.Set(key, d.value(depth+1))
 		}
-		o.Set(key, d.value(depth+1))
+		if d.half != "" {
+			d.where = "." + key + d.where
+			return o
+		}
 		if d.next('}') {
 			return o
 		}
@@ -254,7 +273,9 @@ func (d *decoder) escaped(start int) string {
 			break
 		}
 		if d.s[d.i] == 'u' {
-			b = utf8.AppendRune(b, d.unicode())
+			if b = utf8.AppendRune(b, d.unicode()); d.half != "" {
+				return validJSON(string(b))
+			}
 			continue
 		}
 		k := strings.IndexByte(`"\/bfnrt`, d.s[d.i])
@@ -268,7 +289,8 @@ func (d *decoder) escaped(start int) string {
 	return ""
 }
 
-// unicode reads an escape, a u and four hexadecimal digits, or two of them that are a pair.
+// unicode reads an escape, a u and four hexadecimal digits, or two of them that are a
+// pair. Of one that is half a pair it goes back to the backslash.
 func (d *decoder) unicode() rune {
 	hex := func() rune {
 		if d.i+5 > len(d.s) {
@@ -282,18 +304,18 @@ func (d *decoder) unicode() rune {
 		d.i += 5
 		return rune(n)
 	}
+	from := d.i - 1
 	r := hex()
 	if !utf16.IsSurrogate(r) {
 		return r
 	}
 	if strings.HasPrefix(d.s[d.i:], `\u`) {
-		after := d.i
 		d.i++
 		if pair := utf16.DecodeRune(r, hex()); pair != utf8.RuneError {
 			return pair
 		}
-		d.i = after
 	}
+	d.i, d.half = from, d.s[from:from+6]
 	return utf8.RuneError
 }
 
