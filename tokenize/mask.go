@@ -109,6 +109,9 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 	if err != nil {
 		return rejectf(templateError, "%v%s", err, noText(messages))
 	}
+	if out.Unplaced && l.trainOn != All {
+		return rejectf(templateError, "a generation block stands in a macro, set or filter, so that its place in the text is not known; put it around where that is printed")
+	}
 	turns := newTurns(out, len(messages))
 	l.encodeText(row, out.Text.S)
 	if l.trainOn == All {
@@ -147,14 +150,19 @@ func (l *Language) fillConversation(messages []any, tools any, row *parquet.Toke
 // wordStart is lo, or, where a token holds lo and of the header only spaces,
 // where that token begins: "Assistant: yes" has the token " yes".
 func wordStart(row *parquet.TokensRow, lo int) int {
-	i, _ := tokensIn(row, byteRange{lo, lo})
-	if i == 0 || int(row.TokenEnd[i-1]) <= lo {
-		return lo
-	}
-	if start := int(row.TokenStart[i-1]); strings.Trim(row.Text[start:lo], " ") == "" {
+	if start := tokenStart(row, lo); strings.Trim(row.Text[start:lo], " ") == "" {
 		return start
 	}
 	return lo
+}
+
+// tokenStart is where the token begins that holds the byte at.
+func tokenStart(row *parquet.TokensRow, at int) int {
+	i, _ := tokensIn(row, byteRange{at, at})
+	if i == 0 || int(row.TokenEnd[i-1]) <= at {
+		return at
+	}
+	return int(row.TokenStart[i-1])
 }
 
 // label trains, or does not, the tokens that begin in r.
@@ -168,12 +176,16 @@ func (l *Language) label(row *parquet.TokensRow, r byteRange, train bool) {
 	}
 }
 
-// labelGenerated trains the generation blocks of the selected messages.
+// labelGenerated trains the generation blocks of the selected messages, as
+// transformers does from the token on that holds a block's first character.
 func (l *Language) labelGenerated(row *parquet.TokensRow, out template.Output, turns []turn, train []bool) {
 	for _, g := range out.Generation {
+		if g[0] == g[1] {
+			continue
+		}
 		for i, t := range turns {
 			if train[i] && g[0] >= t.region.lo && g[0] < t.region.hi {
-				l.label(row, byteRange{g[0], g[1]}, true)
+				l.label(row, byteRange{tokenStart(row, g[0]), g[1]}, true)
 				break
 			}
 		}

@@ -276,6 +276,8 @@ func TestMaskRejects(t *testing.T) {
 		{"a train field of another kind", string(smollm2), `[{"role":"user","content":"q"},{"role":"assistant","content":"a","train":"yes"}]`, wrongType},
 		{"another header", `{% for m in messages %}{% if loop.index0 == 3 %}Bot says {% else %}<|{{ m.role }}|>{% endif %}{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}`,
 			`[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"q"},{"role":"assistant","content":"b"}]`, templateError},
+		{"a block in a macro", `{% macro say(m) %}{% generation %}{{ m.content }}<|end|>{% endgeneration %}{% endmacro %}{% for m in messages %}<|{{ m.role }}|>{% if m.role == 'assistant' %}{{ say(m) }}{% else %}{{ m.content }}{% endif %}{% endfor %}`,
+			`[{"role":"user","content":"q"},{"role":"assistant","content":"a"}]`, templateError},
 		{"the template objects", `{% for m in messages %}{% if m.content == 'bad' %}{{ raise_exception('no') }}{% endif %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}`,
 			`[{"role":"user","content":"bad"},{"role":"assistant","content":"a"}]`, templateError},
 	} {
@@ -309,15 +311,23 @@ func TestFirstWordIsTrained(t *testing.T) {
 	if n := len(tok.Encode(" the").IDs); n != 1 {
 		t.Fatalf("the tokenizer has %d tokens for the word", n)
 	}
-	l, err := NewLanguage(tok, `{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}`, "", "")
-	if err != nil {
-		t.Fatal(err)
-	}
-	row := &parquet.TokensRow{}
-	if err := l.fillConversation([]any{message("user", "a"), message("assistant", "the end")}, nil, row); err != nil {
-		t.Fatal(err)
-	}
-	if got := trained(l, row); got != " the end|" {
-		t.Errorf("trained %q", got)
+	for source, want := range map[string]string{
+		`{% for m in messages %}{{ m.role }}: {{ m.content }}|{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}`: " the end|",
+		`{% for m in messages %}{{ m.role }}: {% generation %}{{ m.content }}|{% endgeneration %}{% endfor %}`:                  " the end|",
+		// As transformers, which trains the whole token that a block begins in.
+		`{% for m in messages %}{{ m.role + ':\n' }}{% generation %}{{ '\n' + m.content }}|{% endgeneration %}{% endfor %}`:                                         "\n\nthe end|",
+		"{% for m in messages %}{{ m.role }}{% generation %}{{ m.content[:0] }}{% endgeneration %} {% generation %}{{ m.content }}|{% endgeneration %}{% endfor %}": " the end|",
+	} {
+		l, err := NewLanguage(tok, source, "", "")
+		if err != nil {
+			t.Fatal(err)
+		}
+		row := &parquet.TokensRow{}
+		if err := l.fillConversation([]any{message("user", "a"), message("assistant", "the end")}, nil, row); err != nil {
+			t.Fatal(err)
+		}
+		if got := trained(l, row); got != want {
+			t.Errorf("%s: trained %q, want %q", source, got, want)
+		}
 	}
 }

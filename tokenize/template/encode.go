@@ -112,6 +112,10 @@ func (w *writer) repr(v any, o Origin) {
 	}
 	switch v := v.(type) {
 	case Text:
+		if v.markup {
+			w.put("Markup(", o)
+			defer w.put(")", o)
+		}
 		w.reprString(v, o)
 	case undefined:
 		w.put("Undefined", o)

@@ -16,7 +16,10 @@ const (
 type Output struct {
 	Text       Text
 	Generation [][2]int // byte ranges rendered inside {% generation %}
-	Turns      []Turn   // ascending
+	// Unplaced: another such block stood in a macro, set or filter, whose text may
+	// have come anywhere.
+	Unplaced bool
+	Turns    []Turn // ascending
 }
 
 // Turn is a byte range that the template wrote while it was at a message: in an
@@ -79,6 +82,7 @@ type run struct {
 	leave                    func() // one level less deep
 	out, root                *buffer
 	generation               [][2]int
+	unplaced                 bool
 	turns                    []Turn
 	turn                     int            // the message that is being rendered; -1: none
 	iterations               int            // loops around the statement that runs
@@ -221,5 +225,5 @@ func (t *Template) Render(vars *Dict) (out Output, err error) {
 		}
 	}
 	runAll(t.body, r, newScope(s))
-	return Output{Concat(root.parts...), r.generation, r.turns}, nil
+	return Output{Concat(root.parts...), r.generation, r.unplaced, r.turns}, nil
 }

@@ -126,7 +126,7 @@ func (r *run) selecting(keep, byAttr bool) filter {
 // folded is v as sort and unique see it when case does not matter.
 func folded(v any, caseless bool) any {
 	if t, ok := v.(Text); ok && caseless {
-		return NewText(strings.ToLower(t.S), Literal)
+		return NewText(lower(t.S), Literal)
 	}
 	return v
 }
@@ -190,12 +190,12 @@ func init() {
 		},
 		"length": one(func(r *run, v any) any { return int64(r.length(v)) }),
 		"upper":  one(func(r *run, v any) any { return r.eachRune(r.str(v), upper) }),
-		"lower":  one(func(r *run, v any) any { return r.eachRune(r.str(v), strings.ToLower) }),
+		"lower":  one(func(r *run, v any) any { return r.eachRune(r.str(v), lower) }),
 		"capitalize": one(func(r *run, v any) any {
-			return r.titleCase(r.str(v), func(prev rune) bool { return prev < 0 })
+			return r.titleCase(r.str(v), titled, func(prev rune) bool { return prev < 0 })
 		}),
 		"title": one(func(r *run, v any) any {
-			return r.titleCase(r.str(v), func(prev rune) bool {
+			return r.titleCase(r.str(v), upper, func(prev rune) bool {
 				return prev < 0 || isSpace(prev) || strings.ContainsRune("-({[<", prev)
 			})
 		}),
@@ -261,6 +261,8 @@ func init() {
 			case bool, int64:
 				n, _ := number(v)
 				return n
+			case *big.Int:
+				return v
 			case float64:
 				if math.Abs(v) < 1<<63 {
 					return int64(v)
@@ -294,8 +296,12 @@ func init() {
 				return toFloat(n)
 			}
 			r.defined(v)
-			if t, ok := v.(Text); ok {
-				if f, ok := parseFloat(t.S); ok {
+			switch v := bare(v).(type) {
+			case *big.Int:
+				f, _ := v.Float64()
+				return f
+			case Text:
+				if f, ok := parseFloat(v.S); ok {
 					return f
 				}
 			}
@@ -441,18 +447,20 @@ func init() {
 			if truth(p[1]) {
 				parts = append(parts, pad)
 			}
-			t := r.str(v)
-			r.tick(strings.Count(t.S, "\n") * (1 + len(t.Segs)))
-			for i, l := range t.Split("\n", -1) {
+			t := r.wantText(v)
+			newline := NewText("\n", Literal)
+			for i, l := range r.lines(r.concat(t, newline), false) {
 				if i > 0 {
-					parts = append(parts, NewText("\n", Literal))
+					parts = append(parts, newline)
 					if l.S != "" || truth(p[2]) {
 						parts = append(parts, pad)
 					}
 				}
 				parts = append(parts, l)
 			}
-			return r.concat(parts...)
+			out := r.concat(parts...)
+			out.markup = t.markup
+			return out
 		},
 		"reverse": one(func(r *run, v any) any {
 			if l, ok := v.(*list); ok && l.view == "generator" {
@@ -482,6 +490,7 @@ func init() {
 					k = r.path(e, p[1])
 				}
 				k = folded(k, !truth(p[0]))
+				r.hashable(k)
 				for _, s := range seen {
 					if r.equal(s, k) {
 						continue next

@@ -75,7 +75,7 @@ func (r *run) percent(format Text, v any) any {
 			if !named {
 				arg = next()
 			}
-			parts = append(parts, r.convertVerb(c, arg))
+			parts = append(parts, r.convertVerb(c, arg, format.markup))
 		}
 		lo = i
 		if n := strings.IndexByte(s[i:], '%'); n >= 0 {
@@ -87,7 +87,9 @@ func (r *run) percent(format Text, v any) any {
 	if dict == nil && len(args) > 0 {
 		r.fail("not all arguments converted during string formatting")
 	}
-	return r.concat(append(parts, format.Slice(lo, len(s)))...)
+	out := r.concat(append(parts, format.Slice(lo, len(s)))...)
+	out.markup = format.markup
+	return out
 }
 
 func (r *run) digits(s string, i int) (n, end int) {
@@ -100,8 +102,9 @@ func (r *run) digits(s string, i int) (n, end int) {
 	return n, i
 }
 
-// convertVerb is one value as a conversion says, padded.
-func (r *run) convertVerb(c verb, v any) Text {
+// convertVerb is one value as a conversion says, padded; a string is escaped for a
+// format that is marked safe.
+func (r *run) convertVerb(c verb, v any, markup bool) Text {
 	r.room(c.width + max(c.precision, 0))
 	var t Text
 	switch c.kind {
@@ -111,6 +114,9 @@ func (r *run) convertVerb(c verb, v any) Text {
 			w := &writer{r: r}
 			w.repr(v, Literal)
 			t = w.text()
+		}
+		if markup {
+			t = r.escape(t)
 		}
 		if c.precision >= 0 {
 			if chars := r.chars(t); len(chars) > c.precision {
@@ -218,7 +224,13 @@ func (r *run) braces(format Text, args []any, kw *kwargs) Text {
 			}
 			v = e
 		}
-		parts = append(parts, r.str(v))
+		t := r.str(v)
+		if format.markup {
+			t = r.escape(t)
+		}
+		parts = append(parts, t)
 	}
-	return r.concat(append(parts, format.Slice(lo, len(s)))...)
+	out := r.concat(append(parts, format.Slice(lo, len(s)))...)
+	out.markup = format.markup
+	return out
 }

@@ -39,6 +39,21 @@ func (r *run) key(v any) string {
 	return k
 }
 
+// hashable fails for what Python takes neither for a key nor into a set.
+func (r *run) hashable(v any) {
+	switch v := v.(type) {
+	case *Dict:
+		r.key(v)
+	case *list:
+		if !v.tuple {
+			r.key(v)
+		}
+		for _, e := range v.items {
+			r.hashable(e)
+		}
+	}
+}
+
 // keyValue is the value that a Dict's key stands for.
 func keyValue(k string, o Origin) any {
 	rest, other := strings.CutPrefix(k, otherKey)

@@ -191,12 +191,12 @@ func init() {
 		"startswith": affix(strings.HasPrefix), "endswith": affix(strings.HasSuffix),
 		"find": find(false, false), "rfind": find(true, false), "index": find(false, true), "rindex": find(true, true),
 		"upper": simple(func(r *run, t Text) any { return r.eachRune(t, upper) }),
-		"lower": simple(func(r *run, t Text) any { return r.eachRune(t, strings.ToLower) }),
+		"lower": simple(func(r *run, t Text) any { return r.eachRune(t, lower) }),
 		"capitalize": simple(func(r *run, t Text) any {
-			return r.titleCase(t, func(prev rune) bool { return prev < 0 })
+			return r.titleCase(t, titled, func(prev rune) bool { return prev < 0 })
 		}),
 		"title": simple(func(r *run, t Text) any {
-			return r.titleCase(t, func(prev rune) bool { return !unicode.IsLetter(prev) })
+			return r.titleCase(t, titled, func(prev rune) bool { return !isCased(prev) })
 		}),
 		"isspace": all(isSpace), "isalpha": all(unicode.IsLetter), "isdigit": all(unicode.IsDigit),
 		"isalnum": all(func(c rune) bool { return unicode.IsLetter(c) || unicode.IsNumber(c) }),
@@ -387,8 +387,8 @@ func init() {
 		"false":    func(r *run, v any, a []any) bool { return bare(v) == false },
 		"sameas":   func(r *run, v any, a []any) bool { return typeName(v) == typeName(arg(r, a)) && r.equal(v, a[0]) },
 		"escaped":  func(r *run, v any, a []any) bool { t, ok := v.(Text); return ok && t.markup },
-		"filter":   func(r *run, v any, a []any) bool { return filters[r.wantText(v).S] != nil },
-		"test":     func(r *run, v any, a []any) bool { return tests[r.wantText(v).S] != nil },
+		"filter":   func(r *run, v any, a []any) bool { t, _ := v.(Text); return filters[t.S] != nil },
+		"test":     func(r *run, v any, a []any) bool { t, _ := v.(Text); return tests[t.S] != nil },
 		"callable": func(r *run, v any, a []any) bool {
 			_, ok := v.(callable)
 			return ok
@@ -396,8 +396,8 @@ func init() {
 		"divisibleby": func(r *run, v any, a []any) bool { return mod(r, v, r.wantInt(arg(r, a))) == 0 },
 		"odd":         func(r *run, v any, a []any) bool { return mod(r, v, 2) != 0 },
 		"even":        func(r *run, v any, a []any) bool { return mod(r, v, 2) == 0 },
-		"lower":       func(r *run, v any, a []any) bool { s := r.str(v).S; return s == strings.ToLower(s) && s != upper(s) },
-		"upper":       func(r *run, v any, a []any) bool { s := r.str(v).S; return s == upper(s) && s != strings.ToLower(s) },
+		"lower":       func(r *run, v any, a []any) bool { s := r.str(v).S; return s == lower(s) && s != upper(s) },
+		"upper":       func(r *run, v any, a []any) bool { s := r.str(v).S; return s == upper(s) && s != lower(s) },
 	}
 	for op, names := range map[string][]string{"==": {"eq", "equalto", "=="}, "!=": {"ne", "!="}, "<": {"lt", "lessthan", "<"}, "<=": {"le", "<="},
 		">": {"gt", "greaterthan", ">"}, ">=": {"ge", ">="}, "in": {"in"}} {

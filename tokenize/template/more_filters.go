@@ -163,15 +163,14 @@ func init() {
 		if p[3] != nil {
 			leeway = r.wantInt(p[3])
 		}
-		t := r.str(v)
-		chars := r.chars(t)
 		tail := int64(r.length(end))
 		if length < tail || leeway < 0 {
 			r.fail("truncate needs a length of at least %d and a leeway of at least 0", tail)
 		}
-		if int64(len(chars)) <= length+leeway {
-			return t
+		if int64(r.length(v)) <= length+leeway {
+			return v
 		}
+		chars := r.chars(r.wantText(v))
 		cut := r.concat(chars[:length-tail]...)
 		if !truth(p[1]) {
 			if i := strings.LastIndexByte(cut.S, ' '); i >= 0 {
@@ -180,14 +179,33 @@ func init() {
 		}
 		return r.concat(cut, end)
 	}
-	filters["urlencode"] = one(func(r *run, v any) any {
-		t, ok := v.(Text)
-		if !ok {
-			t = r.str(v)
-		}
+	quote := func(r *run, v any, f func(s string) string) Text {
+		t := r.str(v)
 		r.room(8 * len(t.S))
-		return r.eachRune(t, func(s string) string {
-			return strings.ReplaceAll(strings.ReplaceAll(strings.ReplaceAll(url.QueryEscape(s), "+", "%20"), "%2F", "/"), "%7E", "~")
-		})
+		return r.eachRune(t, func(s string) string { return f(strings.ReplaceAll(url.QueryEscape(s), "%7E", "~")) })
+	}
+	filters["urlencode"] = one(func(r *run, v any) any {
+		var items []any
+		switch v := v.(type) {
+		case *Dict:
+			items = pairs(r, v)
+		case *list:
+			items = r.iterate(v)
+		default:
+			return quote(r, v, strings.NewReplacer("+", "%20", "%2F", "/").Replace)
+		}
+		var parts []Text // of a query string
+		for i, e := range items {
+			pair := r.iterate(e)
+			if len(pair) != 2 {
+				r.fail("urlencode needs pairs, and item %d has %d parts", i, len(pair))
+			}
+			if i > 0 {
+				parts = append(parts, NewText("&", Literal))
+			}
+			same := func(s string) string { return s }
+			parts = append(parts, quote(r, pair[0], same), NewText("=", Literal), quote(r, pair[1], same))
+		}
+		return r.concat(parts...)
 	})
 }

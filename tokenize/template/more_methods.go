@@ -4,6 +4,8 @@ import (
 	"strings"
 	"unicode"
 	"unicode/utf8"
+
+	xcases "golang.org/x/text/cases"
 )
 
 // The string methods that chat templates rarely use.
@@ -15,9 +17,9 @@ func init() {
 			return strings.IndexFunc(t.S, is) >= 0 && strings.IndexFunc(t.S, other) < 0
 		}
 	}
-	lower, upperOrTitle := unicode.IsLower, func(c rune) bool { return unicode.IsUpper(c) || unicode.IsTitle(c) }
-	stringMethods["islower"] = cased(lower, upperOrTitle)
-	stringMethods["isupper"] = cased(unicode.IsUpper, func(c rune) bool { return lower(c) || unicode.IsTitle(c) })
+	upperOrTitle := func(c rune) bool { return unicode.IsUpper(c) || unicode.IsTitle(c) }
+	stringMethods["islower"] = cased(unicode.IsLower, upperOrTitle)
+	stringMethods["isupper"] = cased(unicode.IsUpper, func(c rune) bool { return unicode.IsLower(c) || unicode.IsTitle(c) })
 	every := func(is func(rune) bool) method {
 		return func(r *run, t Text, a []any, kw *kwargs) any {
 			r.params(a, kw)
@@ -30,17 +32,26 @@ func init() {
 	stringMethods["swapcase"] = func(r *run, t Text, a []any, kw *kwargs) any {
 		r.params(a, kw)
 		return r.eachRune(t, func(s string) string {
-			return strings.Map(func(c rune) rune {
-				if unicode.IsUpper(c) {
-					return unicode.ToLower(c)
+			low := lower(s) // of the whole, for Σ
+			var b strings.Builder
+			for _, c := range s {
+				n := len(lower(string(c)))
+				switch {
+				case unicode.IsUpper(c) || unicode.Is(unicode.Other_Uppercase, c):
+					b.WriteString(low[:n])
+				case unicode.IsTitle(c):
+					b.WriteRune(c)
+				default:
+					b.WriteString(upper(string(c)))
 				}
-				return unicode.ToUpper(c)
-			}, s)
+				low = low[n:]
+			}
+			return b.String()
 		})
 	}
 	stringMethods["casefold"] = func(r *run, t Text, a []any, kw *kwargs) any {
 		r.params(a, kw)
-		return r.eachRune(t, func(s string) string { return strings.ToLower(strings.ReplaceAll(s, "ß", "ss")) })
+		return r.eachRune(t, xcases.Fold().String)
 	}
 	partition := func(last bool) method {
 		return func(r *run, t Text, a []any, kw *kwargs) any {

@@ -3,7 +3,6 @@ package template
 import (
 	"fmt"
 	"strings"
-	"unicode"
 )
 
 // Kind of a piece of a template.
@@ -68,6 +67,9 @@ func Split(src string) ([]Piece, error) {
 		switch {
 		case tag == "{#":
 		case tag == "{%" && strings.TrimSpace(inner) == "raw":
+			if mark != '-' {
+				pos = end + 2 // a line break behind it stays
+			}
 			text, next, ok := rawBlock(src, pos)
 			if !ok {
 				return nil, fmt.Errorf("template line %d: raw without endraw", line)
@@ -94,13 +96,13 @@ func nextTag(src string, from int) int {
 // leading is the text before a tag, cut as the tag's sign or lstrip_blocks says.
 func leading(text, tag, rest string, lineStart bool) string {
 	if strings.HasPrefix(rest, "-") {
-		return strings.TrimRightFunc(text, unicode.IsSpace)
+		return strings.TrimRightFunc(text, isSpace)
 	}
 	if tag == "{{" || strings.HasPrefix(rest, "+") {
 		return text
 	}
 	nl := strings.LastIndexByte(text, '\n') + 1
-	if (nl > 0 || lineStart) && strings.TrimSpace(text[nl:]) == "" {
+	if (nl > 0 || lineStart) && strings.TrimFunc(text[nl:], isSpace) == "" {
 		return text[:nl]
 	}
 	return text
@@ -109,7 +111,7 @@ func leading(text, tag, rest string, lineStart bool) string {
 // after is where the text behind a tag that ends at i begins.
 func after(src string, i int, tag string, mark byte) int {
 	if mark == '-' {
-		return len(src) - len(strings.TrimLeftFunc(src[i:], unicode.IsSpace))
+		return len(src) - len(strings.TrimLeftFunc(src[i:], isSpace))
 	}
 	if tag != "{{" && mark != '+' && strings.HasPrefix(src[i:], "\n") {
 		return i + 1

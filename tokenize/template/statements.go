@@ -34,6 +34,8 @@ func (p *parser) statement(name string) stmt {
 			r.write(text)
 			if r.out == r.root {
 				r.generation = append(r.generation, [2]int{lo, r.out.n})
+			} else {
+				r.unplaced = true
 			}
 			return goOn
 		}

@@ -47,28 +47,6 @@ func (r *run) eachRune(t Text, f func(s string) string) Text {
 	return out
 }
 
-func upper(s string) string {
-	return strings.ToUpper(strings.ReplaceAll(s, "ß", "SS"))
-}
-
-// titleCase raises the first letter of each word, or of the text alone, and
-// lowers the others.
-func (r *run) titleCase(t Text, start func(prev rune) bool) Text {
-	prev := rune(-1)
-	return r.eachRune(t, func(s string) string {
-		var b strings.Builder
-		for _, c := range s {
-			if start(prev) {
-				b.WriteRune(unicode.ToTitle(c))
-			} else {
-				b.WriteRune(unicode.ToLower(c))
-			}
-			prev = c
-		}
-		return b.String()
-	})
-}
-
 func (r *run) strip(t Text, v any, left, right bool) Text {
 	cut := isSpace
 	if v != nil {

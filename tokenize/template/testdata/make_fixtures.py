@@ -461,6 +461,30 @@ s|trim|length + 1
 (s ~ 'x')|length
 s ~ 'x'|length
 s.__class__
+'a\r\nb\rc\x0bd\u2028e\x85f\n'|indent(1)
+'\n'|indent(2, true, true) ~ '|' ~ ''|indent(2, true) ~ '|' ~ 'a\r'|indent
+('<a>\n<b>'|e)|indent(2) + '<'
+l|indent
+n|indent(2)
+missing|indent
+l|truncate(20)
+l|truncate(3)
+n|truncate
+missing|truncate
+{'a b': 'c&d/e', 'é': 1}|urlencode ~ [['x', 'y z'], 'ab']|urlencode
+l|urlencode
+12345678901234567890123|int
+12345678901234567890123|float
+p|unique|list
+[[1], [1]]|unique|list
+[(1, 2), (1, 2)]|unique|list
+n is filter ~ missing is test
+['<a>'|safe, ('<a>'|safe, 1)]
+'%s-%r-%d'|safe|format('<', '<', 1) + '<'
+('{}<'|safe).format('<') + '<'
+'İß ﬁ ΑΣ ŉ'|upper ~ 'İß ﬁ ΑΣ ŉ'|lower
+'ǆ ß ﬁx ΟΔΟΣ ŉa'|title ~ 'ǆ ß ﬁx ΟΔΟΣ ŉa'.title() ~ 'ab中d ªb'.title()
+'ǆΣ'|capitalize ~ 'ßA'.capitalize() ~ 'ǅﬁΑΣ'.swapcase() ~ 'ﬁİß'.casefold()
 """.strip("\n").split("\n")
 STATEMENTS = [
     "{% for x in l %}{{ loop.index }}{{ loop.index0 }}{{ loop.first }}{{ loop.last }}{{ loop.length }}{{ loop.revindex }}{{ loop.revindex0 }}{{ loop.previtem }}{{ loop.nextitem }};{% endfor %}",
@@ -488,6 +512,7 @@ STATEMENTS = [
     "{% for x in l if x > 1 %}{{ loop.index }}{{ x }}{% else %}none{% endfor %}", "{% for x in [] %}{% else %}none{% endfor %}", "{% for x in l %}{{ loop.cycle('a', 'b') }}{{ loop.changed(x > 1) }}{{ loop.revindex }}{{ loop.previtem }}{{ loop.nextitem }}{% endfor %}", "{% with a=1, b=2 %}{{ a + b }}{% endwith %}{{ a is defined }}",
     "{% generation %}{% for x in l %}{{ x }}{% endfor %}{% endgeneration %}|{% generation %}{% endgeneration %}", "{% for m in messages %}{% generation %}{{ m.content }}{% break %}{% endgeneration %}{% endfor %}", "{%- set x = 1 -%}\n{{- x -}}\n y", "{{ 'a' if n is odd else 'b' ~ 'c' }}", "{{ '\\n' }}{{ \"\\t|\" }}",
     "{% set loop_messages = messages[1:] %}{{ loop_messages|length }}", "{% set x = 'a' if n == 3 %}{{ x }}", "{% for x in range(3) %}{{ x if not loop.last else 'end' }}{% endfor %}", "{% for m in messages|selectattr('role', 'equalto', 'user') %}{{ m.content }}{% endfor %}",
+    "{% raw %}\n  x\n  {% endraw %}\ny", "{%- raw %}\n {{ x }} {%+ endraw +%}\ny", "{% raw -%}\n  x{% endraw %}", "x\x1c{%- if t -%}\x1fy{% endif %}", "\n\x1d{% if t %}y{% endif %}",
 ]
 
 
