@@ -229,6 +229,7 @@ func (t *text) gates(r *Report) {
 	for _, g := range r.Gates {
 		t.f("  %-16s %12s %22s %14s %12s\n", g.Gate, num(g.MeanWeight), percent(float64(g.EffShare)), percent(float64(g.GradientKept)), percent(float64(g.LossKept)))
 	}
+	t.f("\n  A gate multiplies each target's loss by a weight; plain SFT has 1 everywhere. The effective\n  sample size is (sum w)^2 / sum w^2, of the targets; kept is what is left of SFT's.\n")
 }
 
 func (t *text) whatIf(r *Report) {
