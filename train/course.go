@@ -90,6 +90,12 @@ func (c *course) close() {
 // restore goes back to a checkpoint that is whole. Newer ones, which are not or
 // are not wanted, are removed: the run will write them again.
 func (c *course) restore(from string, s *state) error {
+	if cost := c.rec.goOn(s); cost != "" {
+		if c.o.Resume == ResumeAuto {
+			return cli.Usagef("%s: %s; --resume %s goes on all the same, and --resume none starts anew", from, cost, from)
+		}
+		fmt.Fprintf(c.o.Stderr, "warning: %s: %s\n", from, cost)
+	}
 	if s.Plan != c.plan || s.Step > len(c.steps) {
 		return cli.Usagef("%s was written by a program that orders rows differently (version %s): go on with that one, or --resume none to start anew", from, s.Record.Version)
 	}
@@ -121,9 +127,6 @@ func (c *course) restore(from string, s *state) error {
 		}
 	}
 	fmt.Fprintf(c.o.Stderr, "going on from %s, after step %d of %d\n", store.Join(c.o.Out, CheckpointsName, stepName(s.Step)), s.Step, len(c.steps))
-	if cost := c.rec.goOn(s); cost != "" {
-		fmt.Fprintf(c.o.Stderr, "warning: %s\n", cost)
-	}
 	return nil
 }
 

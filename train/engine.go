@@ -6,8 +6,8 @@ import (
 )
 
 // Numerics is raised with every change of the program after which some training has
-// other bits on some instruction set (TestNumerics). A run that goes on with another
-// one than it was begun with says so, and so does its record.
+// other bits on some instruction set (TestNumerics). A run goes on with another one than
+// it was begun with only if it is told to, and its record says so.
 const Numerics = 1
 
 // Engine is what computed the steps of a run from Step on. With another instruction
@@ -24,7 +24,8 @@ func (e Engine) String() string {
 }
 
 // goOn makes rec, of this engine, the record of a run that goes on from a checkpoint,
-// and says what that costs; "" where the checkpoint is of the same engine.
+// and says what that costs, which must be asked for; "" where the checkpoint is of the
+// same engine.
 func (rec *Record) goOn(s *state) string {
 	was := &s.Record
 	rec.Engines = was.Engines
@@ -44,6 +45,5 @@ func (rec *Record) goOn(s *state) string {
 	case was.Numerics != rec.Numerics:
 		remedy = "the eaft that made it, with " + remedy
 	}
-	return fmt.Sprintf("the checkpoint was made with %v, and this is %v: the steps from here on differ in their last bits from those of a run that was not stopped, and %s will say so; %s goes on with the same bits",
-		before, now, RecordName, remedy)
+	return fmt.Sprintf("the checkpoint was made with %v, and this is %v, whose steps differ in their last bits; %s goes on with the same bits", before, now, remedy)
 }
