@@ -174,8 +174,12 @@ func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
 		}
 	}
 	var out bytes.Buffer
-	if err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: io.Discard, Quiet: true}); err != nil {
-		return err
+	err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: io.Discard, Quiet: true})
+	switch {
+	case ctx.Err() != nil:
+		return ctx.Err()
+	case err != nil: // the scores are gone, say, and the run failed to make them again
+		return store.RemoveIfThere(p.at(p.Out, reportDir, "conflicts.txt"))
 	}
 	return store.WriteFile(p.at(p.Out, reportDir, "conflicts.txt"), out.Bytes())
 }
