@@ -210,7 +210,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		slices.Sort(out)
 		return strings.Join(out, ", ")
 	},
-	"brief": brief, "quote": quote, "again": setFlags,
+	"brief": brief, "quote": quote, "again": setFlags, "has": slices.Contains[[]string],
 }).Parse(pageSource))
 
 // HTML writes the report as one page, which fetches nothing.
