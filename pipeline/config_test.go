@@ -90,7 +90,7 @@ func TestMisspelledEnvironment(t *testing.T) {
 		"EAFT_LR": "is EAFT_TOKENIZE_LR or EAFT_SCORE_LR or EAFT_INSPECT_LR or EAFT_TRAIN_LR meant?", "EAFT_TRAIN": "name a flag of train",
 		"EAFT_EVAL_HELD_SPLIT": "set in the file, or by --set eval", "EAFT_EVAL_HELD_LR": "set in the file, or by --set eval",
 		"EAFT_PYTHON": "", "EAFT_TOKENIZER_DIRS": "", "EAFT_TRAINED": "", "EAFT_EVAL_MODEL": "", "EAFT_SMOLLM2_FOLDER": "",
-		"EAFT_OUTPUT_DIR": "", "EAFT_SERVICE_PORT_HTTP": "", "EAFT_MODEL_DIR": "", "EAFT_": "",
+		"EAFT_OUTPUT_DIR": "", "EAFT_SERVICE_PORT_HTTP": "", "EAFT_MODEL_DIR": "", "EAFT_PORT": "", "EAFT_HOME": "", "EAFT_OUTPUT": "is EAFT_OUT meant?", "EAFT_": "",
 	} {
 		over, err := FromEnvironment([]string{name + "=1"}, func(string, ...string) ([]cli.Flag, error) {
 			return []cli.Flag{{Name: "lr", Type: "float64"}, {Name: "max-reject", Type: "float64"}}, nil

@@ -83,7 +83,7 @@ func (r *reader) variable(field string) string {
 			}
 		}
 	}
-	if at := cli.Meant(field, environment); at != "" && stage == field { // one word
+	if at := cli.Meant(field, environment); at != "" && stage == field && at[0] == field[0] { // one word, and none such as PORT
 		meant = append(meant, "EAFT_"+strings.ToUpper(at))
 	} else if field == "corpus" {
 		meant = append(meant, "EAFT_CORPORA")

@@ -3,12 +3,14 @@ package pipeline
 import (
 	"bytes"
 	"context"
+	"errors"
 	"io"
 	"os"
 	"path/filepath"
 	"regexp"
 	"slices"
 	"strings"
+	"syscall"
 
 	"eaft/internal/cli"
 )
@@ -19,8 +21,11 @@ import (
 // what else it complains of is the error, with the line of the field.
 func (p *Pipeline) probe(ctx context.Context, plan []Planned) error {
 	dir, err := os.MkdirTemp("", "eaft-probe-")
+	if errors.Is(err, syscall.ENOSPC) || errors.Is(err, syscall.EDQUOT) {
+		return err // there may be room later
+	}
 	if err != nil {
-		return err
+		return cli.Usagef("no temporary files can be made: %w; set TMPDIR to a folder where they can", err)
 	}
 	defer os.RemoveAll(dir)
 	for _, pl := range plan {

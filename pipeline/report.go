@@ -180,6 +180,9 @@ func (p *Pipeline) conflictsText(ctx context.Context, pl *Planned) error {
 			args = append(args, a)
 		}
 	}
+	if _, err := store.Stat(p.at(pl.Args[1], parquet.ManifestName)); errors.Is(err, fs.ErrNotExist) {
+		return nil // the scores are gone, and the run failed to make them again
+	}
 	var out, said bytes.Buffer
 	if err := p.Runner.Run(ctx, Stage{Program: pl.Program, Args: args, Out: &out, Err: &said, Quiet: true}); ctx.Err() != nil {
 		return ctx.Err()
@@ -221,7 +224,7 @@ var page = template.Must(template.New("report").Funcs(template.FuncMap{
 		slices.Sort(out)
 		return strings.Join(out, ", ")
 	},
-	"brief": brief, "quote": quote, "again": setFlags,
+	"brief": brief, "quote": quote, "again": setFlags, "has": slices.Contains[[]string],
 }).Parse(pageSource))
 
 // HTML writes the report as one page, which fetches nothing.

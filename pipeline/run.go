@@ -276,6 +276,9 @@ func (p *Pipeline) say(what, name, event string, fields ...any) {
 // Clean removes what the run, as its file is now, does not refer to: folders of
 // steps with another key, unless the file names something in them. dry only names them.
 func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
+	if _, err := store.Stat(p.at(p.Out)); errors.Is(err, fs.ErrNotExist) {
+		return nil // nothing was made
+	}
 	ctx, held, err := p.acquire(ctx, p.at(p.Out, lockName), false, p.Wait, "another pipeline works in this folder")
 	if err != nil {
 		return err
@@ -307,7 +310,9 @@ func (p *Pipeline) Clean(ctx context.Context, dry bool, w io.Writer) error {
 		if err != nil {
 			return err
 		}
-		fmt.Fprintf(w, "%s  %.1f MB  %s\n", dir, float64(size)/1e6, r.Step)
+		if _, err := fmt.Fprintf(w, "%s  %.1f MB  %s\n", dir, float64(size)/1e6, r.Step); err != nil {
+			return err
+		}
 		if dry {
 			continue
 		}

@@ -327,9 +327,13 @@ func (w *worker) make(ctx context.Context, shards []int) error {
 	err = w.execute(run, missing)
 	cancel(nil)
 	<-stopped
-	if cause := context.Cause(run); err != nil && ctx.Err() == nil && errors.Is(cause, errLost) {
+	switch cause := context.Cause(run); {
+	case err == nil || ctx.Err() != nil:
+	case errors.Is(cause, errLost):
 		w.p.say("worker", w.s.Name, "goes on", "why", cause.Error())
 		return nil
+	case !errors.Is(cause, context.Canceled): // the stage was stopped for it
+		return cause
 	}
 	return err
 }
@@ -346,7 +350,7 @@ func (w *worker) live(ctx context.Context, cancel context.CancelCauseFunc) {
 			return
 		case <-tick.C:
 			if lost, err := w.claims.Beat(); err != nil {
-				cancel(err)
+				cancel(fmt.Errorf("this worker cannot show life: %w", err))
 			} else if len(lost) > 0 {
 				cancel(fmt.Errorf("%w, and another took over shard %d", errLost, lost[0]))
 			}

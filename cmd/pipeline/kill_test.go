@@ -237,6 +237,36 @@ func TestStopped(t *testing.T) {
 	}
 }
 
+// TestNoLife: a worker whose claims cannot be written any more has failed; nobody has
+// stopped it, which a scheduler would take for a reason to try again without end.
+func TestNoLife(t *testing.T) {
+	dir := workspace(t)
+	if out, err := pipelineRun(dir, "--until", "tokenize").CombinedOutput(); err != nil {
+		t.Fatalf("%v\n%s", err, out)
+	}
+	cmd := exec.Command(filepath.Join(programs, "pipeline"), "work", "run.yaml", "--stage", "score", "--batch", "7", "--lease", "200ms")
+	cmd.Dir = dir
+	var said strings.Builder
+	cmd.Stderr = &said
+	if err := cmd.Start(); err != nil {
+		t.Fatal(err)
+	}
+	var claims []string
+	for until := time.Now().Add(time.Minute); len(claims) < 7 && time.Now().Before(until); time.Sleep(5 * time.Millisecond) {
+		claims, _ = filepath.Glob(filepath.Join(dir, "run", "score-*", "shards", "*.claim.0"))
+	}
+	if len(claims) == 0 {
+		t.Fatal("no claims")
+	}
+	if err := os.Rename(filepath.Dir(claims[0]), filepath.Join(dir, "aside")); err != nil {
+		t.Fatal(err)
+	}
+	cmd.Wait()
+	if cmd.ProcessState.ExitCode() != 1 || !strings.Contains(said.String(), "this worker cannot show life: ") {
+		t.Errorf("%v\n%s", cmd.ProcessState, said.String())
+	}
+}
+
 // TestTwo: a second run of the folder is refused, or waits and finds all done.
 func TestTwo(t *testing.T) {
 	dir := workspace(t)

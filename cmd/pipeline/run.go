@@ -146,12 +146,27 @@ func runRun(ctx context.Context, args []string, std cli.IO) error {
 	if err != nil {
 		return err
 	}
+	for name, value := range map[string]string{"until": *until, "metrics": *metrics} {
+		if value == "" && c.fs.Changed(name) { // a variable of a script that is not set, probably
+			return cli.Usagef("--%s is empty; leave it out, or give it a value", name)
+		}
+	}
+	if err := checkLease(*lease); err != nil {
+		return err
+	}
 	p.Until, p.Verify, p.Metrics, p.Lease = *until, *verify, *metrics, *lease
 	return p.Run(ctx)
 }
 
 func leaseFlag(fs *pflag.FlagSet) *time.Duration {
 	return fs.Duration("lease", 30*time.Second, "a worker that has shown no life for so long has lost its shards to others")
+}
+
+func checkLease(lease time.Duration) error {
+	if lease <= 0 {
+		return cli.Usagef("--lease %v: use a time such as 30s", lease)
+	}
+	return nil
 }
 
 const planUsage = `Usage: pipeline plan RUN.YAML [flags]

@@ -36,8 +36,8 @@ func runWork(ctx context.Context, args []string, std cli.IO) error {
 	if *batch < 0 {
 		return cli.Usagef("--batch %d: use 1 or more, or 0", *batch)
 	}
-	if *lease <= 0 {
-		return cli.Usagef("--lease %v: use a time such as 30s", *lease)
+	if err := checkLease(*lease); err != nil {
+		return err
 	}
 	slice, err := pipeline.ParseSlice(*shard)
 	if err != nil {
