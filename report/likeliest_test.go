@@ -11,6 +11,7 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
@@ -137,5 +138,23 @@ func TestLikeliestExported(t *testing.T) {
 				t.Errorf("target %d, %s: CSV %s, Arrow %s, want %s", i, name, table[i+1][c], inArrow, spelled)
 			}
 		}
+	}
+}
+
+// A text that is a part of a character is the same in all formats.
+func TestExportedBytes(t *testing.T) {
+	x := &Target{ID: "\xc3", Text: " \xe2\x89", ExpectedText: "\xe2\x89\xa0\xf0\x9f", TopKText: []string{"\xf0\x9f\x98"}}
+	data, err := json.Marshal(x)
+	must(t, err)
+	var want Target
+	must(t, json.Unmarshal(data, &want))
+	v := x.values()
+	for i, text := range map[int]string{1: want.ID, 6: want.Text, 16: want.ExpectedText} {
+		if v[i] != text || !utf8.ValidString(text) {
+			t.Errorf("column %d is %q, in JSON lines %q", i, v[i], text)
+		}
+	}
+	if have := v[21].([]string); !slices.Equal(have, want.TopKText) {
+		t.Errorf("topk_text is %q, in JSON lines %q", have, want.TopKText)
 	}
 }
