@@ -23,7 +23,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	if p.tokens != nil {
 		tokensDir = p.tokens.Dir
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}

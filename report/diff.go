@@ -238,7 +238,7 @@ func BuildDiff(ctx context.Context, o Options, after string) (*Diff, error) {
 	if err := sameTokens(p.scores, second); err != nil {
 		return nil, err
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}

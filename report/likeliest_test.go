@@ -16,6 +16,8 @@ import (
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/chromedp/chromedp"
+
+	"eaft/parquet"
 )
 
 func unpacked[T uint32 | float32](t *testing.T, s string) []T {
@@ -34,7 +36,7 @@ func TestLikeliestOnThePage(t *testing.T) {
 	o := options(t, scores, "p<=0.05,h<=0.15")
 	o.Shown = 10
 	r := build(t, o)
-	vocab, err := openVocabulary(scores)
+	vocab, err := openVocabulary(&parquet.Dataset{Dir: scores})
 	must(t, err)
 	p := newPage(r)
 	ids, probs := unpacked[uint32](t, p.Likeliest), unpacked[float32](t, p.LikeliestProbs)
@@ -83,7 +85,7 @@ func TestLikeliestOfARow(t *testing.T) {
 	scores, _ := writeTopK(t, small, "all", 2)
 	row, err := FindRow(t.Context(), options(t, scores, "p<=0.05,h<=0.15"), "a")
 	must(t, err)
-	vocab, err := openVocabulary(scores)
+	vocab, err := openVocabulary(&parquet.Dataset{Dir: scores})
 	must(t, err)
 	got := row.Tokens[1].Likeliest
 	if len(got) != 2 || got[0].Token != 8 || got[1].Token != 0 || got[1].Text != vocab.token(0) || math.Abs(float64(got[1].Prob)-.465) > 1e-6 || row.Tokens[0].Likeliest != nil {

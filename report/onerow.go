@@ -55,7 +55,7 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}
