@@ -195,13 +195,7 @@ func (in *auditInputs) findCuts(run string) error {
 
 // spell finds the vocabulary beside the scores, else beside the tokens.
 func (in *auditInputs) spell() (err error) {
-	var dirs []string
-	for _, d := range []*parquet.Dataset{in.scores, in.tokens, in.after} {
-		if d != nil {
-			dirs = append(dirs, d.Dir)
-		}
-	}
-	if in.vocab, err = openVocabulary(dirs...); err == nil && in.tokens != nil && in.vocab.t == nil {
+	if in.vocab, err = openVocabulary(in.scores, in.tokens, in.after); err == nil && in.tokens != nil && in.vocab.t == nil {
 		in.missing = append(in.missing, "no _tokenizer.json lies beside the tokens or the scores, so classes of tokens and texts are not known")
 	}
 	return err

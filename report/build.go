@@ -23,7 +23,7 @@ func Build(ctx context.Context, o Options) (*Report, error) {
 	if p.tokens != nil {
 		tokensDir = p.tokens.Dir
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}
@@ -68,7 +68,7 @@ func (t *tally) report(tokensDir string) *Report {
 	low, high := t.all.interval()
 	r := &Report{
 		Rows: t.all.rows, Targets: t.all.targets, MeanLogProb: Num(t.logprob.Value() / n), MeanH: Num(t.h.Value() / n), Correlation: Num(t.corr.Value()), MeanTopKMass: Num(t.mass.Value() / n),
-		Cuts:      Cuts{Num(t.cuts.Prob), Num(t.cuts.H), Num(t.cuts.MinMass), t.o.Thresholds.String(), t.o.Estimator},
+		Cuts:      t.o.cuts(t.cuts),
 		Conflicts: t.all.conflicts, ConflictRate: Num(float64(t.all.conflicts) / n), RateLow: low, RateHigh: high, Counted: "trained", K: t.k,
 		ConflictRows: t.conflictRows, ConflictLoss: Num(t.conflictLoss), Loss: Num(-t.logprob.Value()),
 		SureShare: Num(float64(t.sure) / n), FlatShare: Num(float64(t.flat) / n), MarkupShare: Num(t.markup / t.spare),

@@ -10,6 +10,7 @@ import (
 
 	"eaft/internal/cli"
 	"eaft/parquet"
+	"eaft/tokenize/tokenizer"
 )
 
 // A shard that is not the one of its manifest is refused by everything that reads
@@ -114,4 +115,38 @@ func TestDamagedAudit(t *testing.T) {
 		}
 		must(t, os.WriteFile(path, data, 0o666))
 	}
+}
+
+// A tokenizer that is not the one of the manifest's hash would spell other texts.
+func TestOtherTokenizer(t *testing.T) {
+	scores, tokens := write(t, small, "all")
+	path := filepath.Join(scores, parquet.TokenizerName)
+	data, err := os.ReadFile(path)
+	must(t, err)
+	own, err := tokenizer.FromJSON(data)
+	must(t, err)
+	for _, dir := range []string{scores, tokens} {
+		m, err := parquet.ReadManifest(dir)
+		must(t, err)
+		if m.Hashes == nil {
+			m.Hashes = map[string]string{}
+		}
+		m.Hashes["tokenizer"] = own.Fingerprint()
+		must(t, parquet.WriteManifest(dir, m))
+	}
+	o := options(t, scores, "")
+	build(t, o)
+	changed := bytes.Replace(data, []byte(`"Paris"`), []byte(`"Rome"`), 1)
+	if bytes.Equal(data, changed) {
+		t.Fatal("nothing to change")
+	}
+	for _, dir := range []string{scores, tokens} {
+		path := filepath.Join(dir, parquet.TokenizerName)
+		must(t, os.WriteFile(path, changed, 0o666))
+		if _, err := Build(t.Context(), o); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path+": it has the hash") {
+			t.Errorf("%v", err)
+		}
+		must(t, os.Remove(path))
+	}
+	build(t, o)
 }

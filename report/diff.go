@@ -238,7 +238,7 @@ func BuildDiff(ctx context.Context, o Options, after string) (*Diff, error) {
 	if err := sameTokens(p.scores, second); err != nil {
 		return nil, err
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}
@@ -315,11 +315,14 @@ func sameTokens(a, b *parquet.Dataset) error {
 }
 
 func (t *diffTally) diff(rows int64, vocab *vocabulary) *Diff {
-	d := &Diff{Rows: rows, Targets: int64(t.a.n), Cuts: Cuts{Num(t.cuts.Prob), Num(t.cuts.H), Num(t.cuts.MinMass), t.o.Thresholds.String(), t.o.Estimator},
+	d := &Diff{Rows: rows, Targets: int64(t.a.n), Cuts: t.o.cuts(t.cuts),
 		MeanLogProbA: t.a.estimate().Mean, MeanLogProbB: t.b.estimate().Mean, DeltaLogProb: t.delta.estimate(), DeltaProb: t.prob.estimate(),
 		DeltaEntropy: t.entropy.estimate(), SameTop1: t.same.estimate(), RMSDeltaProb: Num(math.Sqrt(t.square / t.a.n)), Correlation: Num(t.corr.Value()),
 		MaxAbsDelta: Num(t.largest), ConflictsA: t.conflictsA, ConflictsB: t.conflictsB, Kept: t.kept, Resolved: t.conflictsA - t.kept, New: t.conflictsB - t.kept,
 		WorstTokens: []DiffToken{}, WorstRows: []DiffRow{}, DeltaQuantiles: DeltaChanges{t.fell.N(), t.rose.N(), quantiles(&t.fell), quantiles(&t.rose)}}
+	if d.Targets == 0 {
+		d.MaxAbsDelta = Num(nan)
+	}
 	d.PerplexityRatio = Num(math.Exp(-float64(d.DeltaLogProb.Mean)))
 	for _, x := range t.tokens.list {
 		x.ID, x.Text, x.TopA, x.TopB = Visible([]byte(x.ID)), vocab.token(x.ids[0]), vocab.token(x.ids[1]), vocab.token(x.ids[2])

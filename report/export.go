@@ -105,7 +105,7 @@ func columnsOf(topK bool) []field {
 
 // values in the order of columns and likeliest.
 func (t *Target) values() []any {
-	valid := func(s string) string { return strings.ToValidUTF8(s, "\uFFFD") }
+	valid := func(s string) string { return string([]rune(s)) } // as JSON does: U+FFFD for each byte that is none
 	texts := make([]string, len(t.TopKText))
 	for i, s := range t.TopKText {
 		texts[i] = valid(s)

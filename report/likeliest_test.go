@@ -11,10 +11,13 @@ import (
 	"strings"
 	"testing"
 	"time"
+	"unicode/utf8"
 
 	"github.com/apache/arrow-go/v18/arrow/array"
 	"github.com/apache/arrow-go/v18/arrow/ipc"
 	"github.com/chromedp/chromedp"
+
+	"eaft/parquet"
 )
 
 func unpacked[T uint32 | float32](t *testing.T, s string) []T {
@@ -33,7 +36,7 @@ func TestLikeliestOnThePage(t *testing.T) {
 	o := options(t, scores, "p<=0.05,h<=0.15")
 	o.Shown = 10
 	r := build(t, o)
-	vocab, err := openVocabulary(scores)
+	vocab, err := openVocabulary(&parquet.Dataset{Dir: scores})
 	must(t, err)
 	p := newPage(r)
 	ids, probs := unpacked[uint32](t, p.Likeliest), unpacked[float32](t, p.LikeliestProbs)
@@ -82,7 +85,7 @@ func TestLikeliestOfARow(t *testing.T) {
 	scores, _ := writeTopK(t, small, "all", 2)
 	row, err := FindRow(t.Context(), options(t, scores, "p<=0.05,h<=0.15"), "a")
 	must(t, err)
-	vocab, err := openVocabulary(scores)
+	vocab, err := openVocabulary(&parquet.Dataset{Dir: scores})
 	must(t, err)
 	got := row.Tokens[1].Likeliest
 	if len(got) != 2 || got[0].Token != 8 || got[1].Token != 0 || got[1].Text != vocab.token(0) || math.Abs(float64(got[1].Prob)-.465) > 1e-6 || row.Tokens[0].Likeliest != nil {
@@ -137,5 +140,23 @@ func TestLikeliestExported(t *testing.T) {
 				t.Errorf("target %d, %s: CSV %s, Arrow %s, want %s", i, name, table[i+1][c], inArrow, spelled)
 			}
 		}
+	}
+}
+
+// A text that is a part of a character is the same in all formats.
+func TestExportedBytes(t *testing.T) {
+	x := &Target{ID: "\xc3", Text: " \xe2\x89", ExpectedText: "\xe2\x89\xa0\xf0\x9f", TopKText: []string{"\xf0\x9f\x98"}}
+	data, err := json.Marshal(x)
+	must(t, err)
+	var want Target
+	must(t, json.Unmarshal(data, &want))
+	v := x.values()
+	for i, text := range map[int]string{1: want.ID, 6: want.Text, 16: want.ExpectedText} {
+		if v[i] != text || !utf8.ValidString(text) {
+			t.Errorf("column %d is %q, in JSON lines %q", i, v[i], text)
+		}
+	}
+	if have := v[21].([]string); !slices.Equal(have, want.TopKText) {
+		t.Errorf("topk_text is %q, in JSON lines %q", have, want.TopKText)
 	}
 }

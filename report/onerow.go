@@ -55,7 +55,7 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}
@@ -82,6 +82,9 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil && !errors.Is(err, errFound) {
 		return nil, err
 	}
+	if rows == 0 {
+		return nil, cli.Usagef("%s: there are no rows in it", o.Scores)
+	}
 	if found == nil {
 		return nil, cli.Usagef("%s: no row has the id %q, nor is it a number below %d; ids are such as %q", o.Scores, id, rows, first)
 	}
@@ -89,7 +92,7 @@ func FindRow(ctx context.Context, o Options, id string) (*OneRow, error) {
 	if err != nil {
 		return nil, err
 	}
-	found.Cuts = Cuts{Num(cuts.Prob), Num(cuts.H), Num(cuts.MinMass), o.Thresholds.String(), o.Estimator}
+	found.Cuts = o.cuts(cuts)
 	scored := map[int32]int{}
 	last := int32(-1)
 	for j, pos := range scores.Pos {

@@ -62,6 +62,15 @@ type Cuts struct {
 	Estimator  eaft.Estimator `json:"estimator"`
 }
 
+// cuts are c as applied. Quantiles of nothing, below which nothing is, are undefined.
+func (o *Options) cuts(c eaft.Cuts) Cuts {
+	prob, h := Num(c.Prob), Num(c.H)
+	if prob < 0 {
+		prob, h = Num(nan), Num(nan)
+	}
+	return Cuts{prob, h, Num(c.MinMass), o.Thresholds.String(), o.Estimator}
+}
+
 // Report is everything that is said about a dataset. Means are over the
 // trained targets, logarithms natural.
 type Report struct {

@@ -166,10 +166,22 @@ func TestNothingTrained(t *testing.T) {
 	r := build(t, options(t, scores, ""))
 	var b bytes.Buffer
 	must(t, JSON(&b, r))
-	if r.Targets != 0 || len(r.Warnings) == 0 || !strings.Contains(b.String(), `"mean_logprob": null`) {
+	if r.Targets != 0 || len(r.Warnings) == 0 || !strings.Contains(b.String(), `"mean_logprob": null`) || !strings.Contains(b.String(), "\"prob\": null,\n    \"h\": null") {
 		t.Errorf("%s", b.String())
 	}
 	must(t, Text(&b, r, false))
+	if _, err := Failed(r, []Condition{{path: "cuts.prob", op: "<", bound: 1}}); err == nil {
+		t.Error("a cut of nothing is a number")
+	}
+	d, err := BuildDiff(t.Context(), options(t, scores, ""), scores)
+	must(t, err)
+	if !math.IsNaN(float64(d.MaxAbsDelta)) || !math.IsNaN(float64(d.Cuts.Prob)) {
+		t.Errorf("diff of nothing: %+v", d)
+	}
+	scores, _ = write(t, nil, "trained")
+	if _, err := FindRow(t.Context(), options(t, scores, ""), "0"); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "no rows") {
+		t.Errorf("a row of none: %v", err)
+	}
 }
 
 func TestRefusals(t *testing.T) {

@@ -30,17 +30,16 @@ func (v *vocabulary) info(id int32) *token {
 }
 
 // vocabulary is the tokenizer beside the scores, else beside their tokens.
-func (p *pass) vocabulary(o Options) (*vocabulary, error) {
-	if p.tokens == nil {
-		return openVocabulary(o.Scores)
-	}
-	return openVocabulary(o.Scores, p.tokens.Dir)
-}
+func (p *pass) vocabulary() (*vocabulary, error) { return openVocabulary(p.scores, p.tokens) }
 
-// openVocabulary takes the first _tokenizer.json of dirs.
-func openVocabulary(dirs ...string) (*vocabulary, error) {
-	for _, dir := range dirs {
-		path := store.Join(dir, parquet.TokenizerName)
+// openVocabulary takes the first _tokenizer.json beside one of the datasets that there
+// are, and refuses another one than that whose hash the dataset's manifest has.
+func openVocabulary(datasets ...*parquet.Dataset) (*vocabulary, error) {
+	for _, d := range datasets {
+		if d == nil {
+			continue
+		}
+		path := store.Join(d.Dir, parquet.TokenizerName)
 		data, err := store.ReadFile(path)
 		if errors.Is(err, fs.ErrNotExist) {
 			continue
@@ -50,7 +49,12 @@ func openVocabulary(dirs ...string) (*vocabulary, error) {
 		}
 		t, err := tokenizer.FromJSON(data)
 		if err != nil {
-			return nil, cli.Usagef("%s: %w", path, err)
+			return nil, cli.Usagef("%s: %w; copy the one that made the ids there, or remove it, and tokens are shown as ids", path, err)
+		}
+		if d.Manifest != nil {
+			if want, have := d.Manifest.Hashes["tokenizer"], t.Fingerprint(); want != "" && have != want {
+				return nil, cli.Usagef("%s: it has the hash %s where hashes.tokenizer in %s is %s; copy the one that made the ids there, or remove it, and tokens are shown as ids", path, have, parquet.ManifestName, want)
+			}
 		}
 		v := &vocabulary{t, make([]token, t.VocabSize())}
 		for id := range v.tokens {

@@ -56,7 +56,7 @@ func newSelection(ctx context.Context, o Options, name string, where Where, reas
 	if err != nil {
 		return nil, err
 	}
-	vocab, err := p.vocabulary(o)
+	vocab, err := p.vocabulary()
 	if err != nil {
 		return nil, err
 	}

@@ -17,6 +17,7 @@ import (
 	"eaft/model"
 	"eaft/model/weights"
 	"eaft/parquet"
+	"eaft/tokenize/tokenizer"
 )
 
 // Verified says what Verify has looked at.
@@ -42,6 +43,9 @@ func Verify(ctx context.Context, dir, tokens string, log io.Writer) (v Verified,
 	}
 	if err := d.Verify(); err != nil {
 		return v, unusable(err)
+	}
+	if err := sameTokenizer(d); err != nil {
+		return v, err
 	}
 	t, err := tokensOf(d, tokens)
 	if err != nil {
@@ -90,6 +94,26 @@ func Verify(ctx context.Context, dir, tokens string, log io.Writer) (v Verified,
 		}
 	}
 	return v, nil
+}
+
+// sameTokenizer refuses a tokenizer beside scores that is not the one of their hash.
+func sameTokenizer(d *parquet.Dataset) error {
+	path := store.Join(d.Dir, parquet.TokenizerName)
+	data, err := store.ReadFile(path)
+	if errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	t, err := tokenizer.FromJSON(data)
+	if err != nil {
+		return cli.Usagef("%s: %w; copy the one that made the ids there", path, err)
+	}
+	if have, want := t.Fingerprint(), d.Manifest.Hashes["tokenizer"]; want != "" && have != want {
+		return cli.Usagef("%s: it has the hash %s where hashes.tokenizer in %s is %s; copy the one that made the ids there", path, have, parquet.ManifestName, want)
+	}
+	return nil
 }
 
 // rowsOf is how many rows a dataset with a manifest has.

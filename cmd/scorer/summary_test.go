@@ -7,6 +7,8 @@ import (
 	"fmt"
 	"io"
 	"math"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -64,5 +66,27 @@ func TestSummaryIsTheReports(t *testing.T) {
 		if x.ok != (err == nil) || err != nil && (cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), "summary is")) {
 			t.Errorf("a mean_h that is %v larger: %v", x.change, err)
 		}
+	}
+}
+
+// Scores beside which another tokenizer lies would be shown with other texts.
+func TestVerifyTokenizer(t *testing.T) {
+	scores, tokens := scoreDemo(t)
+	verify := func() error {
+		return runVerify(t.Context(), []string{scores, "--tokens", tokens}, cli.IO{Out: io.Discard, Err: io.Discard})
+	}
+	if err := verify(); err != nil {
+		t.Fatal(err)
+	}
+	other, err := os.ReadFile("../../report/testdata/tokenizer.json")
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(scores, parquet.TokenizerName)
+	if err := os.WriteFile(path, other, 0o666); err != nil {
+		t.Fatal(err)
+	}
+	if err := verify(); cli.Code(err) != cli.ExitUsage || !strings.Contains(err.Error(), path+": it has the hash") {
+		t.Error(err)
 	}
 }
