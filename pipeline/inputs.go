@@ -171,8 +171,8 @@ func (c *Config) hashModel(m *memo, ref string, hash func(ref string) (string, e
 		if err != nil {
 			return "", err
 		}
-		paths, err := filepath.Glob(filepath.Join(dir, "*"))
-		if err != nil {
+		var paths []string
+		if err := store.Walk(dir, func(name string, _ int64) { paths = append(paths, store.Join(dir, name)) }); err != nil {
 			return "", err
 		}
 		return m.hash("model "+c.Model, paths, take)

@@ -199,13 +199,20 @@ func (l *layout) conversation(record, out *template.Dict) error {
 	if !ok {
 		return rejectf(wrongType, "%s is %s where a list is needed", field, kindOf(v))
 	}
+	tools, err := l.tools(record)
+	if err != nil {
+		return err
+	}
+	plainCalls := l.plainCalls
+	if tools != nil {
+		plainCalls = l.plainWithTools
+	}
 	if l.rename {
-		var err error
-		if list, err = l.renamed(field, list); err != nil {
+		if list, err = l.renamed(field, list, plainCalls); err != nil {
 			return err
 		}
 	}
-	if l.plainCalls {
+	if plainCalls {
 		for i, e := range list {
 			if d, ok := e.(*template.Dict); ok && !empty(d.Values["tool_calls"]) {
 				return rejectf(toolCallsLost, "%s[%d].tool_calls: the chat template does not write tool calls; give one that does with --template", field, i)
@@ -222,12 +229,14 @@ func (l *layout) conversation(record, out *template.Dict) error {
 		}
 	}
 	out.Set("messages", list)
-	tools, err := l.tools(record)
 	if tools != nil {
 		out.Set("tools", tools)
 	}
-	return err
+	return nil
 }
+
+// callsPlain reports that l's chat template writes no tool calls.
+func (l *Language) callsPlain() bool { return l.chat != nil && !l.chat.writesCalls() }
 
 func empty(v any) bool {
 	list, ok := v.([]any)
@@ -285,7 +294,7 @@ func (l *layout) tools(record *template.Dict) ([]any, error) {
 
 // renamed gives the messages the names role and content and the roles of chat
 // templates.
-func (l *layout) renamed(field string, list []any) ([]any, error) {
+func (l *layout) renamed(field string, list []any, plainCalls bool) ([]any, error) {
 	roleKey, contentKey := l.fields["role"], l.fields["content"]
 	if roleKey == "" {
 		roleKey = "role"
@@ -314,7 +323,7 @@ func (l *layout) renamed(field string, list []any) ([]any, error) {
 		}
 		var m *template.Dict
 		switch {
-		case role == "function_call" && !l.plainCalls:
+		case role == "function_call" && !plainCalls:
 			callID = fmt.Sprintf("call%05d", i)
 			calls, err := toolCalls(d.Values[contentKey], callID)
 			if err != nil {

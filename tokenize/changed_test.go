@@ -40,7 +40,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	if err := os.Chtimes(moved, time.Unix(1, 0), time.Unix(1, 0)); err != nil {
 		t.Fatal(err)
 	}
-	template, err := NewLanguage(l.Tokenizer, "{# changed #}"+l.Template, l.BOS, l.EOS)
+	template, err := NewLanguage(l.Tokenizer, "{# changed #}"+l.Template, "", l.BOS, l.EOS)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -48,7 +48,7 @@ func TestChangesAreNoticed(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	vocabulary, err := NewLanguage(tok, l.Template, l.BOS, l.EOS)
+	vocabulary, err := NewLanguage(tok, l.Template, "", l.BOS, l.EOS)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -21,9 +21,10 @@ type layout struct {
 	rename bool
 	// plainCalls: the chat template knows no tool calls, so that those given as
 	// a text (function_call) are rendered as that text.
-	plainCalls bool
-	absent     map[string]bool // optional fields that no record seen has
-	unread     []string        // fields of the records seen that are not read
+	plainCalls     bool
+	plainWithTools bool            // so of a row with tools, which may have a template of their own
+	absent         map[string]bool // optional fields that no record seen has
+	unread         []string        // fields of the records seen that are not read
 }
 
 // mappedName is the layout that --map decides.

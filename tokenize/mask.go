@@ -1,7 +1,9 @@
 package tokenize
 
 import (
+	"encoding/json"
 	"fmt"
+	"slices"
 	"strings"
 
 	"eaft/internal/cli"
@@ -9,8 +11,8 @@ import (
 	"eaft/tokenize/template"
 )
 
-// TrainOn says which turns of a conversation are trained; a message's own train
-// field overrides it.
+// TrainOn says which turns of a conversation are trained; a message's own train or
+// weight field overrides it.
 type TrainOn string
 
 const (
@@ -40,11 +42,23 @@ func (l *Language) with(o *Options) *Language {
 	if o.NoSpecialTokens {
 		out.bounds = bounds{}
 	}
+	if l.toolUse != nil {
+		out.toolUse = l.toolUse.with(o)
+	}
 	return &out
 }
 
+// forTools is l with the template that rows with these tools have, as transformers
+// chooses it (apply_chat_template, "tool_use").
+func (l *Language) forTools(tools any) *Language {
+	if tools != nil && l.toolUse != nil {
+		return l.toolUse
+	}
+	return l
+}
+
 // selected are the messages that are to be trained, and the messages without
-// their train fields, which no template is shown.
+// their train and weight fields, which no template is shown.
 func selected(messages []any, on TrainOn) (plain []any, train []bool, err error) {
 	train = make([]bool, len(messages))
 	last := -1
@@ -56,27 +70,38 @@ func selected(messages []any, on TrainOn) (plain []any, train []bool, err error)
 	for i, v := range messages {
 		m := v.(*template.Dict)
 		train[i] = on == All || role(m) == "assistant" && (on != Last || i == last)
-		f, given := m.Get("train")
-		if !given {
-			plain = append(plain, v)
-			continue
+		switch f := m.Values["train"].(type) {
+		case nil:
+		case bool:
+			train[i] = f
+		default:
+			return nil, nil, rejectf(wrongType, "messages[%d].train is neither true nor false", i)
 		}
-		if f != nil {
-			b, ok := f.(bool)
-			if !ok {
-				return nil, nil, rejectf(wrongType, "messages[%d].train is neither true nor false", i)
+		// As OpenAI's fine-tuning takes it: 1 is what a turn has anyway.
+		switch f := m.Values["weight"]; f {
+		case nil, json.Number("1"):
+		case json.Number("0"):
+			if m.Values["train"] == true {
+				return nil, nil, rejectf(wrongType, "messages[%d] has train true and weight 0", i)
 			}
-			train[i] = b
+			train[i] = false
+		default:
+			return nil, nil, rejectf(wrongType, "messages[%d].weight is neither 0 nor 1", i)
 		}
-		shown := template.NewDict()
-		for _, k := range m.Keys {
-			if k != "train" {
-				shown.Set(k, m.Values[k])
-			}
-		}
-		plain = append(plain, shown)
+		plain = append(plain, without(m, "train", "weight"))
 	}
 	return plain, train, nil
+}
+
+// without is d without some of its fields.
+func without(d *template.Dict, fields ...string) *template.Dict {
+	out := template.NewDict()
+	for _, k := range d.Keys {
+		if !slices.Contains(fields, k) {
+			out.Set(k, d.Values[k])
+		}
+	}
+	return out
 }
 
 func role(message any) string {

@@ -73,7 +73,7 @@ func languageFor(t testing.TB, source string) (*Language, error) {
 	}
 	special = append(special, specials.FindAllString(source, -1)...)
 	slices.Sort(special)
-	return NewLanguage(byteTokenizer(t, slices.Compact(special)), source, "<s>", "</s>")
+	return NewLanguage(byteTokenizer(t, slices.Compact(special)), source, "", "<s>", "</s>")
 }
 
 // layouts are small templates, one for each way in which chat templates mark
@@ -202,6 +202,8 @@ func TestTrainOn(t *testing.T) {
 		{"last but it is not", strings.Replace(chat, `"d"`, `"d","train":false`, 1) + " ", "", Last},
 		{"a user too", strings.Replace(chat, `"c"`, `"c","train":true`, 1), "b<|end|>|c<|end|>|d<|end|>", Assistant},
 		{"null says nothing", strings.Replace(chat, `"b"`, `"b","train":null`, 1), "b<|end|>|d<|end|>", Assistant},
+		{"weight 0", strings.Replace(chat, `"b"`, `"b","weight":0`, 1), "d<|end|>", Assistant},
+		{"weight 1 is what it is anyway", strings.Replace(chat, `"b"`, `"b","weight":1`, 1), "d<|end|>", Last},
 		{"all but one", strings.Replace(chat, `"b"`, `"b","train":false`, 1), "<|system|>s<|end|><|user|>a<|end|><|assistant|>|<|user|>c<|end|><|assistant|>d<|end|>", All},
 	} {
 		for _, layout := range []string{"macro", "generation"} {
@@ -273,6 +275,8 @@ func TestMaskRejects(t *testing.T) {
 		{"calls that the template does not write", string(smollm2), `[{"role":"user","content":"q"},{"role":"assistant","content":"","tool_calls":[{"function":{"name":"g","arguments":{}}}]}]`, lostAnswer},
 		{"an answer that it leaves out", `{% for m in messages if m.content != 'no' %}<|{{ m.role }}|>{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}`, `[{"role":"user","content":"q"},{"role":"assistant","content":"no"}]`, lostAnswer},
 		{"no prompt", `{% for m in messages %}{{ m.content }}{{ eos_token }}{% endfor %}`, `[{"role":"assistant","content":"a"}]`, noPrompt},
+		{"half a weight", string(smollm2), `[{"role":"user","content":"q"},{"role":"assistant","content":"a","weight":0.5}]`, wrongType},
+		{"trained with weight 0", string(smollm2), `[{"role":"user","content":"q"},{"role":"assistant","content":"a","train":true,"weight":0}]`, wrongType},
 		{"a train field of another kind", string(smollm2), `[{"role":"user","content":"q"},{"role":"assistant","content":"a","train":"yes"}]`, wrongType},
 		{"another header", `{% for m in messages %}{% if loop.index0 == 3 %}Bot says {% else %}<|{{ m.role }}|>{% endif %}{{ m.content }}<|end|>{% endfor %}{% if add_generation_prompt %}<|assistant|>{% endif %}`,
 			`[{"role":"user","content":"q"},{"role":"assistant","content":"a"},{"role":"user","content":"q"},{"role":"assistant","content":"b"}]`, templateError},
@@ -318,7 +322,7 @@ func TestFirstWordIsTrained(t *testing.T) {
 		`{% for m in messages %}{{ m.role + ':\n' }}{% generation %}{{ '\n' + m.content }}|{% endgeneration %}{% endfor %}`:                                         "\n\nthe end|",
 		"{% for m in messages %}{{ m.role }}{% generation %}{{ m.content[:0] }}{% endgeneration %} {% generation %}{{ m.content }}|{% endgeneration %}{% endfor %}": " the end|",
 	} {
-		l, err := NewLanguage(tok, source, "", "")
+		l, err := NewLanguage(tok, source, "", "", "")
 		if err != nil {
 			t.Fatal(err)
 		}

@@ -100,12 +100,25 @@ type Language struct {
 	Template  string // the template's source; "" for none
 	BOS, EOS  string
 	chat      *chat
+	toolUse   *Language // with the model's template for rows with tools; nil: they have the same
 	trainOn   TrainOn
 	bounds    bounds
 }
 
-// NewLanguage prepares a tokenizer and a chat template (Jinja; "" for none).
-func NewLanguage(tok *tokenizer.Tokenizer, source, bos, eos string) (*Language, error) {
+// NewLanguage prepares a tokenizer and a chat template (Jinja; "" for none), and one for
+// rows with tools ("": the same).
+func NewLanguage(tok *tokenizer.Tokenizer, source, toolUse, bos, eos string) (*Language, error) {
+	l, err := newLanguage(tok, source, bos, eos)
+	if err != nil || toolUse == "" {
+		return l, err
+	}
+	if l.toolUse, err = newLanguage(tok, toolUse, bos, eos); err != nil {
+		return nil, fmt.Errorf("tool_use: %w", err)
+	}
+	return l, nil
+}
+
+func newLanguage(tok *tokenizer.Tokenizer, source, bos, eos string) (*Language, error) {
 	l := &Language{Tokenizer: tok, Template: source, BOS: bos, EOS: eos, bounds: boundsOf(tok, eos)}
 	if strings.TrimSpace(source) == "" {
 		return l, nil
@@ -116,6 +129,14 @@ func NewLanguage(tok *tokenizer.Tokenizer, source, bos, eos string) (*Language, 
 	}
 	l.chat, err = newChat(t, l)
 	return l, err
+}
+
+// templateHash is over the templates of rows without and with tools.
+func (l *Language) templateHash() string {
+	if l.toolUse == nil {
+		return hashOf([]byte(l.Template))
+	}
+	return hashOf([]byte(l.Template + "\x00" + l.toolUse.Template))
 }
 
 // LanguageOf is a model's tokenizer and template.
@@ -135,7 +156,11 @@ func LanguageOf(c *weights.Checkpoint) (*Language, error) {
 	if err != nil {
 		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 	}
-	l, err := NewLanguage(tok, source, bos, eos)
+	toolUse, err := c.ToolTemplate()
+	if err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	l, err := NewLanguage(tok, source, toolUse, bos, eos)
 	if err != nil {
 		return nil, cli.Usagef("model %s: %w", c.Ref(), err)
 	}

@@ -24,7 +24,7 @@ func TestPlainTextBetweenSpecialTokens(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		l, err := NewLanguage(tok, "", "", "<|end|>") // which gpt2 alone needs
+		l, err := NewLanguage(tok, "", "", "", "<|end|>") // which gpt2 alone needs
 		if err != nil {
 			t.Fatal(err)
 		}

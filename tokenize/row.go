@@ -157,6 +157,7 @@ func (l *Language) fillChat(v any, record *template.Dict, row *parquet.TokensRow
 }
 
 func (l *Language) fillMessages(messages []any, tools any, row *parquet.TokensRow) error {
+	l = l.forTools(tools)
 	if l.chat == nil {
 		return rejectf(templateError, "the model has no chat template; give one with --template")
 	}

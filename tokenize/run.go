@@ -150,7 +150,7 @@ func (r *run) read() (finished bool, err error) {
 		if err != nil {
 			return false, err
 		}
-		r.hashes = append(r.hashes, map[string]string{"tokenizer": r.l.Tokenizer.Fingerprint(), "template": hashOf([]byte(r.l.Template)),
+		r.hashes = append(r.hashes, map[string]string{"tokenizer": r.l.Tokenizer.Fingerprint(), "template": r.l.templateHash(),
 			"source": hashOf(source), "options": options})
 		m := r.sets[split].manifest
 		if m == nil {
@@ -176,8 +176,9 @@ func (r *run) survey(s *source) error {
 		records = "record"
 	}
 	fmt.Fprintf(r.o.Log, "%s: %s, %d %s: %s%s\n", s.name, s.container, s.records, records, s.layout, r.around(s.layout))
-	s.layout.plainCalls = r.l.chat != nil && !r.l.chat.writesCalls()
-	if tools := s.layout.fields["tools"]; s.layout.plainCalls && tools != "" && !s.layout.absent["tools"] {
+	s.layout.plainCalls = r.l.callsPlain()
+	s.layout.plainWithTools = r.l.forTools(probeTool()).callsPlain()
+	if tools := s.layout.fields["tools"]; s.layout.plainWithTools && tools != "" && !s.layout.absent["tools"] {
 		fmt.Fprintf(r.o.Log, "%s: the chat template writes no tools: %s is left out, and function calls are written as their text\n", s.name, tools)
 	}
 	return nil

@@ -22,7 +22,7 @@ func FuzzRenderLine(f *testing.F) {
 		if err != nil {
 			return
 		}
-		r, err := renderLine(tm, "<s>", "</s>", []byte(line))
+		r, err := (&templates{chat: tm, bos: "<s>", eos: "</s>"}).renderLine([]byte(line))
 		if err != nil {
 			return
 		}

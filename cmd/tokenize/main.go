@@ -158,7 +158,7 @@ func (f *language) load(ctx context.Context, std cli.IO) (*tokenize.Language, er
 	if *f.model == "" && *f.tokenizer == "" {
 		return nil, cli.Usagef("--model is missing: %s; or give --tokenizer", cli.Models)
 	}
-	var source, bos, eos string
+	var source, toolUse, bos, eos string
 	var tok *tokenizer.Tokenizer
 	if *f.model != "" {
 		if err := hub.Get(ctx, *f.model, false, std.Err); err != nil {
@@ -176,6 +176,9 @@ func (f *language) load(ctx context.Context, std cli.IO) (*tokenize.Language, er
 			return tokenize.LanguageOf(c)
 		}
 		if source, bos, eos, err = c.ChatTemplate(); err != nil {
+			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
+		if toolUse, err = c.ToolTemplate(); err != nil {
 			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 		if *f.tokenizer == "" {
@@ -200,9 +203,9 @@ func (f *language) load(ctx context.Context, std cli.IO) (*tokenize.Language, er
 		if err != nil {
 			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
-		source = string(data)
+		source, toolUse = string(data), ""
 	}
-	l, err := tokenize.NewLanguage(tok, source, bos, eos)
+	l, err := tokenize.NewLanguage(tok, source, toolUse, bos, eos)
 	if err != nil {
 		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
 	}

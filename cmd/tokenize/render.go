@@ -38,7 +38,7 @@ func render(ctx context.Context, args []string, std cli.IO) error {
 	if err := cli.Parse(fs, args, std, renderUsage); err != nil {
 		return err
 	}
-	t, bos, eos, err := chatTemplate(ctx, *model, *file, std)
+	t, err := chatTemplates(ctx, *model, *file, std)
 	if err != nil {
 		return err
 	}
@@ -62,7 +62,7 @@ func render(ctx context.Context, args []string, std cli.IO) error {
 			return cli.Usagef("%s: %w", path, err)
 		}
 		err = eachLine(text, out.Flush, func(n int, line []byte) error {
-			result, err := renderLine(t, bos, eos, line)
+			result, err := t.renderLine(line)
 			if err != nil {
 				return enc.Encode(map[string]string{"error": err.Error()})
 			}
@@ -77,46 +77,52 @@ func render(ctx context.Context, args []string, std cli.IO) error {
 	return out.Flush()
 }
 
-// chatTemplate is the template of file, else of the model, and the model's
-// special tokens; without a model these are "".
-func chatTemplate(ctx context.Context, model, file string, std cli.IO) (t *template.Template, bos, eos string, err error) {
-	var source string
+// templates are those of a model, and its special tokens; without a model these are "".
+type templates struct {
+	chat, toolUse *template.Template // toolUse: of conversations with tools; nil: the same
+	bos, eos      string
+}
+
+// chatTemplates are the template of file, else those of the model.
+func chatTemplates(ctx context.Context, model, file string, std cli.IO) (t templates, err error) {
+	var source, toolUse string
 	if model != "" {
-		if source, bos, eos, err = modelTemplate(ctx, model, std); err != nil {
-			return nil, "", "", err
+		if err := hub.Get(ctx, model, false, std.Err); err != nil {
+			return t, err
+		}
+		c, err := weights.OpenSideFiles(model)
+		if err != nil {
+			return t, &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
+		defer c.Close()
+		if source, t.bos, t.eos, err = c.ChatTemplate(); err != nil {
+			return t, &cli.Error{Code: cli.ExitUsage, Err: err}
+		}
+		if toolUse, err = c.ToolTemplate(); err != nil {
+			return t, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
 	}
 	switch {
 	case file != "":
 		data, err := store.ReadFile(file)
 		if err != nil {
-			return nil, "", "", &cli.Error{Code: cli.ExitUsage, Err: err}
+			return t, &cli.Error{Code: cli.ExitUsage, Err: err}
 		}
-		source = string(data)
+		source, toolUse = string(data), ""
 	case model == "":
-		return nil, "", "", cli.Usagef("--template or --model is missing")
+		return t, cli.Usagef("--template or --model is missing")
 	case source == "":
-		return nil, "", "", cli.Usagef("model %s has no chat template; give one with --template", model)
+		return t, cli.Usagef("model %s has no chat template; give one with --template", model)
 	}
-	if t, err = template.Parse(source); err != nil {
-		return nil, "", "", cli.Usagef("chat template: %w", err)
+	if t.chat, err = template.Parse(source); err != nil {
+		return t, cli.Usagef("chat template: %w", err)
 	}
-	return t, bos, eos, nil
-}
-
-func modelTemplate(ctx context.Context, model string, std cli.IO) (source, bos, eos string, err error) {
-	if err := hub.Get(ctx, model, false, std.Err); err != nil {
-		return "", "", "", err
+	if toolUse != "" {
+		if t.toolUse, err = template.Parse(toolUse); err != nil {
+			return t, cli.Usagef("chat template tool_use: %w", err)
+		}
 	}
-	c, err := weights.OpenSideFiles(model)
-	if err != nil {
-		return "", "", "", &cli.Error{Code: cli.ExitUsage, Err: err}
-	}
-	defer c.Close()
-	if source, bos, eos, err = c.ChatTemplate(); err != nil {
-		err = &cli.Error{Code: cli.ExitUsage, Err: err}
-	}
-	return source, bos, eos, err
+	return t, nil
 }
 
 type span struct {
@@ -131,7 +137,7 @@ type rendered struct {
 	Spans []span `json:"spans"`
 }
 
-func renderLine(t *template.Template, bos, eos string, line []byte) (*rendered, error) {
+func (t *templates) renderLine(line []byte) (*rendered, error) {
 	v, err := template.DecodeJSON(line)
 	if err != nil {
 		return nil, err
@@ -140,12 +146,16 @@ func renderLine(t *template.Template, bos, eos string, line []byte) (*rendered, 
 	if !ok {
 		return nil, fmt.Errorf("the line is no JSON object")
 	}
-	for name, value := range map[string]string{"bos_token": bos, "eos_token": eos} {
+	for name, value := range map[string]string{"bos_token": t.bos, "eos_token": t.eos} {
 		if _, given := vars.Get(name); !given && value != "" {
 			vars.Set(name, value)
 		}
 	}
-	out, err := t.Apply(vars)
+	chat := t.chat
+	if t.toolUse != nil && vars.Values["tools"] != nil {
+		chat = t.toolUse
+	}
+	out, err := chat.Apply(vars)
 	if err != nil {
 		return nil, err
 	}

@@ -76,7 +76,7 @@ func (id ID) fixed() bool { return commitHash.MatchString(id.Revision) }
 // Files of a model that are fetched where they exist: what is read to tokenize, and
 // what goes with a model that is written.
 var sideFiles = []string{
-	configFile, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "special_tokens_map.json",
+	configFile, "tokenizer.json", "tokenizer_config.json", "chat_template.jinja", "additional_chat_templates/tool_use.jinja", "special_tokens_map.json",
 	"added_tokens.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer.model",
 }
 

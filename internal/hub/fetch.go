@@ -219,7 +219,10 @@ func (f *fetch) one(ctx context.Context, x file, p *cli.Progress) error {
 	} else {
 		p.Add(x.size, x.name)
 	}
-	err = os.Symlink(filepath.Join("..", "..", "blobs", x.etag), link)
+	target, err := filepath.Rel(filepath.Dir(link), blob)
+	if err == nil {
+		err = os.Symlink(target, link)
+	}
 	if err != nil && !errors.Is(err, fs.ErrExist) {
 		return os.Rename(blob, link) // no links here: as Python's library does
 	}

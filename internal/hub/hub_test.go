@@ -41,14 +41,14 @@ func random(n int) []byte {
 // tiny is a model of two shards.
 func tiny() map[string][]byte {
 	return map[string][]byte{
-		"config.json": []byte(`{"model_type":"llama"}`), "tokenizer.json": random(5000), "tokenizer_config.json": []byte(`{}`),
+		"config.json": []byte(`{"model_type":"llama"}`), "tokenizer.json": random(5000), "tokenizer_config.json": []byte(`{}`), "additional_chat_templates/tool_use.jinja": []byte("T"),
 		indexFile:                          []byte(`{"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}`),
 		"model-00001-of-00002.safetensors": random(300_000), "model-00002-of-00002.safetensors": random(7000),
 		"pytorch_model.bin": random(4000), "README.md": []byte("# Tiny"),
 	}
 }
 
-var wanted = []string{"config.json", "tokenizer.json", "tokenizer_config.json", indexFile, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}
+var wanted = []string{"config.json", "tokenizer.json", "tokenizer_config.json", "additional_chat_templates/tool_use.jinja", indexFile, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}
 
 func fetched(t *testing.T, s *hubtest.Server, ref string, weights bool) (dir, said string) {
 	t.Helper()
@@ -69,17 +69,21 @@ func fetched(t *testing.T, s *hubtest.Server, ref string, weights bool) (dir, sa
 
 func same(t *testing.T, dir string, files map[string][]byte, names []string) {
 	t.Helper()
-	entries, err := os.ReadDir(dir)
+	var have []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err != nil || d.IsDir() {
+			return err
+		}
+		name, _ := filepath.Rel(dir, path)
+		have = append(have, name)
+		data, err := os.ReadFile(path)
+		if err != nil || !bytes.Equal(data, files[name]) {
+			t.Errorf("%s is not what the Hub has (%v)", name, err)
+		}
+		return nil
+	})
 	if err != nil {
 		t.Fatal(err)
-	}
-	var have []string
-	for _, e := range entries {
-		have = append(have, e.Name())
-		data, err := os.ReadFile(filepath.Join(dir, e.Name()))
-		if err != nil || !bytes.Equal(data, files[e.Name()]) {
-			t.Errorf("%s is not what the Hub has (%v)", e.Name(), err)
-		}
 	}
 	want := slices.Sorted(slices.Values(names))
 	if !slices.Equal(have, want) {
@@ -127,7 +131,7 @@ func TestFetch(t *testing.T) {
 	files := tiny()
 	first := s.Commit("main", files)
 	dir, said := fetched(t, s, "Org/Tiny", false)
-	same(t, dir, files, wanted[:3])
+	same(t, dir, files, wanted[:4])
 	if !strings.Contains(said, "fetching Org/Tiny, commit "+first) {
 		t.Errorf("said %q", said)
 	}
@@ -372,7 +376,7 @@ func TestPython(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	asks, _ := json.Marshal(append(slices.Clone(sideFiles), weightsFile, indexFile, wanted[4], wanted[5]))
+	asks, _ := json.Marshal(append(slices.Clone(sideFiles), weightsFile, indexFile, wanted[5], wanted[6]))
 	run(theirs, "HF_HUB_DISABLE_XET=1", fmt.Sprintf(`
 for name in json.loads('%s'):
     try: hf_hub_download("Org/Tiny", name)

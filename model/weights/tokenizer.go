@@ -140,7 +140,7 @@ func (c *Checkpoint) ChatTemplate() (src, bosToken, eosToken string, err error) 
 	if json.Unmarshal(config.ChatTemplate, &src) == nil {
 		return src, bosToken, eosToken, nil
 	}
-	var list []struct{ Name, Template string }
+	var list []namedTemplate
 	if err := json.Unmarshal(config.ChatTemplate, &list); err != nil {
 		return "", "", "", fmt.Errorf("%s: chat_template is neither a text nor a list of name and template", where)
 	}
@@ -150,6 +150,51 @@ func (c *Checkpoint) ChatTemplate() (src, bosToken, eosToken string, err error) 
 		}
 	}
 	return "", "", "", fmt.Errorf("%s: none of the %d chat_templates is named default", where, len(list))
+}
+
+type namedTemplate struct{ Name, Template string }
+
+// toolUse is the name of the template for conversations with tools.
+const toolUse = "tool_use"
+
+// ToolTemplate is the model's template for conversations with tools, "" if that is the
+// same as for others: the one named tool_use beside chat_template.jinja, in
+// tokenizer_config.json or in a GGUF.
+func (c *Checkpoint) ToolTemplate() (string, error) {
+	if c.gguf != nil {
+		src, _ := c.gguf.String("tokenizer.chat_template." + toolUse)
+		return src, nil
+	}
+	src, err := c.File("additional_chat_templates/" + toolUse + ".jinja")
+	if !errors.Is(err, fs.ErrNotExist) {
+		return string(src), err
+	}
+	if _, err := c.File("chat_template.jinja"); !errors.Is(err, fs.ErrNotExist) {
+		return "", err
+	}
+	data, err := c.File("tokenizer_config.json")
+	if errors.Is(err, fs.ErrNotExist) {
+		return "", nil
+	}
+	var config struct {
+		ChatTemplate json.RawMessage `json:"chat_template"`
+	}
+	if err == nil {
+		err = json.Unmarshal(data, &config)
+	}
+	if err != nil {
+		return "", fmt.Errorf("%s: %w", store.Join(c.ref, "tokenizer_config.json"), err)
+	}
+	var list []namedTemplate
+	if json.Unmarshal(config.ChatTemplate, &list) != nil {
+		return "", nil // one text, or none
+	}
+	for _, t := range list {
+		if t.Name == toolUse {
+			return t.Template, nil
+		}
+	}
+	return "", nil
 }
 
 func (c *Checkpoint) ggufToken(which string) string {
