@@ -8,7 +8,6 @@
 package hub
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,7 +15,6 @@ import (
 	"path"
 	"path/filepath"
 	"regexp"
-	"slices"
 	"strings"
 )
 
@@ -29,7 +27,6 @@ type ID struct {
 var (
 	idSyntax   = regexp.MustCompile(`^([A-Za-z0-9][\w.-]*)/([A-Za-z0-9][\w.-]*)(?:@([A-Za-z0-9][\w.-]*(?:/[A-Za-z0-9][\w.-]*)*))?$`)
 	commitHash = regexp.MustCompile(`^[0-9a-f]{40}$`)
-	fileName   = regexp.MustCompile(`^[A-Za-z0-9_][\w.-]*$`)
 )
 
 // Parse reads OWNER/NAME or OWNER/NAME@REVISION; without one the revision is main.
@@ -80,11 +77,7 @@ var sideFiles = []string{
 	"added_tokens.json", "generation_config.json", "vocab.json", "merges.txt", "tokenizer.model",
 }
 
-const (
-	configFile  = "config.json"
-	indexFile   = "model.safetensors.index.json"
-	weightsFile = "model.safetensors"
-)
+const configFile = "config.json"
 
 // home is the folder of Hugging Face's own files.
 func home() (string, error) {
@@ -164,31 +157,16 @@ func (f folder) lacks(commit, name string) bool {
 // shards are the files that a commit's weights are in: one, or as many as its index
 // names. ErrNotExist: what is in the cache does not tell.
 func (f folder) shards(commit string) ([]string, error) {
-	if f.has(commit, weightsFile) {
-		return []string{weightsFile}, nil
+	if f.has(commit, WeightsFile) {
+		return []string{WeightsFile}, nil
 	}
-	at := filepath.Join(f.snapshot(commit), indexFile)
+	at := filepath.Join(f.snapshot(commit), IndexFile)
 	data, err := os.ReadFile(at)
 	if err != nil {
 		return nil, err
 	}
-	var index struct {
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, fmt.Errorf("%s: %w", at, err)
-	}
-	var shards []string
-	for tensor, name := range index.WeightMap {
-		if !fileName.MatchString(name) {
-			return nil, fmt.Errorf("%s: weight_map of %q names %q, which is no file of this folder", at, tensor, name)
-		}
-		if !slices.Contains(shards, name) {
-			shards = append(shards, name)
-		}
-	}
-	slices.Sort(shards)
-	return shards, nil
+	shards, _, err := ReadIndex(at, data)
+	return shards, err
 }
 
 // Find is the folder of a model's files in the cache, as Fetch or another program left

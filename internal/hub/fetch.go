@@ -114,7 +114,7 @@ func (f *fetch) all(ctx context.Context, commit string) error {
 				return fmt.Errorf("%s: %w", name, err)
 			case r.commit != commit:
 				return fmt.Errorf("%s: the Hub gives commit %s in the place of %s", name, r.commit, commit)
-			case !fileName.MatchString(r.etag):
+			case !blobName.MatchString(r.etag):
 				return fmt.Errorf("%s: the Hub's ETag %q is no name of a file", name, r.etag)
 			}
 			files = append(files, file{name, r})
@@ -135,13 +135,13 @@ func (f *fetch) missing(commit string) (missing []string, err error) {
 		}
 	}
 	switch {
-	case !f.weights || f.has(commit, weightsFile):
-	case unknown(weightsFile):
-		missing = append(missing, weightsFile)
-	case unknown(indexFile):
-		missing = append(missing, indexFile)
-	case f.lacks(commit, indexFile):
-		return nil, refused("neither %s nor %s is on the Hub: there are no weights as safetensors, the only format of its folders that is read", weightsFile, indexFile)
+	case !f.weights || f.has(commit, WeightsFile):
+	case unknown(WeightsFile):
+		missing = append(missing, WeightsFile)
+	case unknown(IndexFile):
+		missing = append(missing, IndexFile)
+	case f.lacks(commit, IndexFile):
+		return nil, refused("neither %s nor %s is on the Hub: there are no weights as safetensors, the only format of its folders that is read", WeightsFile, IndexFile)
 	default:
 		shards, err := f.shards(commit)
 		if err != nil {
@@ -149,7 +149,7 @@ func (f *fetch) missing(commit string) (missing []string, err error) {
 		}
 		for _, name := range shards {
 			if f.lacks(commit, name) {
-				return nil, refused("%s names %s, which is not on the Hub", indexFile, name)
+				return nil, refused("%s names %s, which is not on the Hub", IndexFile, name)
 			}
 			if !f.has(commit, name) {
 				missing = append(missing, name)
@@ -172,6 +172,9 @@ func (f *fetch) setLacks(commit, name string) {
 		f.none[name] = true
 	}
 }
+
+// blobName is what an ETag may be that a file is named after.
+var blobName = regexp.MustCompile(`^[A-Za-z0-9_][\w.-]*$`)
 
 type file struct {
 	name string

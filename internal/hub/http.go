@@ -113,7 +113,7 @@ func (c *client) host() string {
 }
 
 func (c *client) url(revision, name string) string {
-	return c.base + "/" + c.id.repo() + "/resolve/" + url.PathEscape(revision) + "/" + name
+	return c.base + "/" + c.id.repo() + "/resolve/" + url.PathEscape(revision) + (&url.URL{Path: "/" + name}).EscapedPath()
 }
 
 // request makes a request of a file from its byte at on.

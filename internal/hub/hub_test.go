@@ -42,13 +42,13 @@ func random(n int) []byte {
 func tiny() map[string][]byte {
 	return map[string][]byte{
 		"config.json": []byte(`{"model_type":"llama"}`), "tokenizer.json": random(5000), "tokenizer_config.json": []byte(`{}`), "additional_chat_templates/tool_use.jinja": []byte("T"),
-		indexFile:                          []byte(`{"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}`),
+		IndexFile:                          []byte(`{"weight_map":{"a":"model-00001-of-00002.safetensors","b":"model-00002-of-00002.safetensors"}}`),
 		"model-00001-of-00002.safetensors": random(300_000), "model-00002-of-00002.safetensors": random(7000),
 		"pytorch_model.bin": random(4000), "README.md": []byte("# Tiny"),
 	}
 }
 
-var wanted = []string{"config.json", "tokenizer.json", "tokenizer_config.json", "additional_chat_templates/tool_use.jinja", indexFile, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}
+var wanted = []string{"config.json", "tokenizer.json", "tokenizer_config.json", "additional_chat_templates/tool_use.jinja", IndexFile, "model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"}
 
 func fetched(t *testing.T, s *hubtest.Server, ref string, weights bool) (dir, said string) {
 	t.Helper()
@@ -173,10 +173,10 @@ func TestFetch(t *testing.T) {
 // A model in one file, whose tokenizer a program without it fetched before.
 func TestFetchOneFile(t *testing.T) {
 	s := newServer(t)
-	files := map[string][]byte{"config.json": []byte("{}"), weightsFile: random(2000), indexFile: []byte("no JSON")}
+	files := map[string][]byte{"config.json": []byte("{}"), WeightsFile: random(2000), IndexFile: []byte("no JSON")}
 	s.Commit("main", files)
 	dir, _ := fetched(t, s, "Org/Tiny", true)
-	same(t, dir, files, []string{"config.json", weightsFile})
+	same(t, dir, files, []string{"config.json", WeightsFile})
 }
 
 func TestFetchRefused(t *testing.T) {
@@ -191,8 +191,8 @@ func TestFetchRefused(t *testing.T) {
 		{"gated", "Org/Tiny", tiny(), "hf_secret", "Org/Tiny is gated: accept its terms at "},
 		{"no model", "Org/Tiny", map[string][]byte{"x.gguf": random(10)}, "", "a .gguf file of it is fetched by: hf download Org/Tiny FILE"},
 		{"no safetensors", "Org/Tiny", map[string][]byte{"config.json": []byte("{}"), "pytorch_model.bin": random(10)}, "", "there are no weights as safetensors"},
-		{"no shard", "Org/Tiny", map[string][]byte{"config.json": []byte("{}"), indexFile: []byte(`{"weight_map":{"a":"x.safetensors"}}`)}, "", "model.safetensors.index.json names x.safetensors, which is not on the Hub"},
-		{"a path", "Org/Tiny", map[string][]byte{"config.json": []byte("{}"), indexFile: []byte(`{"weight_map":{"a":"../../x"}}`)}, "", `names "../../x", which is no file of this folder`},
+		{"no shard", "Org/Tiny", map[string][]byte{"config.json": []byte("{}"), IndexFile: []byte(`{"weight_map":{"a":"x.safetensors"}}`)}, "", "model.safetensors.index.json names x.safetensors, which is not on the Hub"},
+		{"a path", "Org/Tiny", map[string][]byte{"config.json": []byte("{}"), IndexFile: []byte(`{"weight_map":{"a":"../../x"}}`)}, "", `names "../../x", which is no file of this folder`},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			s := newServer(t)
@@ -341,7 +341,7 @@ func TestReadOnly(t *testing.T) {
 		t.Skip("the superuser writes everywhere")
 	}
 	s := newServer(t)
-	files := map[string][]byte{"config.json": []byte("{}"), weightsFile: random(2000)}
+	files := map[string][]byte{"config.json": []byte("{}"), WeightsFile: random(2000)}
 	s.Commit("main", files)
 	dir, _ := fetched(t, s, "Org/Tiny", true)
 	root := filepath.Join(dir, "..", "..")
@@ -364,7 +364,7 @@ func TestPython(t *testing.T) {
 		t.Skip("EAFT_PYTHON does not name a Python with huggingface_hub")
 	}
 	s := newServer(t)
-	first := s.Commit("v1", map[string][]byte{"config.json": []byte("{}"), weightsFile: random(2000)})
+	first := s.Commit("v1", map[string][]byte{"config.json": []byte("{}"), WeightsFile: random(2000)})
 	files := tiny()
 	s.Commit("main", files)
 	theirs := t.TempDir()
@@ -376,7 +376,7 @@ func TestPython(t *testing.T) {
 			t.Fatalf("%v\n%s", err, out)
 		}
 	}
-	asks, _ := json.Marshal(append(slices.Clone(sideFiles), weightsFile, indexFile, wanted[5], wanted[6]))
+	asks, _ := json.Marshal(append(slices.Clone(sideFiles), WeightsFile, IndexFile, wanted[5], wanted[6]))
 	run(theirs, "HF_HUB_DISABLE_XET=1", fmt.Sprintf(`
 for name in json.loads('%s'):
     try: hf_hub_download("Org/Tiny", name)

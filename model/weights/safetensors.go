@@ -8,16 +8,15 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
-	"path"
 	"slices"
-	"strings"
 
+	"eaft/internal/hub"
 	"eaft/internal/store"
 )
 
 const (
-	indexFile  = "model.safetensors.index.json"
-	singleFile = "model.safetensors"
+	indexFile  = hub.IndexFile
+	singleFile = hub.WeightsFile
 	// maxHeader is the reference implementation's limit (huggingface/safetensors, MAX_HEADER_SIZE).
 	maxHeader = 100_000_000
 )
@@ -38,25 +37,7 @@ func (c *Checkpoint) shardNames() (shards []string, weightMap map[string]string,
 	if err != nil {
 		return nil, nil, fmt.Errorf("%s: %w", where, err)
 	}
-	var index struct {
-		WeightMap map[string]string `json:"weight_map"`
-	}
-	if err := json.Unmarshal(data, &index); err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", where, err)
-	}
-	for name, shard := range index.WeightMap {
-		if shard == "" || shard != path.Base(shard) || strings.ContainsAny(shard, `\`) || shard == ".." {
-			return nil, nil, fmt.Errorf("%s: weight_map of %q names %q, which is no file of this folder", where, name, shard)
-		}
-		if !slices.Contains(shards, shard) {
-			shards = append(shards, shard)
-		}
-	}
-	if len(shards) == 0 {
-		return nil, nil, fmt.Errorf("%s: weight_map is empty", where)
-	}
-	slices.Sort(shards)
-	return shards, index.WeightMap, nil
+	return hub.ReadIndex(where, data)
 }
 
 // readSafetensors adds a file's tensors to into. The format: the header's length
