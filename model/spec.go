@@ -28,7 +28,7 @@ type Spec struct {
 	OBias        bool  // bias of o_proj
 	MLPBias      bool  // biases of gate_proj, up_proj, down_proj
 	QKNorm       bool  // RMSNorm of every query and key head before RoPE
-	MaxPositions int   // the length the model was made for; longer rows are not refused
+	MaxPositions int   // the length the model was made for; scorer and train refuse longer rows
 }
 
 // Bounds of what a config may ask for. They are far above any known dense
