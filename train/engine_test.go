@@ -16,6 +16,7 @@ import (
 	"eaft/compute"
 	"eaft/compute/cpu"
 	"eaft/internal/cli"
+	"eaft/internal/numerics"
 	"eaft/model"
 	"eaft/model/weights"
 )
@@ -30,49 +31,18 @@ func TestNumerics(t *testing.T) {
 	if runtime.GOARCH != "amd64" {
 		t.Skip("the hashes are amd64's")
 	}
-	path := filepath.Join("testdata", "numerics.json")
-	var want struct {
-		Numerics int               `json:"numerics"`
-		Bits     map[string]string `json:"bits"`
-	}
-	data, err := os.ReadFile(path)
-	must(t, err)
-	must(t, json.Unmarshal(data, &want))
-	if want.Numerics != Numerics {
-		if !*update {
-			t.Fatalf("%s is of numerics %d, the program has %d: write it again with -update, on machines with all instruction sets", path, want.Numerics, Numerics)
-		}
-		want.Numerics, want.Bits = Numerics, map[string]string{}
-	}
-	checked := 0
-	for _, isa := range []string{"generic", "avx2", "avx512", "avx512bf16", "amx"} {
+	numerics.Check(t, filepath.Join("testdata", "numerics.json"), Numerics, *update, func(t *testing.T, isa, dtype string) (string, bool) {
 		t.Setenv("EAFT_CPU", isa)
 		dev, err := cpu.New(2)
 		if err != nil {
-			continue
+			return "", false
 		}
-		for _, dtype := range []compute.DType{compute.F32, compute.BF16} {
-			name := isa + " " + dtype.String()
-			got := bitsOfTraining(t, dev, dtype)
-			if *update {
-				want.Bits[name] = got
-			}
-			switch have, ok := want.Bits[name]; {
-			case !ok:
-				t.Logf("%s: no hash in %s; this machine gives %s", name, path, got)
-			case have != got:
-				t.Errorf("%s: training has other bits than that of numerics %d: raise Numerics, and write %s again with -update", name, Numerics, path)
-			default:
-				checked++
-			}
+		d, err := compute.ParseDType(dtype)
+		if err != nil {
+			t.Fatal(err)
 		}
-	}
-	if checked == 0 {
-		t.Error("nothing was compared")
-	}
-	if *update {
-		must(t, writeJSON(path, want))
-	}
+		return bitsOfTraining(t, dev, d), true
+	})
 }
 
 // bitsOfTraining hashes metrics and trained weights of short runs on rows of 2 to 70
