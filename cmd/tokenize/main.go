@@ -146,6 +146,18 @@ type language struct {
 	positions                  int // tokens that the loaded model takes; 0: not known
 }
 
+// openModel opens a model without its weights; it may have to be fetched.
+func openModel(ctx context.Context, ref string, std cli.IO) (*weights.Checkpoint, error) {
+	if err := hub.Get(ctx, ref, false, std.Err); err != nil {
+		return nil, err
+	}
+	c, err := weights.OpenSideFiles(ref)
+	if err != nil {
+		return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+	}
+	return c, nil
+}
+
 func languageFlags(fs *pflag.FlagSet) *language {
 	return &language{
 		model:     fs.String("model", "", "model whose tokenizer and chat template are used: "+cli.Models),
@@ -161,12 +173,9 @@ func (f *language) load(ctx context.Context, std cli.IO) (*tokenize.Language, er
 	var source, toolUse, bos, eos string
 	var tok *tokenizer.Tokenizer
 	if *f.model != "" {
-		if err := hub.Get(ctx, *f.model, false, std.Err); err != nil {
-			return nil, err
-		}
-		c, err := weights.OpenSideFiles(*f.model)
+		c, err := openModel(ctx, *f.model, std)
 		if err != nil {
-			return nil, &cli.Error{Code: cli.ExitUsage, Err: err}
+			return nil, err
 		}
 		defer c.Close()
 		if spec, err := model.SpecOf(c); err == nil { // else an architecture that is tokenized for only

@@ -10,9 +10,7 @@ import (
 	"github.com/spf13/pflag"
 
 	"eaft/internal/cli"
-	"eaft/internal/hub"
 	"eaft/internal/store"
-	"eaft/model/weights"
 	"eaft/tokenize"
 	"eaft/tokenize/template"
 )
@@ -87,12 +85,9 @@ type templates struct {
 func chatTemplates(ctx context.Context, model, file string, std cli.IO) (t templates, err error) {
 	var source, toolUse string
 	if model != "" {
-		if err := hub.Get(ctx, model, false, std.Err); err != nil {
-			return t, err
-		}
-		c, err := weights.OpenSideFiles(model)
+		c, err := openModel(ctx, model, std)
 		if err != nil {
-			return t, &cli.Error{Code: cli.ExitUsage, Err: err}
+			return t, err
 		}
 		defer c.Close()
 		if source, t.bos, t.eos, err = c.ChatTemplate(); err != nil {
